@@ -1,0 +1,54 @@
+"""What the executor asks of a scorer: a session per request, and scores per window.
+
+A scorer knows a model (or an oracle, or two other scorers); a session knows one request. Whatever is
+costly and shared by a request's windows (encoding, caches) happens once, in `open`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from reranker.types import Request, Scores
+
+
+class Session(Protocol):
+    """One request's windows."""
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """Prompt tokens that each candidate takes up, in first-stage order."""
+        ...
+
+    @property
+    def max_window(self) -> int:
+        """The most candidates that labels and context allow in one window."""
+        ...
+
+    async def score(self, indices: tuple[int, ...]) -> Scores:
+        """Scores the candidates `indices`, shown to the model in that order: one prefill.
+
+        Raises TransientError where trying again may help, EngineLost where no window will be scored again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Aborts what is in flight and frees caches. Called once, however the request ended."""
+        ...
+
+
+class Scorer(Protocol):
+    """A way to score windows. Safe to use for many requests at once, from one event loop."""
+
+    @property
+    def name(self) -> str:
+        """What traces call it."""
+        ...
+
+    def open(self, request: Request) -> Session:
+        """Encodes a request. Raises InputError where it cannot be ranked (a query too long, say)."""
+        ...
+
+    def close(self) -> None:
+        """Frees the model. Idempotent."""
+        ...

@@ -1,0 +1,158 @@
+"""What flows through Firstrank: a Request goes in, a Ranking with its Trace comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, NamedTuple
+
+Answer = Literal["logits", "permutation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One candidate. An empty text is legal: it ranks like any other."""
+
+    docid: str
+    text: str
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A query and its candidates in first-stage order (best first)."""
+
+    query: str
+    passages: tuple[Passage, ...]
+    qid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The answer to one window: `values[i]` belongs to the i-th index asked for, higher is better, fp32."""
+
+    values: tuple[float, ...]
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    seconds: float = 0.0
+    scorer: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class View(NamedTuple):
+    """All that a strategy may know of a request."""
+
+    n: int
+    """candidates, in first-stage order"""
+    lengths: Sequence[int]
+    """their prompt tokens, for windows that fill a context"""
+    max_window: int
+    """labels and context allow no more"""
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A strategy's last word: candidate indices, best first, each of `range(view.n)` once."""
+
+    order: Sequence[int]
+    certified: int
+    """leading places that are right if the scorer is consistent"""
+    notes: tuple[str, ...] = ()
+
+
+Windows = Sequence[tuple[int, ...]]
+"""candidate indices, a tuple a window; independent of each other, so they may run in parallel"""
+
+Strategy = Callable[[View], Generator[Windows, list[Scores], Outcome]]
+"""yields a batch of windows, is sent one Scores a window, returns an Outcome"""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowTrace:
+    """One window as it was asked."""
+
+    round: int
+    docids: tuple[str, ...]
+    prompt_tokens: int
+    seconds: float
+    scorer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What one request cost. `to_dict` is a line of `--trace FILE.jsonl`."""
+
+    qid: str
+    strategy: str
+    rounds: int
+    windows: tuple[WindowTrace, ...]
+    prompt_tokens: int
+    generated_tokens: int
+    seconds: float
+    certified: int
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One passage in its new place."""
+
+    passage: Passage
+    rank: int
+    """from 1"""
+    index: int
+    """its place in the request, from 0"""
+    score: float
+    """sigmoid of `raw_score`, in (0, 1); 0.5 is an average candidate of its list"""
+    raw_score: float
+    """strictly decreasing with rank, in float32 too"""
+
+    @property
+    def docid(self) -> str:
+        return self.passage.docid
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """A request's results, best first."""
+
+    qid: str
+    query: str
+    results: tuple[Result, ...]
+    trace: Trace
+    _by_docid: dict[str, Result] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_docid", {result.docid: result for result in self.results})
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __getitem__(self, rank_from_zero: int) -> Result:
+        return self.results[rank_from_zero]
+
+    def top_k(self, k: int) -> tuple[Result, ...]:
+        return self.results[:k]
+
+    def score_of(self, docid: str) -> float:
+        """The score of a passage; KeyError if it was not among the candidates."""
+        return self._by_docid[docid].score
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that could not be ranked, and why."""
+
+    request: Request
+    error: Exception
+
+    @property
+    def qid(self) -> str:
+        return self.request.qid
