@@ -45,6 +45,11 @@ class Scorer(Protocol):
         """What traces call it."""
         ...
 
+    @property
+    def concurrency(self) -> int:
+        """How many live requests keep it busy: few where windows are scored one by one, many where they share batches."""
+        ...
+
     def open(self, request: Request) -> Session:
         """Encodes a request. Raises InputError where it cannot be ranked (a query too long, say)."""
         ...

@@ -1,0 +1,126 @@
+"""Windows of many requests -> batches for a scorer that wants batches.
+
+One batch is scored at a time, on a thread of its own, so the event loop stays free; behind it a full one may stand ready, so
+that the thread never waits for the loop. A batch takes the oldest window
+that waits and fills up with those nearest to it in length, so that little is padded. A failed batch is split until the
+window at fault stands alone: its neighbours are scored all the same. A window whose caller has left is never scored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from reranker.errors import EngineLost
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting(Generic[Item, Answer]):
+    item: Item
+    tokens: int
+    future: asyncio.Future[Answer]
+
+
+_Submitted = tuple[list[_Waiting[Item, Answer]], asyncio.Future[Sequence[Answer]]]
+
+
+class Batcher(Generic[Item, Answer]):
+    """`score_batch` is called on one thread with at most `max_windows` items whose padded size is at most `max_tokens`.
+
+    A single item larger than `max_tokens` still goes, alone. `setup` runs once on the thread, before the first batch.
+    """
+
+    def __init__(
+        self,
+        score_batch: Callable[[Sequence[Item]], Sequence[Answer]],
+        *,
+        max_windows: int,
+        max_tokens: int,
+        setup: Callable[[], None] | None = None,
+    ) -> None:
+        self._score_batch = score_batch
+        self._max_windows, self._max_tokens = max_windows, max_tokens
+        self._thread = ThreadPoolExecutor(1, "firstrank-scorer", initializer=setup)
+        self._waiting: list[_Waiting[Item, Answer]] = []
+        self._pump: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Windows that no batch has taken yet."""
+        return len(self._waiting)
+
+    async def score(self, item: Item, tokens: int) -> Answer:
+        """The answer to one item. Raises what `score_batch` raised for it, tried alone."""
+        loop = asyncio.get_running_loop()
+        entry = _Waiting[Item, Answer](item, tokens, loop.create_future())
+        self._waiting.append(entry)
+        if self._pump is None or self._pump.done():
+            self._pump = loop.create_task(self._run())
+        return await entry.future
+
+    def close(self) -> None:
+        """Lets a batch in flight end, then frees the thread; what still waits is cancelled."""
+        for entry in self._waiting:
+            entry.future.cancel()
+        self._waiting.clear()
+        self._thread.shutdown(wait=True)
+
+    async def _run(self) -> None:
+        await asyncio.sleep(0)  # whoever is ready to ask in this turn of the loop shares the first batch
+        submitted: deque[_Submitted[Item, Answer]] = deque()
+        while True:
+            if batch := self._take(full=bool(submitted)):
+                submitted.append(self._submit(batch))
+                if len(submitted) == 1 and (batch := self._take(full=True)):
+                    submitted.append(self._submit(batch))
+            if not submitted:
+                return
+            await self._settle(*submitted.popleft())
+
+    def _take(self, *, full: bool) -> list[_Waiting[Item, Answer]]:
+        """The next batch; with `full`, only one that nobody who comes later could join."""
+        self._waiting = [entry for entry in self._waiting if not entry.future.done()]
+        if not self._waiting or (full and (self._max_windows == 1 or len(self._waiting) < self._max_windows)):
+            return []
+        oldest = self._waiting[0]
+        batch: list[_Waiting[Item, Answer]] = []
+        longest = 0
+        for entry in sorted(self._waiting, key=lambda entry: abs(entry.tokens - oldest.tokens))[: self._max_windows]:
+            longest = max(longest, entry.tokens)
+            if batch and longest * (len(batch) + 1) > self._max_tokens:
+                break
+            batch.append(entry)
+        taken = set(map(id, batch))
+        self._waiting = [entry for entry in self._waiting if id(entry) not in taken]
+        return batch
+
+    def _submit(self, batch: list[_Waiting[Item, Answer]]) -> _Submitted[Item, Answer]:
+        items = [entry.item for entry in batch]
+        return batch, asyncio.get_running_loop().run_in_executor(self._thread, self._score_batch, items)
+
+    async def _settle(self, batch: list[_Waiting[Item, Answer]], answering: asyncio.Future[Sequence[Answer]]) -> None:
+        try:
+            answers = await answering
+        except Exception as error:
+            await self._settle_failed(batch, error)
+            return
+        for entry, answer in zip(batch, answers, strict=True):
+            if not entry.future.done():
+                entry.future.set_result(answer)
+
+    async def _settle_failed(self, batch: list[_Waiting[Item, Answer]], error: Exception) -> None:
+        if len(batch) > 1 and not isinstance(error, EngineLost):
+            middle = len(batch) // 2
+            for half in (batch[:middle], batch[middle:]):
+                await self._settle(*self._submit(half))
+            return
+        for entry in batch:
+            if not entry.future.done():
+                entry.future.set_exception(error)

@@ -1,0 +1,266 @@
+"""Drives many requests' strategies over one scorer: the one code path for a window, everywhere.
+
+Each request is a task that asks its strategy for windows and sends the scores back. Windows of one round run together,
+and so do windows of different requests; what is in flight is bounded in tokens. Command line, server, evaluation, training
+and Ray workers all rank through here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+import zlib
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from reranker.alignment import align, relevance
+from reranker.errors import DeadlineExceeded, ScorerError, TransientError
+from reranker.scorers.base import Scorer, Session
+from reranker.types import Failure, Outcome, Ranking, Request, Result, Scores, Strategy, Trace, View, Windows, WindowTrace
+
+_TRIES = 4
+_FIRST_PAUSE = 0.1  # seconds; doubles with each try
+
+
+class Executor:
+    """Ranks requests with a scorer. Belongs to one event loop.
+
+    `max_tokens` bounds the prompt tokens of all windows in flight (a larger window goes alone); `seed` and a request's qid
+    seed whatever a strategy draws.
+    """
+
+    def __init__(self, scorer: Scorer, *, max_tokens: int = 1 << 18, seed: int = 0) -> None:
+        self.scorer = scorer
+        self._tokens = _TokenGate(max_tokens)
+        self._seed = seed
+        self._assembling = asyncio.Lock()
+        self._encoder = ThreadPoolExecutor(1, "firstrank-encoder")
+
+    async def rank(self, request: Request, strategy: Strategy, *, deadline: float | None = None) -> Ranking:
+        """The ranking of one request; `deadline` is a time of the event loop's clock.
+
+        Raises InputError (a query too long …), ScorerError (a window failed for good), DeadlineExceeded. Cancelling it
+        takes back every window that is not being scored yet.
+        """
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._rank(request, strategy)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"query {request.qid!r}: not ranked in time") from error
+
+    async def stream(self, requests: Iterable[Request], strategy: Strategy, *, ordered: bool = True) -> AsyncIterator[Ranking | Failure]:
+        """Rankings of many requests, in their order or as they finish; a request that fails gives a Failure.
+
+        Reads `requests` lazily and keeps as many alive as the scorer says it needs. Closing the iterator cancels the rest.
+        """
+        coroutines = (self._guarded(request, strategy) for request in requests)
+        alive = _Alive(self.scorer.concurrency)
+        try:
+            while True:
+                alive.fill(coroutines)
+                if not alive:
+                    return
+                yield await (alive.first() if ordered else alive.any())
+        finally:
+            await alive.cancel()
+
+    def close(self) -> None:
+        self._encoder.shutdown(wait=False, cancel_futures=True)
+
+    async def _guarded(self, request: Request, strategy: Strategy) -> Ranking | Failure:
+        try:
+            return await self.rank(request, strategy)
+        except Exception as error:
+            return Failure(request, error)
+
+    async def _rank(self, request: Request, strategy: Strategy) -> Ranking:
+        started = time.perf_counter()
+        log = _Log()
+        if request.passages:
+            session = await self._open(request)
+            try:
+                outcome = await self._advance(request, session, strategy, log)
+            finally:
+                session.close()
+        else:
+            outcome = Outcome(order=(), certified=0)
+        seconds = time.perf_counter() - started
+        async with self._assembling:  # one in each turn of the loop: dozens that end together would keep the scorer waiting
+            await asyncio.sleep(0)
+            return _ranking(request, strategy, outcome, log, seconds)
+
+    async def _open(self, request: Request) -> Session:
+        """Encoding takes milliseconds, so it has a thread; a request that is cancelled meanwhile leaves no session open."""
+        opening = asyncio.get_running_loop().run_in_executor(self._encoder, self.scorer.open, request)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(lambda done: None if done.cancelled() or done.exception() else done.result().close())
+            raise
+
+    async def _advance(self, request: Request, session: Session, strategy: Strategy, log: _Log) -> Outcome:
+        """Runs one strategy to its end."""
+        seed = zlib.crc32(f"{self._seed}:{request.qid}:{request.query}".encode("utf-8", "surrogatepass"))
+        n = len(request.passages)
+        generator = strategy(View(n, session.lengths, session.max_window, seed))
+        try:
+            windows = next(generator)
+            while True:
+                answers = await self._round(session, windows)
+                log.add(windows, answers)
+                windows = generator.send(answers)
+        except StopIteration as stop:
+            outcome: Outcome = stop.value
+        finally:
+            generator.close()
+        if sorted(outcome.order) != list(range(n)):
+            raise ScorerError(f"query {request.qid!r}: the strategy {_name(strategy)!r} did not return each of its {n} candidates once")
+        return outcome
+
+    async def _round(self, session: Session, windows: Windows) -> list[Scores]:
+        if len(windows) == 1:
+            return [await self._window(session, windows[0])]
+        tasks = [asyncio.ensure_future(self._window(session, window)) for window in windows]
+        try:
+            return await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+
+    async def _window(self, session: Session, window: tuple[int, ...]) -> Scores:
+        tokens = sum(session.lengths[i] for i in window)
+        held = await self._tokens.acquire(tokens)
+        try:
+            scores = await _patiently(session, window)
+        finally:
+            self._tokens.release(held)
+        if len(scores.values) != len(window) or not all(map(math.isfinite, scores.values)):
+            raise ScorerError(f"the scorer gave {scores.values} for a window of {len(window)}: it must give one finite number each")
+        return scores
+
+
+async def _patiently(session: Session, window: tuple[int, ...]) -> Scores:
+    """The window's scores, tried again after transient faults."""
+    for attempt in range(_TRIES - 1):
+        try:
+            return await session.score(window)
+        except TransientError:
+            await asyncio.sleep(_FIRST_PAUSE * 2**attempt)
+    return await session.score(window)
+
+
+class _Alive:
+    """The requests that are being ranked, oldest first."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._unfinished = most, 0
+        self._tasks: deque[asyncio.Task[Ranking | Failure]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._tasks)
+
+    def fill(self, coroutines: Iterator[Coroutine[Any, Any, Ranking | Failure]]) -> None:
+        """Starts requests until `most` are unfinished. Finished ones that wait for their turn are bounded too."""
+        while self._unfinished < self._most and len(self._tasks) < 4 * self._most:
+            coroutine = next(coroutines, None)
+            if coroutine is None:
+                return
+            task = asyncio.ensure_future(coroutine)
+            task.add_done_callback(self._count_down)
+            self._tasks.append(task)
+            self._unfinished += 1
+
+    async def first(self) -> Ranking | Failure:
+        return await self._tasks.popleft()
+
+    async def any(self) -> Ranking | Failure:
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        task = next(task for task in self._tasks if task in done)
+        self._tasks.remove(task)
+        return task.result()
+
+    async def cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _count_down(self, task: object) -> None:
+        self._unfinished -= 1
+
+
+class _TokenGate:
+    """A semaphore that counts tokens, first come, first served. What is larger than the gate passes alone."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity, self._free = capacity, capacity
+        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def acquire(self, tokens: int) -> int:
+        """Waits for its turn; returns what to `release`."""
+        tokens = min(tokens, self._capacity)
+        if not self._queue and tokens <= self._free:
+            self._free -= tokens
+            return tokens
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append((tokens, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release(tokens)
+            raise
+        return tokens
+
+    def release(self, tokens: int) -> None:
+        self._free += tokens
+        while self._queue and (self._queue[0][1].done() or self._queue[0][0] <= self._free):
+            wanted, turn = self._queue.popleft()
+            if not turn.done():
+                self._free -= wanted
+                turn.set_result(None)
+
+
+class _Log:
+    """What one request asked and got, round by round."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.asked: list[tuple[int, tuple[int, ...], Scores]] = []
+
+    def add(self, windows: Windows, answers: list[Scores]) -> None:
+        self.rounds += 1
+        self.asked += [(self.rounds, window, scores) for window, scores in zip(windows, answers, strict=True)]
+
+
+def _name(strategy: Strategy) -> str:
+    return getattr(strategy, "name", None) or getattr(strategy, "__qualname__", type(strategy).__name__).partition(".")[0]
+
+
+def _ranking(request: Request, strategy: Strategy, outcome: Outcome, log: _Log, seconds: float) -> Ranking:
+    passages = request.passages
+    raw = align(outcome.order, [(window, scores.values) for _, window, scores in log.asked])
+    results = tuple(
+        Result(passages[index], rank, index, float(score), float(raw_score))
+        for rank, (index, score, raw_score) in enumerate(zip(outcome.order, relevance(raw), raw, strict=True), 1)
+    )
+    notes = dict.fromkeys([*outcome.notes, *(note for _, _, scores in log.asked for note in scores.notes)])
+    trace = Trace(
+        qid=request.qid,
+        strategy=_name(strategy),
+        rounds=log.rounds,
+        windows=tuple(
+            WindowTrace(round_, tuple(passages[i].docid for i in window), scores.prompt_tokens, scores.seconds, scores.scorer)
+            for round_, window, scores in log.asked
+        ),
+        prompt_tokens=sum(scores.prompt_tokens for _, _, scores in log.asked),
+        generated_tokens=sum(scores.generated_tokens for _, _, scores in log.asked),
+        seconds=seconds,
+        certified=outcome.certified,
+        notes=tuple(notes),
+    )
+    return Ranking(request.qid, request.query, results, trace)

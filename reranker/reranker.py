@@ -1,0 +1,124 @@
+"""Reranker: the object that people import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from reranker.errors import InputError
+from reranker.executor import Executor
+from reranker.loop import LoopThread
+from reranker.schedule import Schedule
+from reranker.scorers import open_scorer
+from reranker.scorers.base import Scorer
+from reranker.types import Failure, Passage, Ranking, Request, Strategy
+
+Document = str | Mapping[str, Any] | Passage
+
+
+class Reranker:
+    """Orders candidates for a query with a listwise language model.
+
+    >>> reranker = Reranker("default")
+    >>> ranking = reranker.rank("who wrote Emma?", ["Bees make honey.", "Jane Austen wrote Emma."])
+    >>> ranking[0].docid
+    '1'
+
+    `model` is a name (`firstrank models list`), a local folder, a Hugging Face id, or a Scorer of your own. `options` go to
+    the backend: `device`, `dtype`, `threads` for transformers; see `open_scorer`. The calls work inside a running event loop
+    and from several threads; windows of all callers share batches.
+    """
+
+    def __init__(
+        self,
+        model: str | Scorer = "default",
+        *,
+        backend: str = "transformers",
+        strategy: str = "sliding",
+        window: int | str | None = None,
+        stride: int | None = None,
+        passes: int | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
+        self.schedule = Schedule(strategy, window, stride, passes)
+        if isinstance(model, str):
+            self.scorer, spec = open_scorer(model, backend, **options)
+            self.schedule = self.schedule.completed(spec)
+        else:
+            self.scorer = model
+        self._strategy = self.schedule.strategy()
+        self._executor = Executor(self.scorer, seed=seed)
+        self._loop = LoopThread()
+
+    def rank(
+        self, query: str, documents: Sequence[Document], doc_ids: Sequence[str] | None = None, top_k: int | None = None, *, qid: str = ""
+    ) -> Ranking:
+        """The documents, best first. `doc_ids` default to the documents' own ids, else to their places "0", "1", …
+
+        With `top_k`, a strategy that can stop early does so, and the ranking holds the best `top_k` only.
+        Raises InputError (query too long, ids not distinct …) and ScorerError.
+        """
+        return self._loop.run(self._rank(request_of(query, documents, doc_ids, qid), top_k))
+
+    async def rank_async(
+        self, query: str, documents: Sequence[Document], doc_ids: Sequence[str] | None = None, top_k: int | None = None, *, qid: str = ""
+    ) -> Ranking:
+        """`rank`, awaited; cancelling it takes its windows back."""
+        return await self._loop.run_async(self._rank(request_of(query, documents, doc_ids, qid), top_k))
+
+    def rank_many(self, requests: Iterable[Request]) -> Iterator[Ranking]:
+        """Rankings in the order of `requests`, which are read lazily. The first failure is raised."""
+        for result in self.stream(requests):
+            if isinstance(result, Failure):
+                raise result.error
+            yield result
+
+    def stream(self, requests: Iterable[Request], *, ordered: bool = True, strategy: Strategy | None = None) -> Iterator[Ranking | Failure]:
+        """Rankings and failures, in the order of `requests` or as they finish."""
+        return self._loop.iterate(self._executor.stream(requests, strategy or self._strategy, ordered=ordered))
+
+    def close(self) -> None:
+        """Frees the model; idempotent."""
+        self._executor.close()
+        self._loop.close()
+        self.scorer.close()
+
+    def __enter__(self) -> Reranker:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    async def _rank(self, request: Request, top_k: int | None) -> Ranking:
+        if top_k is None:
+            return await self._executor.rank(request, self._strategy)
+        if top_k < 1:
+            raise InputError(f"top_k={top_k}: must be at least 1")
+        strategy = self.schedule.strategy(top_k=min(top_k, len(request.passages)) or None)
+        ranking = await self._executor.rank(request, strategy)
+        return Ranking(ranking.qid, ranking.query, ranking.top_k(top_k), ranking.trace)
+
+
+def request_of(query: str, documents: Sequence[Document], doc_ids: Sequence[str] | None = None, qid: str = "") -> Request:
+    """A Request from what people have at hand: strings, mappings with `text` (and `docid`, `id` or `_id`, `title`), Passages."""
+    if doc_ids is not None and len(doc_ids) != len(documents):
+        raise InputError(f"doc_ids has {len(doc_ids)} entries for {len(documents)} documents: give one each, or none")
+    passages = tuple(_passage(document, i, doc_ids[i] if doc_ids is not None else None) for i, document in enumerate(documents))
+    seen: set[str] = set()
+    for passage in passages:
+        if passage.docid in seen:
+            raise InputError(f"two documents have the id {passage.docid!r}: ids must be distinct")
+        seen.add(passage.docid)
+    return Request(query, passages, qid)
+
+
+def _passage(document: Document, place: int, docid: str | None) -> Passage:
+    if isinstance(document, Passage):
+        return document if docid is None else Passage(str(docid), document.text, document.title)
+    if isinstance(document, str):
+        return Passage(str(place) if docid is None else str(docid), document)
+    if isinstance(document, Mapping) and isinstance(document.get("text"), str):
+        own = next((document[key] for key in ("docid", "id", "_id") if key in document), place)
+        return Passage(str(own if docid is None else docid), document["text"], str(document.get("title") or ""))
+    raise InputError(f"document {place} is {type(document).__name__}: give a string, a mapping with a string under 'text', or a Passage")

@@ -1,0 +1,190 @@
+"""Windows scored by a causal language model through transformers, on a CPU or a GPU.
+
+One window is one forward pass: only the last position reaches the head, and there only the rows of the window's labels,
+in fp32. No KV cache is kept, and no dense mask is built: windows of a batch are padded on the right, where causal attention
+cannot see the padding. On a CPU a batch is one window (1,400 tokens fill its cores), which makes scores the same to the bit
+whatever else is running; on a GPU it is a token budget of windows of similar length.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from reranker.batcher import Batcher
+from reranker.errors import MachineError, ModelError, ScorerError
+from reranker.models import Model
+from reranker.prompt import EncodedRequest
+from reranker.scorers.generation import Generation
+from reranker.scorers.head import LabelHead
+from reranker.types import Request, Scores
+
+if TYPE_CHECKING:
+    import torch
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True, slots=True)
+class TransformersOptions:
+    """How the model runs. `dtype` None means fp32 on a CPU and bf16 elsewhere; `threads` None leaves torch's own number."""
+
+    device: Device = "auto"
+    dtype: str | None = None
+    threads: int | None = None
+    batch_tokens: int = 32_768
+    """padded prompt tokens of one batch; a CPU takes windows one by one"""
+    constrained: bool = True
+    """for models that generate: exactly one complete ordering, and stop"""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One prompt and the labels that its passages carry."""
+
+    prompt: Sequence[int]
+    label_ids: tuple[int, ...]
+
+
+class TransformersScorer:
+    """A scorer over a local model. Raises ModelError where the model cannot be loaded or used."""
+
+    def __init__(self, model: Model, options: TransformersOptions = TransformersOptions()) -> None:
+        import torch
+
+        self._model = model
+        self.name = model.name
+        self._device = torch.device(_device(options.device))
+        self._on_cpu = self._device.type == "cpu"
+        self.dtype = _dtype(options.dtype, self._on_cpu)
+        self.network = _load(model, self._device, self.dtype)
+        self._answer = self._answerer(options)
+        self._batcher: Batcher[Window, Scores] = Batcher(
+            self._score_batch,
+            max_windows=1 if self._on_cpu else 256,
+            max_tokens=options.batch_tokens,
+            setup=lambda: _prepare_thread(options.threads),
+        )
+
+    @property
+    def concurrency(self) -> int:
+        return 2 if self._on_cpu else 128
+
+    @property
+    def device(self) -> str:
+        return str(self._device)
+
+    def open(self, request: Request) -> TransformersSession:
+        return TransformersSession(self._model.prompter.encode(request), self._batcher)
+
+    def close(self) -> None:
+        self._batcher.close()
+
+    def _answerer(self, options: TransformersOptions) -> Callable[[Sequence[Window]], list[Scores]]:
+        if self._model.spec.answer == "permutation":
+            generation = Generation(self.network, self._model, constrained=options.constrained)
+            return lambda windows: [generation.rank(window.prompt, len(window.label_ids)) for window in windows]
+        head = LabelHead(self.network)
+        return lambda windows: self._first_token(head, windows)
+
+    def _score_batch(self, windows: Sequence[Window]) -> list[Scores]:
+        import torch
+
+        started = time.perf_counter()
+        try:
+            with torch.inference_mode():
+                answers = self._answer(windows)
+        except torch.OutOfMemoryError as error:
+            raise ScorerError(f"{self._device}: no memory for {len(windows)} windows of {len(windows[0].prompt)} tokens") from error
+        share = (time.perf_counter() - started) / len(windows)
+        return [
+            Scores(answer.values, len(window.prompt), answer.generated_tokens, share, self.name, answer.notes)
+            for window, answer in zip(windows, answers, strict=True)
+        ]
+
+    def _first_token(self, head: LabelHead, windows: Sequence[Window]) -> list[Scores]:
+        """The label logits at each prompt's last position: one forward pass for the batch."""
+        import torch
+
+        lengths = torch.tensor([len(window.prompt) for window in windows], device=self._device)
+        ids = torch.zeros(len(windows), int(lengths.max()), dtype=torch.long)
+        for row, window in enumerate(windows):
+            ids[row, : len(window.prompt)] = torch.tensor(window.prompt)
+        hidden = self.network.base_model(input_ids=ids.to(self._device), use_cache=False).last_hidden_state
+        last = hidden[torch.arange(len(windows), device=self._device), lengths - 1]
+        return [Scores(tuple(head(row, window.label_ids).tolist()), generated_tokens=0) for row, window in zip(last, windows, strict=True)]
+
+
+class TransformersSession:
+    """One request's prompts."""
+
+    def __init__(self, encoded: EncodedRequest, batcher: Batcher[Window, Scores]) -> None:
+        self._encoded, self._batcher = encoded, batcher
+        self.lengths = encoded.lengths
+        self.max_window = encoded.max_window
+
+    async def score(self, indices: tuple[int, ...]) -> Scores:
+        prompt = self._encoded.prompt(indices)
+        return await self._batcher.score(Window(prompt, self._encoded.label_ids(len(indices))), len(prompt))
+
+    def close(self) -> None:
+        """Nothing outlives a session: the executor has cancelled what still waited."""
+
+
+def _device(wanted: Device) -> str:
+    import torch
+
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if available[name])
+    if not available.get(wanted, False):
+        usable = ", ".join(name for name, there in available.items() if there)
+        raise MachineError(f"--device {wanted}: torch finds no such device on this machine; it has {usable}")
+    return wanted
+
+
+def _dtype(name: str | None, on_cpu: bool) -> torch.dtype:
+    import torch
+
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if name is None or name == "auto":
+        return torch.float32 if on_cpu else torch.bfloat16
+    if name not in known:
+        raise ModelError(f"--dtype {name}: unknown; use auto, {', '.join(known)}")
+    return known[name]
+
+
+def _load(model: Model, device: torch.device, dtype: torch.dtype) -> Any:
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        network = AutoModelForCausalLM.from_pretrained(model.path, revision=model.revision, dtype=dtype, attn_implementation="sdpa")
+        return network.to(device).eval().requires_grad_(False)
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"model {model.name!r}: cannot load the weights in {model.path}: {reason}") from error
+
+
+def _prepare_thread(threads: int | None) -> None:
+    """OpenMP keeps its number of threads per thread, so it is set on the one that computes."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Tells glibc not to give activations back to the kernel between layers: 200,000 page faults a window, saved."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "gnu_get_libc_version"):
+            mmap_threshold, trim_threshold = -3, -1
+            libc.mallopt(mmap_threshold, 1 << 30)
+            libc.mallopt(trim_threshold, (1 << 31) - 1)
