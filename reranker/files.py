@@ -21,6 +21,9 @@ from reranker.errors import FormatError, InputError, MachineError
 
 Source = str | os.PathLike[str] | IO[str] | IO[bytes]
 
+FLOAT32_LIMIT = 2.0**128 - 2.0**103
+"""numbers from here on round to infinity in float32"""
+
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
 _BUFFER = 1 << 20
@@ -200,7 +203,7 @@ def _text_writer(path: Path, *, exclusive: bool, compressed: bool) -> Iterator[T
         binary: BinaryIO = raw
         if compressed:
             binary = cast(BinaryIO, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0))
-        text = io.TextIOWrapper(binary, encoding="utf-8", newline="\n", write_through=False)
+        text = io.TextIOWrapper(binary, encoding="utf-8", errors="replace", newline="\n")
         try:
             yield text
             text.flush()

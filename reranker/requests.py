@@ -14,13 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reranker.errors import FormatError
-from reranker.files import Source, identifier, json_lines, name_of, string_field, whole_file
+from reranker.files import FLOAT32_LIMIT, Source, identifier, json_lines, name_of, string_field, whole_file
 from reranker.types import Passage, Ranking, Request
 
 BODY = ("text", "segment", "contents", "content", "body", "passage")
 """where RankLLM looks for a passage's text, in its order"""
-
-_MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 class ScoredRequest(NamedTuple):
@@ -99,6 +97,6 @@ def _scores(name: str, number: int, candidates: list[dict[str, Any]]) -> NDArray
     if all(score is None for score in given):
         return -np.arange(len(given), dtype=np.float32)
     for score, candidate in zip(given, candidates, strict=True):
-        if not isinstance(score, (int, float)) or isinstance(score, bool) or not abs(score) <= _MAX_FLOAT32:
+        if not isinstance(score, (int, float)) or isinstance(score, bool) or not abs(score) < FLOAT32_LIMIT:
             raise FormatError(name, number, f"the score of {candidate['docid']!r} is {score!r}, not a finite float32")
     return np.array(given, np.float32)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reranker.errors import FormatError, InputError
-from reranker.files import Source, byte_lines, check_writable, name_of, whole_file
+from reranker.files import FLOAT32_LIMIT, Source, byte_lines, check_writable, name_of, whole_file
 from reranker.qrels import Qrels, qrel_rows, read_qrels
 from reranker.queries import Query, read_queries
 from reranker.requests import ScoredRequest, read_requests, write_requests, write_results
@@ -44,7 +45,7 @@ __all__ = [
 
 Floats32 = NDArray[np.float32]
 
-_MAX_FLOAT32 = float(np.finfo(np.float32).max)
+_WHITE = re.compile(r"[ \t\n\r\v\f]")
 
 
 class Ranked(NamedTuple):
@@ -213,7 +214,7 @@ def _score(name: str, number: int, column: bytes) -> float:
         raise FormatError(name, number, f"the score {column.decode()!r} is not a number") from None
     if not math.isfinite(score):
         raise FormatError(name, number, f"the score {column.decode()!r} is not a finite number")
-    if abs(score) > _MAX_FLOAT32:
+    if abs(score) >= FLOAT32_LIMIT:
         raise FormatError(name, number, f"the score {column.decode()!r} is too large for float32, in which runs are compared")
     return score
 
@@ -224,7 +225,7 @@ def _check_names(one: Ranked, written: set[str]) -> None:
     if len(set(one.docids)) < len(one.docids):
         raise InputError(f"query {one.qid!r} has a docid twice: a run cannot hold that")
     for name in (one.qid, *one.docids):
-        if len(name.encode().split()) != 1 or name.encode().strip() != name.encode():
+        if not name or _WHITE.search(name):
             raise InputError(f"the id {name!r} (query {one.qid!r}) is empty or holds white space: a TREC run cannot hold it")
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from reranker.errors import FormatError, InputError, MachineError
 from reranker.runs import Ranked, Run, read_qrels, read_run, trec_order, write_run
 
-docids = st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=0x24F, categories=("L", "N", "P")), min_size=1, max_size=5), min_size=1,
-                  max_size=12, unique=True)  # fmt: skip
+letters = st.characters(min_codepoint=33, max_codepoint=0x24F, categories=("L", "N", "P"))
+docids = st.lists(st.text(letters, min_size=1, max_size=5), min_size=1, max_size=12, unique=True)
 scores = st.floats(-1e4, 1e4, width=64) | st.sampled_from([0.0, -0.0, 1.0, 1.0 + 1e-9, 1.0 + 1e-7, 16777217.0, 16777216.0])
 
 
@@ -97,9 +97,7 @@ def test_ids_are_split_on_ascii_white_space_only() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(scores, min_size=1, max_size=40))
-def test_what_is_written_strictly_decreases_in_float32_and_keeps_the_order(
-    tmp_path_factory: pytest.TempPathFactory, values: list[float]
-) -> None:
+def test_written_scores_strictly_decrease_in_float32(tmp_path_factory: pytest.TempPathFactory, values: list[float]) -> None:
     file = tmp_path_factory.getbasetemp() / "written.trec"
     ordered = sorted((float(np.float32(v)) for v in values), reverse=True)
     ids = tuple(f"d{i}" for i in range(len(values)))
@@ -169,9 +167,7 @@ def test_a_run_made_by_hand() -> None:
         ("msmarco-v2-dl21", "spladepp_ed", 0.6846),  # 499 tied scores
     ],
 )
-def test_real_runs_keep_their_ndcg_through_reading_and_writing(
-    data: Path, tmp_path: Path, collection: str, name: str, expected: float
-) -> None:
+def test_real_runs_keep_their_ndcg(data: Path, tmp_path: Path, collection: str, name: str, expected: float) -> None:
     run = read_run(data / collection / "runs" / f"{name}.trec.gz")
     write_run(tmp_path / "again.trec.gz", run.values())
     again = read_run(tmp_path / "again.trec.gz")
