@@ -1,0 +1,80 @@
+"""One score a candidate: what alignment promises, for any windows and any order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reranker.alignment import align, relevance, strictly_decreasing
+
+logits = st.floats(-1e4, 1e4, width=32)
+
+
+@st.composite
+def ranked(draw: st.DrawFn) -> tuple[list[int], list[tuple[list[int], list[float]]]]:
+    """An order over n candidates, and windows over some of them that need not agree with it."""
+    n = draw(st.integers(1, 40))
+    order = draw(st.permutations(range(n)))
+    windows = []
+    for _ in range(draw(st.integers(0, 6))):
+        indices = draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=min(n, 12), unique=True))
+        windows.append((indices, draw(st.lists(logits, min_size=len(indices), max_size=len(indices)))))
+    return order, windows
+
+
+@given(ranked())
+def test_scores_fall_strictly_in_float32(case):
+    order, windows = case
+    raw = align(order, windows)
+    assert raw.dtype == np.float32
+    assert len(raw) == len(order)
+    assert np.isfinite(raw).all()
+    assert (np.diff(raw) < 0).all()
+    scores = relevance(raw)
+    assert (np.diff(scores) < 0).all()
+    assert (scores > 0).all()
+    assert (scores < 1).all()
+
+
+@given(st.lists(st.floats(-50, 50), min_size=1, max_size=30, unique=True))
+def test_one_window_gives_its_centred_logits(values):
+    order = sorted(range(len(values)), key=lambda i: -values[i])
+    expected = np.sort(np.array(values) - np.mean(values))[::-1]
+    np.testing.assert_allclose(align(order, [(range(len(values)), values)]), expected, atol=1e-5)
+
+
+@given(ranked(), st.floats(-1e3, 1e3))
+def test_a_constant_added_to_one_window_moves_nothing(case, constant):
+    order, windows = case
+    moved = [(indices, [value + constant for value in values]) for indices, values in windows[:1]] + windows[1:]
+    scale = max([1.0, *(abs(value) for _, values in windows for value in values)])
+    np.testing.assert_allclose(align(order, windows), align(order, moved), atol=1e-5 * scale)
+
+
+def test_levels_come_from_shared_candidates():
+    # the same true scores 9 … 0, seen by two windows that share three candidates; the windows' own levels differ
+    truth = np.arange(9.0, -1.0, -1.0)
+    windows = [(list(range(6)), list(truth[:6] + 100)), (list(range(3, 10)), list(truth[3:] - 7))]
+    np.testing.assert_allclose(align(list(range(10)), windows), truth - truth.mean(), atol=1e-4)
+
+
+def test_a_candidate_that_no_window_held_follows_the_one_before():
+    raw = align([1, 0, 2], [([0, 1], [0.0, 2.0])])
+    assert raw[1] - raw[2] == pytest.approx(0.0, abs=1e-6)
+    assert raw[1] > raw[2]
+
+
+def test_an_average_candidate_scores_one_half():
+    assert relevance(align([0], [([0], [12.5])]))[0] == 0.5
+    assert np.mean(align([2, 0, 1], [([0, 1, 2], [1.0, -3.0, 7.5])])) == pytest.approx(0.0, abs=1e-6)
+
+
+@given(st.lists(st.floats(-1e30, 1e30), max_size=50))
+def test_strictly_decreasing_lowers_no_more_than_it_must(values):
+    result = strictly_decreasing(np.array(values))
+    assert (np.diff(result) < 0).all()
+    assert (result <= np.array(values, np.float32)).all()
+    already = np.unique(np.array(values, np.float32))[::-1]
+    np.testing.assert_array_equal(strictly_decreasing(already), already)
