@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from reranker.errors import InputError, MachineError, MissingExtra
@@ -36,11 +37,14 @@ class Docstore:
         dataset = _load(name)
         if not dataset.has_docs():
             raise InputError(f"{name}: has no documents")
-        self._store = dataset.docs_store()
+        self._name = name
+        with _faults(name):
+            self._store = dataset.docs_store()
 
     def get(self, docids: Sequence[str]) -> dict[str, Passage]:
         """The passages of those `docids` that the dataset holds."""
-        return {docid: _passage(document) for docid, document in self._store.get_many(docids).items()}
+        with _faults(self._name):
+            return {docid: _passage(document) for docid, document in self._store.get_many(docids).items()}
 
     def close(self) -> None:
         """Nothing to free: ir_datasets keeps its docstores itself."""
@@ -62,10 +66,16 @@ def _part(name: str, part: str) -> Iterator[Any]:
     kind = part.partition("_")[0]
     if not getattr(dataset, f"has_{kind}")():
         raise InputError(f"{name}: has no {'documents' if kind == 'docs' else kind}")
-    try:
+    with _faults(name):
         yield from getattr(dataset, part)()
+
+
+@contextmanager
+def _faults(name: str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, RuntimeError) as error:
-        raise MachineError(f"{name}: ir_datasets could not get its {kind}: {error}") from error
+        raise MachineError(f"{name}: ir_datasets could not get its files: {error}") from error
 
 
 def _text(record: Any) -> str:

@@ -1,0 +1,64 @@
+"""BM25 by bm25s: an index in memory, made from the corpus each time.
+
+Lucene's variant with k1 = 1.5, b = 0.75 (bm25s's own defaults); title and text as one field; words of two characters and
+more, lower case, without Lucene's 33 English stop words, stemmed by Snowball's English stemmer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import bm25s
+import numpy as np
+import Stemmer
+from bm25s.tokenization import Tokenizer
+
+from reranker.errors import InputError
+from reranker.runs import Query, Ranked, trec_order
+from reranker.texts import read_passages
+from reranker.types import Passage
+
+K1, B = 1.5, 0.75
+
+
+class BM25:
+    """An index of passages. The same passages and queries give the same run, to the bit."""
+
+    def __init__(self, passages: Iterable[Passage]) -> None:
+        """Raises InputError for no passages, or a docid that comes twice."""
+        self._docids: list[str] = []
+        self._tokenizer = Tokenizer(stopwords="en", stemmer=Stemmer.Stemmer("english"))
+        tokens = list(self._tokenizer.streaming_tokenize(self._remembered(passages)))
+        if not tokens:
+            raise InputError("the corpus holds no passage: there is nothing to search")
+        if len(set(self._docids)) < len(tokens):
+            raise InputError("the corpus holds a docid twice")
+        self._index = bm25s.BM25(k1=K1, b=B, method="lucene")
+        self._index.index((tokens, self._tokenizer.get_vocab_dict()), show_progress=False)
+
+    def search(self, queries: Iterable[Query], depth: int) -> Iterator[Ranked]:
+        """The best `depth` passages that share a word with each query; ties by docid, descending, also at the cut."""
+        for query in queries:
+            [tokens] = self._tokenizer.streaming_tokenize([query.text], update_vocab=False, allow_empty=False)
+            scores = self._index.get_scores_from_ids(tokens)
+            best = np.flatnonzero(scores > 0)
+            if len(best) > depth:
+                best = best[scores[best] >= np.partition(scores[best], -depth)[-depth]]
+            docids = [self._docids[i] for i in best]
+            order = trec_order(docids, scores[best])[:depth]
+            yield Ranked(query.qid, tuple(docids[i] for i in order), scores[best[order]])
+
+    def close(self) -> None:
+        """Nothing to free but memory."""
+
+    def _remembered(self, passages: Iterable[Passage]) -> Iterator[str]:
+        for passage in passages:
+            self._docids.append(passage.docid)
+            yield f"{passage.title} {passage.text}"
+
+
+def open_retriever(argument: str, corpus: str) -> BM25:
+    """Reads and indexes a corpus; BM25 takes no argument."""
+    if argument:
+        raise InputError(f"bm25 takes no argument, not {argument!r}")
+    return BM25(read_passages(corpus))
