@@ -139,8 +139,7 @@ def read_run(source: Source) -> Run:
     if not lists:
         raise FormatError(name, 1, "the run is empty: no line `qid Q0 docid rank score tag`")
     run = Run(name=name)
-    while lists:
-        qid = next(iter(lists))
+    for qid in list(lists):
         run._packed[qid.decode()] = lists.pop(qid).packed(name, qid)
     return run
 
