@@ -106,14 +106,17 @@ def corpus_file(source: str | os.PathLike[str]) -> Path:
 
 def _numbered(source: Source) -> Iterator[tuple[int, Passage]]:
     """(line, passage): JSON objects (an id; a text; perhaps a title) or `docid<TAB>text[<TAB>title]`, as the first line is."""
-    name, as_json, first = name_of(source), ".json" in name_of(source), True
+    name, as_json, first, found = name_of(source), ".json" in name_of(source), True, False
     for number, line in byte_lines(source):
         if first:
             as_json = as_json or line.lstrip().startswith(b"{")
         passage = _from_json(name, number, line) if as_json else _from_tsv(name, number, line, header=first)
         first = False
         if passage is not None:
+            found = True
             yield number, passage
+    if not found:
+        raise FormatError(name, 1, 'no passages: {"_id": …, "text": …} or `docid<TAB>text` is expected on each line')
 
 
 def _from_json(name: str, number: int, line: bytes) -> Passage:

@@ -99,6 +99,13 @@ def test_a_malformed_tsv_line_is_named(tmp_path: Path, line: str) -> None:
         list(read_passages(tmp_path / "corpus.tsv"))
 
 
+def test_an_empty_corpus_is_an_error(tmp_path: Path) -> None:
+    for content in ("", "docid\ttext\n"):
+        (tmp_path / "corpus.tsv").write_text(content)
+        with pytest.raises(FormatError, match=r"corpus\.tsv:1: no passages"):
+            open_texts(tmp_path, lambda: ["a"])
+
+
 def test_wrong_encoding_names_the_line(corpus: Path) -> None:
     corpus.write_bytes(corpus.read_bytes() + '{"_id": "x", "text": "café"}\n'.encode("latin-1"))
     with pytest.raises(FormatError, match=":5: wrong encoding"):
