@@ -1,0 +1,32 @@
+"""All candidates in one window, for models that read that many."""
+
+from __future__ import annotations
+
+from reranker.errors import InputError
+from reranker.strategies.order import Run, check_at_least
+from reranker.strategies.sliding import sweep
+from reranker.types import Outcome, Strategy, View
+
+
+def full(passes: int = 1, top_k: int | None = None) -> Strategy:
+    """Ranks the whole list at once; each further pass shows it in the order of the last.
+
+    Certifies every place. A pass that changes nothing in the top k (without `top_k`: nowhere) is the last.
+    """
+    check_at_least(1, passes=passes, top_k=top_k)
+
+    def strategy(view: View) -> Run:
+        if view.n > view.max_window:
+            raise InputError(
+                f"full: the model's labels and context allow {view.max_window} of these {view.n} candidates in a window; "
+                f"use depth {view.max_window}, or another strategy"
+            )
+        order = list(range(view.n))
+        for _ in range(passes):
+            before = order[:top_k]
+            yield from sweep(order, view.n, view.n)
+            if order[:top_k] == before:
+                break
+        return Outcome(order, view.n)
+
+    return strategy

@@ -1,0 +1,77 @@
+"""What strategies share: orders from scores, several strategies run as one, and checks of what was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Literal, TypeVar
+
+from reranker.errors import InputError
+from reranker.types import Outcome, Scores, View, Windows
+
+T = TypeVar("T")
+
+Asking = Generator[Windows, list[Scores], T]
+"""asks windows, is sent their scores, and returns a T in the end"""
+
+Run = Asking[Outcome]
+"""a strategy at work on one request"""
+
+Window = int | Literal["auto"]
+"""candidates a window; `auto`: as many as the model takes"""
+
+
+def by_score(indices: Sequence[int], scores: Scores) -> list[int]:
+    """`indices`, best first; ties in first-stage order."""
+    value = dict(zip(indices, scores.values, strict=True))
+    return sorted(indices, key=lambda i: (-value[i], i))
+
+
+def together(*runs: Asking[T]) -> Asking[list[T]]:
+    """Runs several generators as one: in each round, the windows of all that have not ended are one batch."""
+    results: dict[int, T] = {}
+    answers: dict[int, list[Scores] | None] = dict.fromkeys(range(len(runs)))
+    while True:
+        asked: dict[int, Windows] = {}
+        for i, answer in answers.items():
+            try:
+                asked[i] = next(runs[i]) if answer is None else runs[i].send(answer)
+            except StopIteration as stop:
+                results[i] = stop.value
+        if not asked:
+            return [results[i] for i in range(len(runs))]
+        scores = iter((yield [window for windows in asked.values() for window in windows]))
+        answers = {i: [next(scores) for _ in windows] for i, windows in asked.items()}
+
+
+def check_window(window: Window, view: View | None = None) -> None:
+    """Raises InputError for a window that cannot rank; with a view, for one that the model cannot take."""
+    if window != "auto" and window < 2:
+        raise InputError(f"window={window}: a window needs at least 2 candidates, for one alone has nothing to be compared with")
+    if view is None or view.n < 2:
+        return
+    if view.max_window < 2:
+        raise InputError(f"the model's labels and context allow {view.max_window} of these candidates in a window, and ranking needs 2")
+    if window != "auto" and min(window, view.n) > view.max_window:
+        raise InputError(
+            f"window={window}: the model's labels and context allow at most {view.max_window} of these candidates in a window; "
+            f"use window={view.max_window}, or window=auto"
+        )
+
+
+def size(window: Window, view: View) -> int:
+    """The most candidates that any window may hold. Raises InputError as `check_window` does."""
+    check_window(window, view)
+    return view.max_window if window == "auto" else window
+
+
+def check_at_least(least: int, **given: int | None) -> None:
+    """Raises InputError for a number that is too small."""
+    for name, value in given.items():
+        if value is not None and value < least:
+            raise InputError(f"{name}={value}: must be at least {least}")
+
+
+def check_top_k(top_k: int | None, guaranteed: int, view: View, remedy: str) -> None:
+    """Raises InputError where the best `top_k` of a request are more than a strategy guarantees."""
+    if top_k is not None and min(top_k, view.n) > guaranteed:
+        raise InputError(f"top_k={top_k}: the best {guaranteed} of {view.n} candidates are guaranteed, no more; {remedy}")
