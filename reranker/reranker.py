@@ -24,6 +24,9 @@ class Reranker:
     >>> ranking[0].docid
     '1'
 
+    `strategy` is named as on the command line ("topdown:k=10"); what is not said of window, stride and passes is the model's.
+    With `cascade`, windows of which the model is unsure, up to `defer_budget` of them, go to that larger model.
+
     `model` is a name (`firstrank models list`), a local folder, a Hugging Face id, or a Scorer of your own. `options` go to
     the backend: `device`, `dtype`, `threads` for transformers; see `open_scorer`. The calls work inside a running event loop
     and from several threads; windows of all callers share batches.
@@ -38,7 +41,10 @@ class Reranker:
         window: int | str | None = None,
         stride: int | None = None,
         passes: int | None = None,
+        top_k: int | None = None,
         seed: int = 0,
+        cascade: str | None = None,
+        defer_budget: float = 0.3,
         **options: Any,
     ) -> None:
         self.schedule = Schedule(strategy, window, stride, passes)
@@ -47,7 +53,9 @@ class Reranker:
             self.schedule = self.schedule.completed(spec)
         else:
             self.scorer = model
-        self._strategy = self.schedule.strategy()
+        if cascade is not None:
+            self.scorer = self._cascade(open_scorer(cascade, backend, **options)[0], defer_budget)
+        self._strategy = self.schedule.strategy(top_k)
         self._executor = Executor(self.scorer, seed=seed)
         self._loop = LoopThread()
 
@@ -89,6 +97,11 @@ class Reranker:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _cascade(self, large: Scorer, budget: float) -> Scorer:
+        from reranker.scorers.cascade import CascadeScorer
+
+        return CascadeScorer(self.scorer, large, budget=budget)
 
     async def _rank(self, request: Request, top_k: int | None) -> Ranking:
         if top_k is None:

@@ -1,0 +1,51 @@
+"""Ways to score a window, by name. Each backend's module is imported when it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from reranker.errors import InputError
+from reranker.scorers.base import Scorer, Session
+
+if TYPE_CHECKING:
+    from reranker.models import ModelSpec
+
+__all__ = ["BACKENDS", "Backend", "Scorer", "Session", "open_scorer"]
+
+Backend = Literal["transformers", "vllm", "openai"]
+BACKENDS: tuple[str, ...] = get_args(Backend)
+
+
+def open_scorer(model: str, backend: str = "transformers", *, revision: str | None = None, **options: Any) -> tuple[Scorer, ModelSpec]:
+    """A scorer for a model's name, and the model's own settings.
+
+    `options` are the fields of the backend's options class (TransformersOptions, VLLMOptions, OpenAIOptions); None leaves a
+    default. Raises InputError for an unknown backend or option, ModelError for a model that cannot be used, MissingExtra.
+    """
+    from reranker.models import load_model
+
+    if backend not in BACKENDS:
+        raise InputError(f"backend {backend!r}: unknown; there are {', '.join(BACKENDS)}")
+    given = {name: value for name, value in options.items() if value is not None}
+    scorer_class, options_class = _classes(backend)
+    legal = [field.name for field in fields(options_class)]
+    if unknown := sorted(given.keys() - set(legal)):
+        raise InputError(f"backend {backend!r} has no option {', '.join(unknown)}; it has {', '.join(legal)}")
+    chosen = options_class(**given)
+    loaded = load_model(model, revision=revision)
+    return scorer_class(loaded, chosen), loaded.spec
+
+
+def _classes(backend: str) -> tuple[Any, Any]:
+    if backend == "vllm":
+        from reranker.scorers.vllm import VLLMOptions, VLLMScorer
+
+        return VLLMScorer, VLLMOptions
+    if backend == "openai":
+        from reranker.scorers.openai import OpenAIOptions, OpenAIScorer
+
+        return OpenAIScorer, OpenAIOptions
+    from reranker.scorers.transformers import TransformersOptions, TransformersScorer
+
+    return TransformersScorer, TransformersOptions

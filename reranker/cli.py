@@ -1,0 +1,78 @@
+"""The command `firstrank`. Each subcommand is found through the entry-point group `firstrank.commands` and imported when it is used.
+
+An entry point names a function (one command) or a `typer.Typer` (a group of commands). Its module is light: what it needs
+for its work it imports when it works, so that `firstrank --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from reranker.errors import FirstrankError
+
+GROUP = "firstrank.commands"
+_ORDER = ("rerank", "retrieve", "feedback", "serve", "eval", "bench", "reproduce", "train", "data", "models", "doctor")
+
+
+class _Subcommands(TyperGroup):
+    """A group whose commands are entry points, in the order in which a newcomer meets them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        found = _commands()
+        return [name for name in _ORDER if name in found] + sorted(set(found) - set(_ORDER))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        found = _commands().get(cmd_name)
+        return None if found is None else _command(found)
+
+
+app = typer.Typer(
+    cls=_Subcommands,
+    name="firstrank",
+    help="Listwise LLM reranking from the first token's logits.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Listwise LLM reranking from the first token's logits."""
+
+
+def main() -> None:
+    """Runs the command line. Exit code 0, 1 (failed) or 2 (bad input); an error is a sentence, not a trace."""
+    try:
+        app()
+    except FirstrankError as error:
+        Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {_escaped(error)}", soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _escaped(error: Exception) -> str:
+    return str(error).replace("[", "\\[")
+
+
+def _commands() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def _command(entry: EntryPoint) -> Any:
+    found = entry.load()
+    if isinstance(found, typer.Typer):
+        command = typer.main.get_command(found)
+    else:
+        single = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+        single.command(name=entry.name)(found)
+        command = typer.main.get_command(single)
+    command.name = entry.name
+    return command

@@ -1,0 +1,64 @@
+"""`firstrank retrieve`: a first stage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reranker.commands.output import Progress, note, print_json, print_measures
+from reranker.errors import InputError
+
+if TYPE_CHECKING:
+    from reranker.runs import Query
+
+
+def retrieve(
+    queries: Annotated[str, typer.Option(help="JSONL, TSV, a BEIR folder, or ir_datasets:ID.")],
+    corpus: Annotated[str, typer.Option(help="A BEIR folder, corpus.jsonl[.gz], a .tsv, ir_datasets:ID, or lucene:DIR.")],
+    output: Annotated[Path, typer.Option(help="The run to write; .gz is compressed.")],
+    depth: Annotated[int, typer.Option(help="Candidates of a query.")] = 100,
+    drop_self: Annotated[bool, typer.Option("--drop-self", help="Leave out the candidate whose docid is the qid (ArguAna).")] = False,
+    retriever: Annotated[str, typer.Option(help="bm25, dense:MODEL or pyserini:INDEX.")] = "bm25",
+    qrels: Annotated[str | None, typer.Option(help="Judgments: retrieve their queries only, and measure the run.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
+) -> None:
+    """Retrieves candidates: a TREC run, by BM25 unless said otherwise."""
+    from reranker import retrievers
+    from reranker.runs import check_writable, read_qrels, read_queries, read_run, write_run
+
+    if depth < 1:
+        raise InputError(f"--depth {depth}: must be at least 1")
+    check_writable(output)
+    judged = read_qrels(qrels) if qrels is not None else None
+    wanted = [query for query in read_queries(queries) if judged is None or query.qid in judged]
+    if not wanted:
+        raise InputError(f"{queries}: none of its queries is judged in {qrels}")
+    started = time.perf_counter()
+    first_stage = retrievers.open_retriever(retriever, corpus)
+    indexed = time.perf_counter() - started
+    with Progress("retrieving", len(wanted)) as progress:
+        found = retrievers.retrieve(first_stage, _counted(wanted, progress), depth, drop_self=drop_self)
+        write_run(output, found, tag=retriever.partition(":")[0])
+    seconds = time.perf_counter() - started - indexed
+    summary = {"output": str(output), "queries": len(wanted), "index_seconds": indexed, "seconds": seconds}
+    measured = None
+    if judged is not None:
+        from reranker.measures import compare
+
+        measured = compare({retriever: read_run(output)}, judged)
+    if as_json:
+        print_json(summary | ({"measures": measured} if measured else {}))
+        return
+    note(f"{output}: {len(wanted)} queries in {seconds:.1f} s, after {indexed:.1f} s for the index")
+    if measured:
+        print_measures(measured)
+
+
+def _counted(queries: list[Query], progress: Progress) -> Iterator[Query]:
+    for query in queries:
+        yield query
+        progress.advance()

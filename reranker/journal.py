@@ -1,0 +1,120 @@
+"""What a batch has finished, kept beside its output until the output is whole.
+
+`OUTPUT.part.jsonl`: a header line with the hashes of inputs and options, then one line a finished query. An interrupted
+batch, run again by the same command, reads it and pays for no finished query twice; a batch with other inputs or options
+is refused. The file is locked while a batch writes to it, and a line that a crash cut short is dropped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from reranker.errors import InputError, MachineError
+
+Entry = dict[str, Any]
+
+
+class Journal:
+    """Finished queries by qid, in a file. Use `open_journal`."""
+
+    def __init__(self, path: Path, file: IO[bytes], places: dict[str, int]) -> None:
+        self.path, self._file, self._places = path, file, places
+        self.resumed = len(places)
+
+    def __contains__(self, qid: str) -> bool:
+        return qid in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def add(self, qid: str, entry: Entry) -> None:
+        """Appends a finished query; it survives the end of this process from here on."""
+        place = self._file.seek(0, os.SEEK_END)
+        try:
+            self._file.write(json.dumps({"qid": qid} | entry, ensure_ascii=False).encode() + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise MachineError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+        self._places[qid] = place
+
+    def __getitem__(self, qid: str) -> Entry:
+        self._file.seek(self._places[qid])
+        entry: Entry = json.loads(self._file.readline())
+        return entry
+
+    def delete(self) -> None:
+        """The output is whole: nothing is left to resume."""
+        self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_journal(output: Path, facts: Mapping[str, str]) -> Iterator[Journal]:
+    """The journal beside `output`, resumed if there is one. `facts` are what must be the same for that: name -> value or hash.
+
+    Raises InputError where another batch is writing it, or where its facts differ.
+    """
+    path = output.with_name(output.name + ".part.jsonl")
+    header = json.dumps({"firstrank": 1, "facts": dict(facts)}).encode() + b"\n"
+    try:
+        file = open(path, "a+b")  # noqa: SIM115, PTH123 (closed below; also when the lock is refused)
+    except OSError as error:
+        raise MachineError(f"{path}: cannot be opened: {error.strerror or error}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"{path}: another process is writing {output}: wait for it, or give another --output") from error
+        yield Journal(path, file, _resume(path, file, header, facts))
+
+
+def _resume(path: Path, file: IO[bytes], header: bytes, facts: Mapping[str, str]) -> dict[str, int]:
+    """qid -> offset of what is there; writes the header of a new journal."""
+    file.seek(0)
+    first = file.readline()
+    if not first.endswith(b"\n"):
+        file.truncate(0)
+        file.write(header)
+        file.flush()
+        return {}
+    if first != header:
+        _refuse(path, first, facts)
+    places: dict[str, int] = {}
+    place = file.tell()
+    while (line := file.readline()).endswith(b"\n"):
+        places[json.loads(line)["qid"]] = place
+        place = file.tell()
+    file.truncate(place)
+    return places
+
+
+def _refuse(path: Path, first: bytes, facts: Mapping[str, str]) -> None:
+    try:
+        before = json.loads(first)["facts"]
+        changed = sorted(name for name in before.keys() | facts.keys() if before.get(name) != facts.get(name))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path}: is not a journal of Firstrank's: move it away, or give another --output") from None
+    differs = ", ".join(changed)
+    raise InputError(
+        f"{path}: an interrupted batch for the same output is there, but these differ from now: {differs}. "
+        "Run the same command as then to resume it, delete that file to begin anew, or give another --output"
+    )
+
+
+def fingerprint(path: str | Path) -> str:
+    """What tells a file's content from another's: the SHA-256 of a file, the names, sizes and times of a folder, else the name itself."""
+    found = Path(path)
+    if found.is_file():
+        with found.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    if found.is_dir():
+        files = sorted(file for file in found.rglob("*") if file.is_file())
+        stats = [(str(file.relative_to(found)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        return hashlib.sha256(json.dumps(stats).encode()).hexdigest()
+    return str(path)

@@ -1,0 +1,61 @@
+"""All that it takes to make the same Reranker anywhere: here, or in a worker on another machine. Plain data; pickles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from reranker.reranker import Reranker
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A model, its backend and its schedule. `open` makes the Reranker, and raises what a Reranker raises."""
+
+    model: str = "default"
+    backend: str = "transformers"
+    strategy: str = "sliding"
+    window: int | str | None = None
+    stride: int | None = None
+    passes: int | None = None
+    top_k: int | None = None
+    seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """of the backend; see `open_scorer`"""
+    oracle: Oracle | None = None
+    """in place of a model"""
+    cascade: str | None = None
+    """a large model, for the windows of which the small one is unsure"""
+    defer_budget: float = 0.3
+
+    def open(self) -> Reranker:
+        schedule: dict[str, Any] = {name: getattr(self, name) for name in ("strategy", "window", "stride", "passes", "top_k", "seed")}
+        if self.oracle is not None:
+            return Reranker(self.oracle.open(self.seed), **schedule)
+        return Reranker(
+            self.model,
+            backend=self.backend,
+            cascade=self.cascade,
+            defer_budget=self.defer_budget,
+            **schedule,
+            **self.options,
+        )
+
+    def facts(self) -> dict[str, str]:
+        """What must be the same for a batch to be resumed."""
+        return {name: repr(value) for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Oracle:
+    """A scorer that knows the judgments: `--backend oracle`."""
+
+    qrels: str
+    noise: float = 0.0
+
+    def open(self, seed: int) -> Any:
+        from reranker.runs import read_qrels
+        from reranker.scorers.oracle import OracleScorer
+
+        return OracleScorer(read_qrels(self.qrels), noise=self.noise, seed=seed)
