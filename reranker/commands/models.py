@@ -1,0 +1,55 @@
+"""`firstrank models`: what there is, what it takes, and getting it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from reranker.commands.output import note, print_json, print_table
+
+app = typer.Typer(help="Models by name: list, pull, info.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+@app.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """The models that Firstrank knows by name; a Hugging Face id or a local folder works wherever a name does."""
+    from rich.table import Table
+
+    from reranker.models import list_specs
+
+    specs = list_specs()
+    if as_json:
+        print_json({spec.name: spec.model_dump(mode="json") for spec in specs})
+        return
+    table = Table("name", "answer", "window", "template", "licence", "weights")
+    for spec in specs:
+        table.add_row(spec.name, spec.answer, f"{spec.window}/{spec.stride}", spec.template_name, spec.licence, spec.source)
+    print_table(table)
+
+
+@app.command("pull")
+def pull_model(name: Annotated[str, typer.Argument(help="A name from the list.")] = "default") -> None:
+    """Fetches a model into the cache, once; from then on it needs no network."""
+    from reranker.models import pull
+
+    note(f"{name}: ready in {pull(name)}")
+
+
+@app.command("info")
+def info(name: Annotated[str, typer.Argument(help="A name, a folder, or a Hugging Face id.")], as_json: AsJson = False) -> None:
+    """A model's settings, and whether its weights are here."""
+    from rich.table import Table
+
+    from reranker.models import describe
+
+    found = describe(name)
+    if as_json:
+        print_json(found)
+        return
+    table = Table("setting", "value")
+    for key, value in found.items():
+        table.add_row(key, str(value))
+    print_table(table)
