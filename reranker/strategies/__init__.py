@@ -12,14 +12,22 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from reranker.errors import InputError
+from reranker.strategies.blitz import blitz
+from reranker.strategies.consistent import consistent
 from reranker.strategies.full import full
 from reranker.strategies.order import Run
 from reranker.strategies.sliding import sliding
+from reranker.strategies.topdown import topdown
+from reranker.strategies.tournament import tournament
 from reranker.types import Strategy, View
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "sliding": sliding,
     "full": full,
+    "topdown": topdown,
+    "tournament": tournament,
+    "blitz": blitz,
+    "consistent": consistent,
 }
 
 
@@ -74,7 +82,7 @@ def _build(name: str, given: dict[str, str], defaults: dict[str, Any]) -> tuple[
     legal = list(hints)
     arguments: dict[str, Any] = {}
     for key, hint in hints.items():
-        if hint is Strategy:
+        if hint == Strategy:
             arguments[key], inner = _build(given.pop(key, "sliding"), given, defaults)
             legal += inner
         elif key in given or key in defaults:

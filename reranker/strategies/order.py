@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from itertools import pairwise
 from typing import Literal, TypeVar
 
 from reranker.errors import InputError
@@ -15,6 +16,9 @@ Asking = Generator[Windows, list[Scores], T]
 
 Run = Asking[Outcome]
 """a strategy at work on one request"""
+
+TOP = 10
+"""places that the strategies certify which certify any number, unless they are told"""
 
 Window = int | Literal["auto"]
 """candidates a window; `auto`: as many as the model takes"""
@@ -75,3 +79,10 @@ def check_top_k(top_k: int | None, guaranteed: int, view: View, remedy: str) -> 
     """Raises InputError where the best `top_k` of a request are more than a strategy guarantees."""
     if top_k is not None and min(top_k, view.n) > guaranteed:
         raise InputError(f"top_k={top_k}: the best {guaranteed} of {view.n} candidates are guaranteed, no more; {remedy}")
+
+
+def parts(items: Sequence[int], most: int) -> list[tuple[int, ...]]:
+    """`items` cut into as few runs of at most `most` as there can be, of lengths as equal as can be."""
+    count = -(-len(items) // most)
+    edges = [len(items) * i // count for i in range(count + 1)] if count else []
+    return [tuple(items[start:end]) for start, end in pairwise(edges)]
