@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reranker.errors import InputError
-from reranker.strategies.order import TOP, Asking, Run, Window, check_at_least, check_top_k, check_window, parts, size
+from reranker.strategies.order import TOP, Asking, Run, Window, by_score, check_at_least, check_top_k, check_window, parts, size
 from reranker.types import Outcome, Strategy, View
 
 
@@ -40,14 +40,14 @@ def _rank(candidates: list[int], window: int, k: int, budget: int | None) -> Ask
     if not head:
         return [], 0
     [scores] = yield [head]
-    value = dict(zip(head, scores.values, strict=True))
-    pivot = sorted(head, key=lambda i: (-value[i], i))[min(k, len(head)) - 1]
-    ahead = {i: value[i] - value[pivot] for i in head}
+    pivot = by_score(head, scores)[min(k, len(head)) - 1]
     windows = [(pivot, *part) for part in parts(candidates[window:], window - 1)]
-    if windows:
-        for asked, scores in zip(windows, (yield windows), strict=True):
-            ahead |= {i: value - scores.values[0] for i, value in zip(asked, scores.values, strict=True)}
-    order = sorted(candidates, key=lambda i: (-ahead[i], i))
+    answers = (yield windows) if windows else []
+    ahead: dict[int, tuple[float, float]] = {}  # of the pivot; the value itself parts what rounding made equal
+    for asked, scores in zip([head, *windows], [scores, *answers], strict=True):
+        level = scores.values[asked.index(pivot)]
+        ahead |= {i: (value - level, value) for i, value in zip(asked, scores.values, strict=True) if i != pivot or asked is head}
+    order = sorted(candidates, key=lambda i: (-ahead[i][0], -ahead[i][1], i))
     winners, losers = order[: order.index(pivot)], order[order.index(pivot) :]
     if not windows or len(winners) < k:
         return order, 0
