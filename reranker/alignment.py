@@ -86,5 +86,6 @@ def _isotonic(scores: Floats) -> Floats:
     seen = ~np.isnan(scores)
     if not seen.any():
         return np.zeros(len(scores))
-    fitted = np.asarray(isotonic_regression(scores[seen], increasing=False).x)
-    return fitted[np.maximum(np.cumsum(seen) - 1, 0)]
+    fitted = isotonic_regression(scores[seen], increasing=False).x
+    unseen_as_before: Floats = fitted[np.maximum(np.cumsum(seen) - 1, 0)]
+    return unseen_as_before

@@ -5,7 +5,7 @@ A generating baseline that is held to this language emits exactly one complete o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 Tokens = tuple[int, ...]
@@ -18,11 +18,9 @@ class Ordering:
     first: tuple[Tokens, ...]
     later: tuple[Tokens, ...]
 
-    @classmethod
-    def of(cls, encode: Callable[[str], Sequence[int]], identifiers: Sequence[str]) -> Ordering:
-        """`encode` gives a string's token ids in the middle of a text: no special token, no dummy prefix."""
-        first = tuple(tuple(encode(f"[{identifier}]")) for identifier in identifiers)
-        return cls(first, tuple(tuple(encode(f" > [{identifier}]")) for identifier in identifiers))
+    def upto(self, n: int) -> Ordering:
+        """The language of the first n identifiers."""
+        return Ordering(self.first[:n], self.later[:n])
 
     @property
     def longest(self) -> int:

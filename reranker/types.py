@@ -25,6 +25,8 @@ class Request:
     query: str
     passages: tuple[Passage, ...]
     qid: str = ""
+    passage_tokens: int | None = None
+    """cuts each passage after so many tokens, if the model's template does not cut it earlier"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,10 +90,12 @@ class Tally:
     ranked: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     failed: list[Unranked] = field(default_factory=list)
+    seconds: float = 0.0
 
     def add(self, result: Ranking | Unranked) -> None:
         from reranker.types import Ranking
 
+        self.seconds = time.perf_counter() - self.started
         if not isinstance(result, Ranking):
             self.failed.append(result)
             return
@@ -104,7 +106,7 @@ class Tally:
 
     def summary(self) -> dict[str, Any]:
         costs = {name: self.counts[name] for name in ("windows", "rounds", "prompt_tokens", "generated_tokens")}
-        return {"ranked": self.ranked, "failed": len(self.failed), "seconds": time.perf_counter() - self.started} | costs
+        return {"ranked": self.ranked, "failed": len(self.failed), "seconds": self.seconds} | costs
 
     def reasons(self) -> dict[str, str]:
         return {unranked.failure.qid: str(unranked.failure.error) for unranked in self.failed}
@@ -146,8 +148,8 @@ class Job:
         with open_journal(self.output, self.facts()) as journal:
             if journal.resumed:
                 note(f"resuming: {journal.resumed} of {len(tasks)} queries are done already")
-            tally = Tally()
-            with Progress("reranking", len(tasks), done=journal.resumed) as progress, engine as rank:
+            with engine as rank, Progress("reranking", len(tasks), done=journal.resumed) as progress:
+                tally = Tally()
                 for result in rerank(tasks, rank, journal):
                     tally.add(result)
                     progress.advance()
@@ -180,8 +182,8 @@ class Job:
         if self.as_json:
             print_json(summary | ({"measures": measured} if measured else {}))
             return
-        per_query = f", {summary['seconds'] / tally.ranked:.2f} s a query" if tally.ranked else ""
-        note(f"{self.output}: {tally.ranked} queries in {summary['seconds']:.1f} s{per_query}, {summary['windows']} windows")
+        per_query = f", {tally.seconds / tally.ranked:.2f} s a query" if tally.ranked else ""
+        note(f"{self.output}: {tally.ranked} queries in {tally.seconds:.1f} s{per_query}, {summary['windows']} windows")
         if measured:
             print_measures(measured)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from reranker.errors import InputError
 from reranker.scorers.base import Scorer, Session
+from reranker.types import Answer
 
 if TYPE_CHECKING:
     from reranker.models import ModelSpec
@@ -17,11 +19,14 @@ Backend = Literal["transformers", "vllm", "openai"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
 
 
-def open_scorer(model: str, backend: str = "transformers", *, revision: str | None = None, **options: Any) -> tuple[Scorer, ModelSpec]:
+def open_scorer(
+    model: str, backend: str = "transformers", *, revision: str | None = None, answer: Answer | None = None, **options: Any
+) -> tuple[Scorer, ModelSpec]:
     """A scorer for a model's name, and the model's own settings.
 
     `options` are the fields of the backend's options class (TransformersOptions, VLLMOptions, OpenAIOptions); None leaves a
-    default. Raises InputError for an unknown backend or option, ModelError for a model that cannot be used, MissingExtra.
+    default; `answer` is in place of the model's own. Raises InputError for an unknown backend or option, ModelError for a
+    model that cannot be used, MissingExtra.
     """
     from reranker.models import load_model
 
@@ -33,19 +38,11 @@ def open_scorer(model: str, backend: str = "transformers", *, revision: str | No
     if unknown := sorted(given.keys() - set(legal)):
         raise InputError(f"backend {backend!r} has no option {', '.join(unknown)}; it has {', '.join(legal)}")
     chosen = options_class(**given)
-    loaded = load_model(model, revision=revision)
+    loaded = load_model(model, revision=revision, answer=answer)
     return scorer_class(loaded, chosen), loaded.spec
 
 
 def _classes(backend: str) -> tuple[Any, Any]:
-    if backend == "vllm":
-        from reranker.scorers.vllm import VLLMOptions, VLLMScorer
-
-        return VLLMScorer, VLLMOptions
-    if backend == "openai":
-        from reranker.scorers.openai import OpenAIOptions, OpenAIScorer
-
-        return OpenAIScorer, OpenAIOptions
-    from reranker.scorers.transformers import TransformersOptions, TransformersScorer
-
-    return TransformersScorer, TransformersOptions
+    name = {"transformers": "Transformers", "vllm": "VLLM", "openai": "OpenAI"}[backend]
+    module = import_module(f"reranker.scorers.{backend}")
+    return getattr(module, f"{name}Scorer"), getattr(module, f"{name}Options")

@@ -44,10 +44,10 @@ class TransformersOptions:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One prompt and the labels that its passages carry."""
+    """One prompt; `n` passages stand in it."""
 
     prompt: Sequence[int]
-    label_ids: tuple[int, ...]
+    n: int
 
 
 class TransformersScorer:
@@ -87,7 +87,7 @@ class TransformersScorer:
     def _answerer(self, options: TransformersOptions) -> Callable[[Sequence[Window]], list[Scores]]:
         if self._model.spec.answer == "permutation":
             generation = Generation(self.network, self._model, constrained=options.constrained)
-            return lambda windows: [generation.rank(window.prompt, len(window.label_ids)) for window in windows]
+            return lambda windows: [generation.rank(window.prompt, window.n) for window in windows]
         head = LabelHead(self.network)
         return lambda windows: self._first_token(head, windows)
 
@@ -115,8 +115,9 @@ class TransformersScorer:
         for row, window in enumerate(windows):
             ids[row, : len(window.prompt)] = torch.tensor(window.prompt)
         hidden = self.network.base_model(input_ids=ids.to(self._device), use_cache=False).last_hidden_state
+        labels = self._model.prompter.label_ids
         last = hidden[torch.arange(len(windows), device=self._device), lengths - 1]
-        return [Scores(tuple(head(row, window.label_ids).tolist()), generated_tokens=0) for row, window in zip(last, windows, strict=True)]
+        return [Scores(tuple(head(row, labels(window.n)).tolist())) for row, window in zip(last, windows, strict=True)]
 
 
 class TransformersSession:
@@ -129,7 +130,7 @@ class TransformersSession:
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         prompt = self._encoded.prompt(indices)
-        return await self._batcher.score(Window(prompt, self._encoded.label_ids(len(indices))), len(prompt))
+        return await self._batcher.score(Window(prompt, len(indices)), len(prompt))
 
     def close(self) -> None:
         """Nothing outlives a session: the executor has cancelled what still waited."""
@@ -164,7 +165,7 @@ def _load(model: Model, device: torch.device, dtype: torch.dtype) -> Any:
 
     logging.disable_progress_bar()
     try:
-        network = AutoModelForCausalLM.from_pretrained(model.path, revision=model.revision, dtype=dtype, attn_implementation="sdpa")
+        network: Any = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, attn_implementation="sdpa")
         return network.to(device).eval().requires_grad_(False)
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

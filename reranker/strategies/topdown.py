@@ -39,12 +39,12 @@ def _rank(candidates: list[int], window: int, k: int, budget: int | None) -> Ask
     head = tuple(candidates[:window])
     if not head:
         return [], 0
-    [scores] = yield [head]
-    pivot = by_score(head, scores)[min(k, len(head)) - 1]
+    [opening] = yield [head]
+    pivot = by_score(head, opening)[min(k, len(head)) - 1]
     windows = [(pivot, *part) for part in parts(candidates[window:], window - 1)]
     answers = (yield windows) if windows else []
     ahead: dict[int, tuple[float, float]] = {}  # of the pivot; the value itself parts what rounding made equal
-    for asked, scores in zip([head, *windows], [scores, *answers], strict=True):
+    for asked, scores in zip([head, *windows], [opening, *answers], strict=True):
         level = scores.values[asked.index(pivot)]
         ahead |= {i: (value - level, value) for i, value in zip(asked, scores.values, strict=True) if i != pivot or asked is head}
     order = sorted(candidates, key=lambda i: (-ahead[i][0], -ahead[i][1], i))
