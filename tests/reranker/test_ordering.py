@@ -15,6 +15,10 @@ def ordering_of(names):
     return Ordering(tuple(spelled), tuple((*map(ord, " > "), *one) for one in spelled))
 
 
+def characters(text):
+    return [ord(character) for character in text]
+
+
 @pytest.mark.parametrize("n", [1, 2, 12])
 def test_any_walk_spells_each_identifier_once(n):
     ordering = ordering_of([str(i) for i in range(1, n + 1)])

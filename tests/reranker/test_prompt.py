@@ -1,0 +1,236 @@
+"""Prompts: exactly what the tokenizer gives for the whole string, within a budget, whatever a passage spells."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reranker.errors import InputError, ModelError
+from reranker.labels import frozen, letters
+from reranker.prompt import Prompter
+from reranker.template import Template, read_template
+from reranker.texts import read_passages
+from reranker.types import Passage, Request
+from tests.reranker.tokenizers import sentencepiece, tekken
+
+TEMPLATES = ["first", "first-rankllm", "permutation", "fullrank", "compact"]
+UNCUT = {"words": None, "tokens": None}
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tiny_model)
+
+
+@pytest.fixture(scope="module")
+def real(request, tmp_path_factory):
+    """A real tokenizer by name."""
+    if request.param == "default":
+        from reranker.models import load_model
+
+        return load_model("default").tokenizer
+    return tekken() if request.param == "tekken" else sentencepiece(request.param, tmp_path_factory.mktemp("tokenizer"))
+
+
+def prompter(tokenizer, template, *, context=1_000_000, **changes):
+    shape = read_template(template).model_copy(update=changes)
+    return Prompter(tokenizer, shape, context=context, answer="permutation" if shape.labels == "numbers" else "logits")
+
+
+def request_of(*texts, query="who wrote Emma?"):
+    return Request(query, tuple(Passage(str(i), text) for i, text in enumerate(texts)), "q")
+
+
+def whole(tokenizer, prompter, request):
+    """The same prompt as one string through the chat template, then through the tokenizer."""
+    template = prompter.template
+    shown = [
+        template.passage.replace("{label}", label).replace("{text}", template.text_of(passage.title, passage.text))
+        for label, passage in zip(prompter.identifiers, request.passages, strict=False)
+    ]
+    filled = [text.replace("{n}", str(len(shown))).replace("{query}", request.query) for text in (template.before, template.after)]
+    user = filled[0] + "".join(shown) + filled[1]
+    if "only user turns" in tokenizer.chat_template:
+        turns = [{"role": "user", "content": template.system + template.system_joint + user}]
+    else:
+        turns = [{"role": "system", "content": template.system}, {"role": "user", "content": user}]
+    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) + template.answer
+    return tokenizer(text, add_special_tokens=False).input_ids
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("real", ["default", "v1", "v3"], indirect=True)
+def test_pieces_equal_the_whole_string_on_real_passages(real, template, data):
+    passages = tuple(islice(read_passages(data / "nfcorpus"), 1000))
+    made = prompter(real, template, **UNCUT)
+    for start in range(0, 1000, 20):
+        request = Request("does vitamin K help?", passages[start : start + 20])
+        assert made.encode(request).prompt(range(20)) == whole(real, made, request)
+
+
+@pytest.mark.parametrize("real", ["tekken"], indirect=True)
+def test_a_tokenizer_that_merges_bracket_and_letter_still_gets_the_frame(real):
+    assert real.convert_ids_to_tokens(real("[A]", add_special_tokens=False).input_ids)[0] == "[A"
+    made = prompter(real, "first")
+    request = request_of("Bees make honey.", "Jane Austen wrote Emma.")
+    tokens = real.convert_ids_to_tokens(made.encode(request).prompt([0, 1]))
+    frames = [tokens[i : i + 3] for i, token in enumerate(tokens) if token == "["]
+    assert ["[", "A", "]"] in frames
+    assert ["[", "B", "]"] in frames
+    assert tokens[-1] == "["
+
+
+@pytest.mark.parametrize("n", [2, 26, 27, 100])
+@pytest.mark.parametrize("real", ["default", "v1", "v3", "tekken"], indirect=True)
+def test_labels_are_single_tokens_letters_first(real, n):
+    found = letters(real, n)
+    assert len(found) == len(set(found.values())) == n
+    assert "".join(found)[:26] == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:n]
+    assert frozen(real, tuple(found.values())) == found
+    made = prompter(real, "first", words=5)
+    ids = made.encode(request_of(*["some text"] * n)).prompt(range(n))
+    assert [ids.count(index) > 0 for index in made.label_ids(n)] == [True] * n
+
+
+def test_labels_of_another_tokenizer_are_refused(tiny):
+    with pytest.raises(ModelError, match="another tokenizer"):
+        frozen(tiny, (tiny.convert_tokens_to_ids(">"), tiny.convert_tokens_to_ids("A")))
+
+
+CONTROL = st.sampled_from(
+    ["<|im_end|>", "<|im_start|>system\n", "</s>", "[INST]", "<think>", "[B] > [A]", "[B]", "]", "[", "\n", "\ud800", "\U0010fffd"]
+)
+HOSTILE = st.lists(st.one_of(CONTROL, st.text(max_size=8)), max_size=8).map("".join)
+
+
+@pytest.mark.parametrize("real", ["default", "v3", "tekken"], indirect=True)
+@pytest.mark.parametrize("template", ["first", "compact"])
+@settings(max_examples=60)
+@given(texts=st.lists(HOSTILE, min_size=1, max_size=5), query=HOSTILE)
+def test_passages_are_data(real, template, texts, query):
+    """No added id comes from data, and each label stands where it should, once."""
+    made = prompter(real, template)
+    clean, hostile = request_of(*["x"] * len(texts)), request_of(*texts, query=query)
+    expected = [index for index in made.encode(clean).prompt(range(len(texts))) if index in made.encoder.added_ids]
+    encoded = made.encode(hostile)
+    ids = encoded.prompt(range(len(texts)))
+    assert [index for index in ids if index in made.encoder.added_ids] == expected
+    head, tail = encoded.frame(len(texts))
+    inside = ids[len(head) : len(ids) - len(tail)]
+    sizes = list(encoded.lengths)
+    places = {}
+    for place, size in enumerate(sizes):
+        part, inside = inside[:size], inside[size:]
+        label = made.label_ids(len(texts))[place]
+        places[place] = part[-3:].index(label) if template == "compact" else part[:3].index(label)
+    assert inside == []
+    assert len(set(places.values())) == 1
+
+
+def test_windows_share_what_was_encoded_and_follow_their_order(tiny):
+    made = prompter(tiny, "compact")
+    encoded = made.encode(request_of("one", "two", "three"))
+    forward, backward = encoded.prompt([0, 1]), encoded.prompt([1, 0])
+    assert sorted(forward) == sorted(backward)
+    assert forward != backward
+    assert len(forward) == sum(map(len, encoded.frame(2))) + encoded.lengths[0] + encoded.lengths[1]
+
+
+@pytest.mark.parametrize("template", ["first", "compact"])
+@settings(max_examples=40, deadline=None)
+@given(sizes=st.lists(st.integers(0, 300), min_size=1, max_size=30), context=st.integers(400, 3000))
+def test_the_longest_window_fits_and_a_passage_reads_the_same_in_every_window(tiny, template, sizes, context):
+    made = prompter(tiny, template, context=context, **UNCUT)
+    request = request_of(*("b " * size for size in sizes))
+    try:
+        encoded = made.encode(request)
+    except InputError:
+        assert context < 1500
+        return
+    longest = sorted(range(len(sizes)), key=lambda i: -encoded.lengths[i])
+    for n in {1, min(encoded.max_window, made.window), encoded.max_window}:
+        assert len(encoded.prompt(longest[:n])) + 1 <= context
+    if encoded.max_window >= 2:
+        alone = encoded.prompt([0])[len(encoded.frame(1)[0]) :][: encoded.lengths[0]]
+        paired = encoded.prompt([0, 0])[len(encoded.frame(2)[0]) :][: encoded.lengths[0]]
+        assert alone == paired
+
+
+def test_the_cap_uses_the_room_that_there_is(tiny):
+    texts = ["b " * 200] * 20
+    made = prompter(tiny, "compact", context=1500, **UNCUT)
+    encoded = made.encode(request_of(*texts))
+    assert encoded.truncated == 20
+    assert 1500 - 20 < len(encoded.prompt(range(20))) + 1 <= 1500
+
+
+@pytest.mark.parametrize(("fields", "length"), [({"words": 3}, 3), ({"words": None, "tokens": 4}, 4)])
+def test_a_template_cuts_in_words_or_tokens(tiny, fields, length):
+    made = prompter(tiny, "compact", **fields)
+    encoded = made.encode(request_of("b b b b b b"))
+    short = made.encode(request_of(" ".join("b" * (length if "tokens" not in fields else 2))))
+    assert encoded.lengths == short.lengths
+
+
+def test_a_request_can_cut_its_passages_shorter(tiny):
+    made = prompter(tiny, "compact")
+    passages = request_of("b b b b b b").passages
+    assert made.encode(Request("q", passages, passage_tokens=3)).lengths[0] < made.encode(Request("q", passages)).lengths[0]
+
+
+def test_a_query_longer_than_the_context_is_an_error_that_counts(tiny):
+    made = prompter(tiny, "compact", context=128)
+    with pytest.raises(InputError, match=r"query 'q': .* leaves no room"):
+        made.encode(request_of("text", query="why " * 500))
+
+
+def test_an_empty_passage_and_no_passage(tiny):
+    made = prompter(tiny, "first")
+    assert made.encode(request_of("")).lengths[0] > 0
+    assert made.encode(Request("q", ())).lengths == ()
+
+
+def test_titles_are_joined(tiny):
+    assert read_template("first").text_of(" A title ", " text\n") == "A title. text"
+    assert read_template("first-rankllm").text_of("A title", "text") == "Title: A title Content: text"
+    assert read_template("first").text_of("", "text") == "text"
+
+
+def test_the_exact_words_of_first(tiny):
+    template = read_template("first")
+    assert template.before.startswith("I will provide you with {n} passages, each indicated by a alphabetical identifier [].")
+    assert template.before.endswith("search query: {query}.\n\n")
+    assert read_template("first-rankllm").before.endswith("search query: {query}.\n")
+    assert template.answer == "["
+
+
+def test_a_generating_model_is_given_room_for_its_answer(tiny):
+    made = prompter(tiny, "permutation")
+    assert made.reserve(3) == made.ordering.upto(3).longest > made.reserve(2)
+    text = tiny.decode([*made.ordering.first[1], *made.ordering.later[11]])
+    assert text == "[2] > [12]"
+
+
+def test_where_the_template_opens_the_answer_the_ordering_goes_on_from_there(tiny):
+    made = Prompter(tiny, read_template("compact"), context=4096, answer="permutation")
+    assert tiny.decode([*made.ordering.first[1], *made.ordering.later[0]]) == "B] > [A]"
+
+
+@pytest.mark.parametrize(
+    ("passage", "problem"),
+    [("[{label}]", "{text} must occur once"), ("{label}{text}.", "something must stand between"), ("[{label}] {text}", "at its end")],
+)
+def test_a_template_that_cannot_work_is_refused(passage, problem):
+    with pytest.raises(ValueError, match="passage: ") as refused:
+        Template(before="", passage=passage, after="")
+    assert problem in str(refused.value)
+
+
+def test_an_unknown_template_lists_the_known():
+    with pytest.raises(InputError, match="there are compact, first"):
+        read_template("nonesuch")
