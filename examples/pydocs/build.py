@@ -47,8 +47,8 @@ MODULES = (
     "zipimport zlib zoneinfo"
 ).split()
 
-MIN_WORDS = 3
-"""a shorter docstring says nothing that its name does not"""
+MIN_WORDS = 2
+"""a docstring of one word says nothing that its name does not"""
 
 
 class Entry(NamedTuple):
@@ -86,15 +86,15 @@ def docstring(docid: str) -> str | None:
 
 
 def public_ids() -> list[str]:
-    """The names that a collection made on this interpreter would have, sorted; of names with the same text, the best one."""
-    best: dict[str, tuple[bool, int, str]] = {}
+    """The names that a collection made on this interpreter would have, sorted: one for each text, its plainest."""
+    plainest: dict[str, tuple[int, bool, int, int, str]] = {}
     for place, module in enumerate(MODULES):
-        for docid, found, alias in _walk(module):
-            text = _own_docstring(found)
+        for name in _walk(module):
+            text = _own_docstring(name.found)
             if text and len(text.split()) >= MIN_WORDS:
-                key = (alias, place, docid)
-                best[text] = min(best.get(text, key), key)
-    return sorted(docid for _, _, docid in best.values())
+                key = (name.depth, name.alias, place, len(name.docid), name.docid)
+                plainest[text] = min(plainest.get(text, key), key)
+    return sorted(docid for *_, docid in plainest.values())
 
 
 def manifest() -> list[str]:
@@ -124,19 +124,33 @@ def _split(docid: str) -> tuple[str, list[str]]:
     raise ValueError(f"{docid}: in none of the collection's modules")
 
 
-def _walk(module: str) -> Iterator[tuple[str, Any, bool]]:
-    """(docid, object, whether it calls itself otherwise) of a module, its functions and classes, and their methods."""
+class _Name(NamedTuple):
+    """A name that a module offers; `alias` where the object calls itself otherwise, `depth` 2 for what is inside a class."""
+
+    docid: str
+    found: Any
+    depth: int
+    alias: bool
+
+
+def _walk(module: str) -> Iterator[_Name]:
+    """A module, its public functions and classes, and the public members of those, also from private bases."""
     try:
         root = _module(module)
     except ImportError:
         return
-    yield module, root, False
+    yield _Name(module, root, 0, False)
     for name in _public(root):
         found = _attribute(root, name)
         alias = getattr(found, "__name__", name) != name
-        yield f"{module}.{name}", found, alias
+        yield _Name(f"{module}.{name}", found, 1, alias)
         if inspect.isclass(found):
-            yield from ((f"{module}.{name}.{member}", vars(found)[member], alias) for member in sorted(vars(found)) if member[0] != "_")
+            yield from (_Name(f"{module}.{name}.{key}", member, 2, alias) for key, member in _members(found).items())
+
+
+def _members(owner: type) -> dict[str, Any]:
+    bases = [base for base in reversed(owner.__mro__) if base is owner or base.__name__.startswith("_")]
+    return {key: member for base in bases for key, member in vars(base).items() if not key.startswith("_")}
 
 
 def _public(module: ModuleType) -> list[str]:
@@ -165,7 +179,7 @@ def _attribute(owner: Any, name: str) -> Any:
 def _own_docstring(found: Any) -> str | None:
     """A docstring, unless it is the one of the object's type: that of a constant."""
     text = getattr(found, "__doc__", None)
-    if inspect.ismodule(found) or inspect.isclass(found) or text is not type(found).__doc__:
+    if inspect.ismodule(found) or inspect.isclass(found) or text != type(found).__doc__:
         return inspect.cleandoc(text).strip() if isinstance(text, str) else None
     return None
 
