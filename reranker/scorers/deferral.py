@@ -23,6 +23,9 @@ from reranker.template import explained
 Rule = Callable[[Sequence[float]], float]
 """a window's label logits -> how unsure the model is"""
 
+Stake = Callable[[Sequence[int]], float]
+"""the first-stage places of a window's candidates, from 0 -> what hangs on their order"""
+
 Floats = NDArray[np.float64]
 
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -44,6 +47,11 @@ def margin(values: Sequence[float]) -> float:
         return 0.0
     second, first = np.sort(np.exp(log_softmax(np.asarray(values, np.float64))))[-2:]
     return float(1.0 - (first - second))
+
+
+def discounts(places: Sequence[int]) -> float:
+    """The mean of DCG's discounts at these places."""
+    return float(np.mean(1.0 / np.log2(np.asarray(places, np.float64) + 2.0)))
 
 
 class LearnedRule(BaseModel):
