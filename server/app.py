@@ -123,4 +123,3 @@ def _openapi(app: FastAPI, guarded: bool) -> dict[str, Any]:
                     operation["security"] = [{"key": []}]
         app.openapi_schema = found
     return app.openapi_schema
-

@@ -36,7 +36,9 @@ class Keys:
         if not found:
             raise Refused(401, f"the key is not one of this service's: {_HINT}", headers={"www-authenticate": "Bearer"})
         if self._buckets and (wait := self._buckets[found[0]].take()) > 0:
-            raise Refused(429, f"this key has used up its requests; the next is free in {wait:.0f} s", kind="rate_limited", retry_after=int(wait) + 1)
+            raise Refused(
+                429, f"this key has used up its requests; the next is free in {wait:.0f} s", kind="rate_limited", retry_after=int(wait) + 1
+            )
         return found[0]
 
 

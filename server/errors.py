@@ -34,7 +34,14 @@ class Refused(Exception):
     """An answer that is not a ranking. `detail` is the message unless given; `retry_after` in seconds."""
 
     def __init__(
-        self, status: int, message: str, *, kind: str | None = None, detail: Any = None, retry_after: int | None = None, headers: Mapping[str, str] = {}
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str | None = None,
+        detail: Any = None,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] = {},
     ) -> None:
         super().__init__(message)
         self.status, self.message, self.detail = status, message, detail or message

@@ -35,7 +35,10 @@ class JsonLines(logging.Formatter):
 
 
 def fault(error: BaseException) -> dict[str, Any]:
-    """An exception's type and the frames it went through. Its message only where it is ours and not about input: others may quote a document."""
+    """An exception's type and the frames it went through.
+
+    Its message is given only where it is ours and not about input: others may quote a document.
+    """
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     ours = isinstance(error, FirstrankError) and not isinstance(error, InputError)
     return {"exception": type(error).__name__, "frames": frames} | ({"error": str(error)} if ours else {})

@@ -99,10 +99,9 @@ class Registry:
         """A model by name or alias. Raises Refused: 404 for a name that is not served, 503 for one that cannot rank now."""
         known = self._first if name is None else name if name in self.models else self.aliases.get(name) or self.aliases.get(ANY)
         if known is None:
-            raise Refused(
-                404, f"model {name!r} is not served; served are {', '.join([*self.models, *self.aliases])} (serve --alias NAME=MODEL adds names)",
-                kind="model_not_found",
-            )  # fmt: skip
+            names = ", ".join([*self.models, *self.aliases])
+            message = f"model {name!r} is not served; served are {names} (firstrank serve --alias NAME=MODEL adds names)"
+            raise Refused(404, message, kind="model_not_found")
         model = self.models[known]
         if model.state != "ready":
             reason = f": {model.problem}" if model.problem else ""

@@ -61,6 +61,9 @@ _BODY = {
 }
 
 
+_ANSWERS: dict[int | str, dict[str, Any]] = {200: {"model": schemas.RerankResponse | list[schemas.TextsResult]}, **PROBLEMS}
+
+
 async def rerank(request: Request) -> Response:
     """Ranks documents for a query, best first.
 
@@ -83,7 +86,7 @@ for _path in RERANK:
         rerank,
         methods=["POST"],
         operation_id=f"rerank{_path.replace('/', '_')}",
-        responses={200: {"model": schemas.RerankResponse | list[schemas.TextsResult]}} | PROBLEMS,
+        responses=_ANSWERS,
         openapi_extra={"requestBody": _BODY, "parameters": _HEADERS},
         response_model=None,
         tags=["rerank"],

@@ -36,6 +36,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, settings: Settings) -> None:
         self.failure: Exception | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._app = create_app(settings, failed=self._fail)
         super().__init__(
             uvicorn.Config(
@@ -60,7 +61,8 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
-        self._loop.call_soon_threadsafe(self._app.state.service.drain)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._app.state.service.drain)
 
     def _fail(self, error: Exception) -> None:
         self.failure, self.should_exit = error, True

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 QUERY = "who wrote Emma?"
-PASSAGES = ["Bees make honey.", "Jane Austen wrote Emma.", "Emma is a given name."]
+PASSAGES: list[JsonValue] = ["Bees make honey.", "Jane Austen wrote Emma.", "Emma is a given name."]
 
 
 class _Asked(BaseModel):
@@ -23,7 +23,9 @@ class Document(_Asked):
 Query = Annotated[str, Field(min_length=1, description="What the documents are ranked for.", examples=[QUERY])]
 Strategy = Annotated[
     str | None,
-    Field(max_length=200, description="NAME[:key=value,…]: sliding, full, topdown, tournament, blitz, consistent.", examples=["topdown:k=10"]),
+    Field(
+        max_length=200, description="NAME[:key=value,…]: sliding, full, topdown, tournament, blitz, consistent.", examples=["topdown:k=10"]
+    ),
 ]
 
 

@@ -86,8 +86,9 @@ class Service:
 
 
 def strategy_of(schedule: Schedule, name: str | None, top_n: int | None, n: int) -> Strategy:
-    """A model's schedule, with the strategy that a request names; it may stop early where the best `top_n` of n are wanted and it can vouch for them.
+    """A model's schedule, with the strategy that a request names.
 
+    It may stop early where the best `top_n` of n are wanted and it can vouch for them.
     Raises InputError for a strategy that does not exist or would cost too much.
     """
     if name is not None:

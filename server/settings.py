@@ -102,9 +102,10 @@ class Settings(Engine, BaseSettings):
     port: int = setting("Service", "Port to listen on; 0 takes a free one.", 8000, ge=0, le=65535)
     config: Path | None = setting("Service", "A YAML file of these settings.", None)
     model: Annotated[dict[str, Served], NoDecode, BeforeValidator(_models)] = setting(
-        "Model", "A model to serve: NAME, or NAME=SOURCE (a name, folder or Hugging Face id). The first one answers requests that name none.",
+        "Model",
+        "A model to serve: NAME, or NAME=SOURCE (a name, folder or Hugging Face id). The first answers requests that name none.",
         {"default": Served(source=None)},
-    )  # fmt: skip
+    )
     alias: Annotated[dict[str, str], NoDecode, BeforeValidator(_paired)] = setting(
         "Model", "Another name for a model: rerank-v3.5=default. *=default takes every name.", {}
     )
@@ -126,7 +127,12 @@ class Settings(Engine, BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, env_settings: PydanticBaseSettingsSource, **_: Any
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         flags = init_settings.init_kwargs if isinstance(init_settings, InitSettingsSource) else {}
         path = flags.get("config") or os.environ.get(f"{PREFIX}CONFIG")
@@ -188,7 +194,8 @@ def load_settings(**flags: Any) -> Settings:
         settings.keys()
         return settings
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ").replace("Value error, ", "") for one in error.errors()]
-        raise InputError(f"{'; '.join(problems)} (a flag --NAME, the environment's {PREFIX}NAME, or the config file)") from error
+        found = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in error.errors()]
+        problems = "; ".join(found).replace("Value error, ", "")
+        raise InputError(f"{problems} (a flag --NAME, the environment's {PREFIX}NAME, or the config file)") from error
     except (SettingsError, OSError) as error:
         raise InputError(f"settings: {error}") from error

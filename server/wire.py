@@ -58,7 +58,9 @@ def asked_of(found: dict[str, Any], settings: Settings, *, return_documents: boo
     """What a JSON object asks for. Raises Refused: 413 for too much of something, 422 for what is invalid."""
     key = "texts" if is_texts(found) else "documents"
     if isinstance(items := found.get(key), list) and len(items) > settings.max_documents:
-        raise Refused(413, f"{key}: {len(items)} are given, and {settings.max_documents} is the most that this service takes (max_documents)")
+        raise Refused(
+            413, f"{key}: {len(items)} are given, and {settings.max_documents} is the most that this service takes (max_documents)"
+        )
     asked = _from_texts(found, settings) if key == "texts" else _from_documents(found, return_documents)
     if len(asked.query) > settings.max_query_chars:
         raise Refused(413, f"query: has {len(asked.query)} characters, and {settings.max_query_chars} is the most (max_query_chars)")
