@@ -39,6 +39,8 @@ class Scores:
     seconds: float = 0.0
     scorer: str = ""
     notes: tuple[str, ...] = ()
+    batch: int = 1
+    """windows that were scored together with this one, itself included"""
 
 
 class View(NamedTuple):
