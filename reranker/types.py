@@ -81,6 +81,8 @@ class WindowTrace:
     prompt_tokens: int
     seconds: float
     scorer: str
+    notes: tuple[str, ...] = ()
+    """of this window alone: what an answer needed mended, say"""
 
 
 @dataclass(frozen=True, slots=True)
