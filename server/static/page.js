@@ -70,6 +70,7 @@ function show(body, found, milliseconds) {
   $("curl").textContent = curl(body);
   $("python").textContent = python(body);
   $("more").hidden = false;
+  if (matchMedia("(max-width: 820px)").matches) $("results").scrollIntoView({ behavior: "smooth" });
 }
 
 function row({ index, relevance_score: score }, place, documents) {

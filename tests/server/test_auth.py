@@ -19,7 +19,8 @@ KEY = "sk-2718281828"
 BEARER = {"authorization": f"Bearer {KEY}"}
 ODD = [
     "//rerank", "/rerank/", "/%72erank", "/./rerank", "/health/../rerank", "/health/../v1/models", "/health%2f..%2fmetrics", "/HEALTH",
-    "/health/", "/health;x", "/ready/x", "/%2e%2e/metrics", "/page.css/../info", "/static/../info", "/docs/", "/nope", "/health%00", "/\\health",
+    "/health/", "/health;x", "/ready/x", "/%2e%2e/metrics", "/page.css/../info", "/static/../info",
+    "/docs/", "/nope", "/health%00", "/\\health",
 ]  # fmt: skip
 
 
