@@ -257,7 +257,7 @@ def _ranking(request: Request, strategy: Strategy, outcome: Outcome, log: _Log, 
         strategy=_name(strategy),
         rounds=log.rounds,
         windows=tuple(
-            WindowTrace(round_, tuple(passages[i].docid for i in window), scores.prompt_tokens, scores.seconds, scores.scorer)
+            WindowTrace(round_, tuple(passages[i].docid for i in window), scores.prompt_tokens, scores.seconds, scores.scorer, scores.notes)
             for round_, window, scores in log.asked
         ),
         prompt_tokens=sum(scores.prompt_tokens for _, _, scores in log.asked),

@@ -39,6 +39,8 @@ class Scores:
     seconds: float = 0.0
     scorer: str = ""
     notes: tuple[str, ...] = ()
+    batch: int = 1
+    """windows that were scored together with this one, itself included"""
 
 
 class View(NamedTuple):
@@ -79,6 +81,8 @@ class WindowTrace:
     prompt_tokens: int
     seconds: float
     scorer: str
+    notes: tuple[str, ...] = ()
+    """of this window alone: what an answer needed mended, say"""
 
 
 @dataclass(frozen=True, slots=True)

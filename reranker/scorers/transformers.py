@@ -102,7 +102,7 @@ class TransformersScorer:
             raise ScorerError(f"{self._device}: no memory for {len(windows)} windows of {len(windows[0].prompt)} tokens") from error
         share = (time.perf_counter() - started) / len(windows)
         return [
-            Scores(answer.values, len(window.prompt), answer.generated_tokens, share, self.name, answer.notes)
+            Scores(answer.values, len(window.prompt), answer.generated_tokens, share, self.name, answer.notes, len(windows))
             for window, answer in zip(windows, answers, strict=True)
         ]
 
