@@ -115,7 +115,12 @@ def _single(evaluation: Evaluation) -> dict[str, Any]:
                 "text": _cut(evaluation.dataset.queries[qid]),
                 "values": values[:, i].tolist(),
                 "lists": tops[qid],
-                "grades": {docid: evaluation.dataset.qrels[qid][docid] for docids in tops[qid] for docid in docids if docid in evaluation.dataset.qrels[qid]},
+                "grades": {
+                    docid: evaluation.dataset.qrels[qid][docid]
+                    for docids in tops[qid]
+                    for docid in docids
+                    if docid in evaluation.dataset.qrels[qid]
+                },
             }
             for i, qid in ((i, qids[i]) for i in places)
         ],

@@ -64,7 +64,9 @@ def _differences(folder: Path, evaluation: Evaluation) -> None:
 
 
 def _latency(folder: Path, evaluation: Evaluation) -> None:
-    points = [Point(one.name, one.latency.p50 if one.latency else None, one.estimates[evaluation.primary].mean) for one in evaluation.systems]
+    points = [
+        Point(one.name, one.latency.p50 if one.latency else None, one.estimates[evaluation.primary].mean) for one in evaluation.systems
+    ]
     with _figure(folder, "latency", 4.2) as axes:
         for point in points:
             if point.seconds is None:

@@ -33,7 +33,11 @@ def write_report(folder: Path, evaluation: Evaluation, facts: Mapping[str, Any])
     """Writes them all into a folder that is there; each appears whole or not at all."""
     write_plots(folder, evaluation)
     write_json(folder / "report.json", report_object(evaluation, facts))
-    texts = {"summary.md": tables.markdown(evaluation), "summary.tex": tables.latex(evaluation), "report.html": report_page(evaluation, facts)}
+    texts = {
+        "summary.md": tables.markdown(evaluation),
+        "summary.tex": tables.latex(evaluation),
+        "report.html": report_page(evaluation, facts),
+    }
     for name, text in texts.items():
         with whole_file(folder / name) as file:
             file.write(text)

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,15 @@ _LOGS_KEPT = 10
 _number = itertools.count()
 
 
-def start_engine(model: Model, settings: EngineSettings, dtype: str | None, extra: dict[str, Any]) -> tuple[Any, Path]:
-    """An AsyncLLM and its log. `extra` are arguments of vLLM's own that depend on the scorer's mode.
+def start_engine(
+    model: Model, settings: EngineSettings, dtype: str | None, extra: Mapping[str, Any], environment: Mapping[str, str]
+) -> tuple[Any, Path]:
+    """An AsyncLLM and its log. `extra` are vLLM's arguments, and `environment` its variables, that a way of scoring needs.
 
     Raises MissingExtra, and ModelError with the engine's own reason where it does not start.
     """
     log = _new_log(model.name)
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    with _output_into(log):
+    with _environment({"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1", **environment}), _output_into(log):
         try:
             engine = _started(model, settings, dtype, extra)
         except ImportError as error:
@@ -42,7 +42,7 @@ def start_engine(model: Model, settings: EngineSettings, dtype: str | None, extr
     return engine, log
 
 
-def _started(model: Model, settings: EngineSettings, dtype: str | None, extra: dict[str, Any]) -> Any:
+def _started(model: Model, settings: EngineSettings, dtype: str | None, extra: Mapping[str, Any]) -> Any:
     from vllm import AsyncEngineArgs
     from vllm.platforms import current_platform
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -96,6 +96,18 @@ def _new_log(name: str) -> Path:
     log = folder / f"vllm-{re.sub(r'[^A-Za-z0-9.-]+', '-', name).strip('-')}-{os.getpid()}-{next(_number)}.log"
     log.touch()
     return log
+
+
+@contextmanager
+def _environment(defaults: Mapping[str, str]) -> Iterator[None]:
+    """Variables for an engine's start, where the user has not set them; vLLM adds its own (LD_PRELOAD …), and all are taken back."""
+    before = dict(os.environ)
+    os.environ.update(dict(defaults) | before)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextmanager
