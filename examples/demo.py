@@ -119,5 +119,7 @@ if __name__ == "__main__":
         main()
     except subprocess.CalledProcessError as failed:
         sys.exit(f"The demo stops here: {Path(failed.cmd[0]).name} {failed.cmd[1]} ended with exit code {failed.returncode} (see above).")
+    except FileNotFoundError as missing:
+        sys.exit(f"The demo stops here: {missing.filename} is not there. Run it by `make demo`, or in firstrank's environment.")
     except KeyboardInterrupt:
         sys.exit("Interrupted; `make demo` goes on where this run stopped.")
