@@ -48,7 +48,8 @@ def demo(model: str, folder: Path) -> tuple[list[Row], str]:
     run([sys.executable, HERE / "pydocs/build.py", folder / "pydocs"])
     standing = weights_of(model)
     get(model)
-    corpus = ["--queries", folder / "pydocs", "--corpus", folder / "pydocs", "--qrels", folder / "pydocs"]
+    beir = folder / "pydocs"  # files, not the folder: the same texts resume an interrupted run, however often they are made anew
+    corpus = ["--queries", beir / "queries.jsonl", "--corpus", beir / "corpus.jsonl", "--qrels", beir / "qrels/test.tsv"]
     first = firstrank("retrieve", *corpus, "--output", folder / "bm25.trec")
     depth = ["--depth", str(DEPTH), "--trace", folder / "trace.jsonl"]
     second = firstrank("rerank", *corpus, "--run", folder / "bm25.trec", "--model", model, *depth, "--output", folder / "reranked.trec")
