@@ -25,9 +25,9 @@ class Schedule:
 
     def completed(self, spec: ModelSpec) -> Schedule:
         """What is not said is taken from the model; a window given alone keeps the stride at half of it at most."""
-        stride = spec.stride if self.stride is None else self.stride
-        if self.stride is None and self.window is not None:
-            stride = max(1, min(stride, self.window // 2)) if isinstance(self.window, int) else None
+        stride = self.stride
+        if stride is None and self.window != "auto":
+            stride = min(spec.stride, max(1, int(self.window) // 2)) if self.window else spec.stride
         return Schedule(self.name, self.window or spec.window, stride, self.passes or spec.passes)
 
     def strategy(self, top_k: int | None = None) -> Strategy:
