@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from eval.bench.commands import cascade, strategies
+
 bench = typer.Typer(help="Measures cost: latency, throughput, strategies.", no_args_is_help=True)
 
 
@@ -34,6 +36,10 @@ def throughput(
     load = Load(windows, passages) if windows else None
     found = measure(model, backend, load, passages=passages, device=device, dtype=dtype, threads=threads)
     report(found, output, as_json=as_json)
+
+
+bench.command()(strategies)
+bench.command()(cascade)
 
 
 class Backend(StrEnum):
