@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from reranker.errors import ScorerError
 from reranker.models import Model
 from reranker.permutation import parse
-from reranker.types import Scores
+from reranker.types import Passage, Request, Scores
 
 ROUTE = "/v1/completions"
 
@@ -45,7 +45,7 @@ class LabelsById:
 
     def __init__(self, model: Model) -> None:
         self._labels = model.prompter.label_ids
-        self.trial = self._labels(2)
+        self.trial = _small_window(model)
 
     def question(self, prompt: Sequence[int], n: int) -> dict[str, Any]:
         labels = list(self._labels(n))
@@ -61,7 +61,7 @@ class LabelsInTop:
 
     def __init__(self, model: Model, top: int) -> None:
         self._top, self._labels, self._names = top, model.prompter.label_ids, model.prompter.identifiers
-        self.trial = self._labels(2)
+        self.trial = _small_window(model)
         self.remedy = (
             f"; labels=top asks for the {top} likeliest tokens, and a label must be one of them: --engine-arg top=100 asks for more"
         )
@@ -82,7 +82,7 @@ class Ordered:
 
     def __init__(self, model: Model) -> None:
         self._prompter = model.prompter
-        self.trial = model.prompter.label_tokens(0)
+        self.trial = _small_window(model)
 
     def question(self, prompt: Sequence[int], n: int) -> dict[str, Any]:
         return _one_token(prompt) | {"max_tokens": self._prompter.ordering.upto(n).longest}
@@ -91,6 +91,11 @@ class Ordered:
         parsed = parse(self._prompter.template.answer + str(_choice(answer).get("text", "")), self._prompter.identifiers[:n])
         notes = () if parsed.faults.well_formed else (str(parsed.faults),)
         return Scores(parsed.values, generated_tokens=_generated(answer), notes=notes)
+
+
+def _small_window(model: Model) -> list[int]:
+    """The prompt of two short passages."""
+    return model.prompter.encode(Request("bees", (Passage("0", "Bees make honey."), Passage("1", "Stones.")))).prompt((0, 1))
 
 
 def _one_token(prompt: Sequence[int]) -> dict[str, Any]:

@@ -72,19 +72,6 @@ def engine_settings(model: Model, given: Mapping[str, Any]) -> EngineSettings:
     return settings
 
 
-def engine_args(texts: list[str]) -> dict[str, Any]:
-    """`--engine-arg KEY=VALUE`, repeated -> a mapping; values are read as YAML (true, 2, 0.8). Raises ModelError for another form."""
-    import yaml
-
-    given = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not (key and equals and value):
-            raise ModelError(f"--engine-arg {text}: give KEY=VALUE, tensor_parallel_size=2 say")
-        given[key.strip()] = yaml.safe_load(value)
-    return given
-
-
 def lora_rank(folder: Path) -> int:
     """The rank of a LoRA adapter. Raises ModelError for a folder that holds none, or one of a rank that vLLM does not take."""
     file = folder / "adapter_config.json"

@@ -88,7 +88,11 @@ def _reason(error: Exception, log: Path) -> str:
 
 
 _RAISED = re.compile(r"^(?:\([^)]*\) )?(?:ERROR [^\]]*\] )?((?:\w+\.)*\w*(?:Error|Exception): .+)$", re.MULTILINE)
-_WRAPPERS = ("Exception: WorkerProc initialization failed", "RuntimeError: Engine core initialization failed")
+_WRAPPERS = (
+    "Exception: WorkerProc initialization failed",
+    "RuntimeError: Engine core initialization failed",
+    "vllm.v1.engine.exceptions.EngineDeadError",
+)
 
 
 def _new_log(name: str) -> Path:
