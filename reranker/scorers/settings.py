@@ -16,5 +16,8 @@ def engine_args(texts: list[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not (key and equals and value):
             raise InputError(f"--engine-arg {text}: give KEY=VALUE, tensor_parallel_size=2 say")
-        given[key.strip()] = yaml.safe_load(value)
+        try:
+            given[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--engine-arg {text}: the value is not YAML; quote it") from error
     return given

@@ -33,9 +33,9 @@ def start_engine(
     with _environment({"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1", **environment}), _output_into(log):
         try:
             engine = _started(model, settings, dtype, extra)
-        except ImportError as error:
-            raise MissingExtra("vllm", "vllm", "--backend vllm") from error
         except Exception as error:
+            if isinstance(error, ModuleNotFoundError) and error.name == "vllm":
+                raise MissingExtra("vllm", "vllm", "--backend vllm") from error
             sys.stderr.flush()
             raise ModelError(f"model {model.name!r}: vLLM does not start: {_reason(error, log)} (its log: {log})") from error
         _log_into(log)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
 
-from reranker.errors import InputError, ModelError
+from reranker.errors import InputError, MissingExtra, ModelError
 from reranker.models import load_model
 from reranker.scorers.engine import engine_settings, mode_of, network_config
 from reranker.scorers.settings import engine_args
+from reranker.scorers.vllm import VLLMScorer
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +102,14 @@ def test_the_command_line_reads_values_as_yaml():
 def test_another_form_is_refused(text):
     with pytest.raises(InputError, match="give KEY=VALUE"):
         engine_args([text])
+
+
+def test_a_value_that_is_no_yaml_is_refused():
+    with pytest.raises(InputError, match=r"--engine-arg mode=\[: the value is not YAML"):
+        engine_args(["mode=["])
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vllm is here")
+def test_without_vllm_the_package_to_install_is_named(model):
+    with pytest.raises(MissingExtra, match=r"--backend vllm needs the package 'vllm': pip install 'firstrank\[vllm\]'"):
+        VLLMScorer(model)
