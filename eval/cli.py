@@ -30,7 +30,7 @@ def throughput(
     server: Annotated[bool, typer.Option("--server", help="The HTTP service instead, against the executor in this process.")] = False,
     clients: Annotated[int, typer.Option(help="--server: clients at a time.")] = 64,
     requests: Annotated[int, typer.Option(help="--server: requests of a round.")] = 128,
-    depth: Annotated[int, typer.Option(help="--server: documents of a request.")] = 100,
+    depth: Annotated[int, typer.Option(help="--server: documents of a request.")] = 20,
 ) -> None:
     """Windows a second, and their FLOPs as a share of what the machine's matrix products reach in the model's shapes.
 

@@ -67,7 +67,7 @@ class Served:
         return asdict(self) | {"overhead_ms": self.overhead_ms, "share": self.share}
 
 
-def measure_server(model: str, *, depth: int = 100, clients: int = 64, requests: int = 128, singles: int = 60, **options: Any) -> Served:
+def measure_server(model: str, *, depth: int = 20, clients: int = 64, requests: int = 128, singles: int = 60, **options: Any) -> Served:
     """Serves `model` and ranks `requests` requests of `depth` documents in each round; `options` are the backend's.
 
     Raises FirstrankError where the service does not start, fails a request, or gives another order than this process.
