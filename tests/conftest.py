@@ -37,7 +37,12 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder holding a two-layer Llama with random weights and a byte-level BPE tokenizer with a ChatML template.
+    """A folder that holds the model of `make_tiny_model`."""
+    return make_tiny_model(tmp_path_factory.mktemp("tiny-model"))
+
+
+def make_tiny_model(folder: Path) -> Path:
+    """Writes a two-layer Llama with random weights and a byte-level BPE tokenizer with a ChatML template.
 
     Right for speed and properties, never as proof of quality. A..Z are single tokens.
     """
@@ -45,7 +50,6 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    folder = tmp_path_factory.mktemp("tiny-model")
     specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

@@ -32,7 +32,9 @@ def test_json_layouts(stored: dict[str, object], text: str, title: str) -> None:
     assert parsed("d", json.dumps(stored)) == Passage("d", text, title)
 
 
-@pytest.mark.parametrize("stored", ["plain text", "<DOC>markup</DOC>", "{not json}", '{"unknown": "fields"}', '["a", "list"]', "{" * 10_000])
+@pytest.mark.parametrize(
+    "stored", ["plain text", "<DOC>markup</DOC>", "{not json}", '{"unknown": "fields"}', '["a", "list"]', "{" * 10_000]
+)
 def test_what_is_no_known_json_is_the_text_itself(stored: str) -> None:
     assert parsed("d", stored) == Passage("d", stored)
 

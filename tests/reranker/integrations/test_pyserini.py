@@ -50,7 +50,14 @@ def as_found(hits: dict[str, list[Hit]]) -> dict[str, list[tuple[str, float]]]:
 @pytest.mark.parametrize("name", ["cranfield", "scifact"])
 @pytest.mark.usefixtures("cache")
 def test_the_stage_equals_the_command_line_score_for_score(
-    name: str, request: pytest.FixtureRequest, data: Path, tmp_path: Path, tiny_model: Path, reranker: Reranker, some_queries: Queries, firstrank: Any
+    name: str,
+    request: pytest.FixtureRequest,
+    data: Path,
+    tmp_path: Path,
+    tiny_model: Path,
+    reranker: Reranker,
+    some_queries: Queries,
+    firstrank: Any,
 ) -> None:
     """pyserini's candidates, reranked by `firstrank rerank` from the corpus's files and from the index, and by the stage."""
     index = request.getfixturevalue(f"{name}_index")
@@ -66,7 +73,9 @@ def test_the_stage_equals_the_command_line_score_for_score(
     write_hits(tmp_path / "from-stage", hits)
     assert as_found(hits) == as_written(tmp_path / "from-index")
     assert (tmp_path / "from-stage").read_bytes() == (tmp_path / "from-index").read_bytes()
-    assert any([hit.docid for hit in found] != sorted((hit.docid for hit in found), key=lambda d: -hits_score(found, d)) for found in hits.values())
+    assert any(
+        [hit.docid for hit in found] != sorted((hit.docid for hit in found), key=lambda d: -hits_score(found, d)) for found in hits.values()
+    )
 
     if name == "cranfield":  # this index keeps title and text apart, as the files do
         firstrank("rerank", *given, "--corpus", data / name, "--output", tmp_path / "from-files")
