@@ -56,7 +56,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class LatencyStudy:
-    """Contestants, one after the other: each is opened, warmed up, timed and closed."""
+    """Contestants over one workload, and where the report goes."""
 
     workload: Workload
     contestants: Sequence[Contestant]
@@ -86,7 +86,7 @@ class LatencyStudy:
             self.prefix_cache,
             self.options,
         )
-        measured = [measure(plan, contestant, note) for contestant in self.contestants]
+        measured = measure(plan, self.contestants, note)
         facts = self._facts(measured)
         return report_object(measured, facts), write(self.output, measured, facts)
 
