@@ -13,15 +13,6 @@ from tests.eval import collection
 SHIPPED = all_reproductions()
 HERE = ("dl19-bm25", "dl19-tasb", "dl19-spladepp-ed", "dl19-openai-ada2", "dl19-rankvicuna-run", "dl21-bm25", "dl21-bm25-rm3")
 HERE += ("cranfield-bm25",)
-    "dl19-bm25",
-    "dl19-tasb",
-    "dl19-spladepp-ed",
-    "dl19-openai-ada2",
-    "dl19-rankvicuna-run",
-    "dl21-bm25",
-    "dl21-bm25-rm3",
-    "cranfield-bm25",
-)
 
 
 def test_what_the_field_reports_is_there():
