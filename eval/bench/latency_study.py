@@ -11,7 +11,7 @@ from eval.bench import workload
 from eval.bench.latency import Contestant, Measurement, Plan, measure
 from eval.bench.latency_report import report_object, write
 from eval.machine import machine_facts
-from eval.report import make_folder
+from eval.report import prepare
 from reranker.commands.output import note
 from reranker.errors import InputError
 from reranker.models import describe
@@ -74,7 +74,7 @@ class LatencyStudy:
         if self.repeats < 1 or min(self.concurrencies) < 1:
             raise InputError("--repeats and --concurrency: must be at least 1")
         timed, warmup = self.workload.requests()
-        make_folder(self.output)
+        prepare(self.output)
         plan = Plan(
             self.model,
             self.backend,
