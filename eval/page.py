@@ -82,7 +82,7 @@ def _bars(evaluation: Evaluation) -> list[dict[str, Any]]:
 def _most_different(evaluation: Evaluation, count: int) -> list[int]:
     """Places of the queries on which the systems differ most, the largest difference first."""
     spread = np.ptp(evaluation.values[evaluation.primary], axis=0)
-    return np.argsort(-spread, kind="stable")[:count].tolist()
+    return [int(place) for place in np.argsort(-spread, kind="stable")[:count]]
 
 
 def _rows(evaluation: Evaluation) -> list[dict[str, Any]]:

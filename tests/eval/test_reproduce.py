@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from typer.testing import CliRunner
 
 from eval import reproduce
 from eval.reproduce import Place, page
 from eval.reproduction import FirstStage, Reproduction, all_reproductions, read_reproduction
+from reranker.cli import app
 from reranker.errors import InputError
 from tests.eval import collection
 
@@ -100,3 +104,11 @@ def test_an_unknown_name_is_refused():
         read_reproduction("dl99-bm25")
     with pytest.raises(InputError, match="give the name"):
         reproduce.named((), everything=False)
+
+
+def test_the_command_line_ends_with_1_where_a_figure_is_off(data, tmp_path):
+    done = CliRunner().invoke(app, ["reproduce", "dl19-bm25", "--data", str(data), "--page", str(tmp_path / "page.md"), "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["dl19-bm25"]["state"]) == (0, "reproduced")
+    assert "| dl19-bm25 |" in (tmp_path / "page.md").read_text()
+    assert CliRunner().invoke(app, ["reproduce", "dl19-gpt35-run", "--data", str(data)]).exit_code == 1
+    assert "dl23-rankvicuna: RankVicuna" in CliRunner().invoke(app, ["reproduce", "--list"]).stdout

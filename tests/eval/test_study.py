@@ -9,10 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from eval.study import Study, run_names
+from reranker.cli import app
 from reranker.errors import FormatError, InputError
+from reranker.runs import ScoredRequest, read_run, write_requests
 from reranker.setup import Oracle, Setup
+from reranker.types import Passage, Request
 from tests.eval import collection
 
 MADE = {
@@ -149,12 +153,30 @@ def test_bad_input_is_named(folder, tmp_path, case):
     assert not (tmp_path / "out/report.json").exists()
 
 
+def test_a_run_in_rankllms_form_measures_the_same(folder, tmp_path):
+    run = read_run(collection.write_run(tmp_path / "base.trec", 1))
+    scored = [
+        ScoredRequest(Request(f"query {qid}", tuple(Passage(docid, docid) for docid in ranked.docids), qid), ranked.scores)
+        for qid, ranked in run.items()
+    ]
+    write_requests(tmp_path / "theirs.jsonl", scored)
+    evaluation = Study(str(folder), None, [tmp_path / "base.trec", tmp_path / "theirs.jsonl"], (), (), tmp_path / "out").run()
+    ours, theirs = evaluation.systems
+    assert ours.estimates == theirs.estimates
+    assert (evaluation.comparisons[0].ties, evaluation.comparisons[0].randomisation) == (collection.QUERIES, 1.0)
+
+
 def test_the_command_line(folder, tmp_path):
     run = collection.write_run(tmp_path / "base.trec", 1)
-    command = [sys.executable, "-c", "from reranker.cli import main; main()", "eval", "--dataset", str(folder), "--output", str(tmp_path)]
-    good = subprocess.run([*command, "--run", str(run), "--json"], capture_output=True, text=True)
-    assert (good.returncode, json.loads(good.stdout)["systems"][0]["name"]) == (0, "base")
-    bad = subprocess.run([*command, "--run", str(tmp_path / "nothing.trec")], capture_output=True, text=True)
-    assert bad.returncode == 2
-    assert "no such file" in bad.stderr
-    assert "Traceback" not in bad.stderr
+    given = ["eval", "--dataset", str(folder), "--output", str(tmp_path / "out"), "--run", str(run)]
+    done = CliRunner().invoke(app, [*given, "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["systems"][0]["name"]) == (0, "base")
+    assert "| a base |" in CliRunner().invoke(app, given).stdout
+
+
+def test_bad_input_on_the_command_line_is_a_sentence(folder, tmp_path):
+    given = ["eval", "--dataset", str(folder), "--output", str(tmp_path), "--run", str(tmp_path / "nothing.trec")]
+    done = subprocess.run([sys.executable, "-c", "from reranker.cli import main; main()", *given], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "no such file" in done.stderr
+    assert "Traceback" not in done.stderr
