@@ -126,11 +126,12 @@ def reproduce(
 ) -> None:
     """Runs published experiments again: reproduced, off by so much, or not to be run here and why. Ends with 1 where a figure is off."""
     from eval import reproduce as work
+    from eval.reproduction import all_reproductions
     from reranker.commands.output import note, print_json
     from reranker.runs import check_writable, whole_file
 
     if show:
-        for one in work.all_reproductions():
+        for one in all_reproductions():
             print(f"{one.name}: {one.description}; {', '.join(f'{measure} {value:.4f}' for measure, value in one.expected.items())}")
         return
     if page is not None:
