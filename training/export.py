@@ -55,7 +55,13 @@ def card(config: Config, model: Model) -> dict[str, Any]:
     template = spec.read_template().model_dump(mode="json", exclude_defaults=True)
     labels = {"label_ids": list(model.prompter.label_ids(len(model.prompter.identifiers)))} if spec.answer == "logits" else {}
     described = {"description": f"{model.name}, trained by `firstrank train`"}
-    return settings | described | {"answer": spec.answer, "window": spec.window, "stride": spec.stride, "context": model.prompter.context} | {"template": template} | labels
+    return (
+        settings
+        | described
+        | {"answer": spec.answer, "window": spec.window, "stride": spec.stride, "context": model.prompter.context}
+        | {"template": template}
+        | labels
+    )
 
 
 def _as(config: Config, value: Any) -> Any:
