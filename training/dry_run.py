@@ -35,17 +35,17 @@ def described(config: Config, model: Model, examples: int, steps: int, windows: 
     yield f"model {model.name}, template {model.spec.template_name}, context {model.prompter.context} tokens"
     yield f"loss = {lm.weight:g} · LM ({lm.importance} importance) + {rank.weight:g} · {rank.name}"
     for number, window in enumerate(windows):
-        batch = collate([window], packing=config.batch.packing)
-        yield f"\n[bold]sample {number}[/]: query {escape(window.qid)}, {len(window.grades)} passages, {len(window.prompt)} prompt tokens, {len(window.answer)} answer tokens"
-        yield escape(_shortened(model.tokenizer.decode(window.prompt))) + (
-            f"[yellow]{escape(model.tokenizer.decode(window.answer))}[/]" if window.answer else ""
-        )
-        yield from _labelled(model, window, batch)
+        sizes = f"{len(window.grades)} passages, {len(window.prompt)} prompt tokens, {len(window.answer)} answer tokens"
+        yield f"\n[bold]sample {number}[/]: query {escape(window.qid)}, {sizes}"
+        answer = f"[yellow]{escape(model.tokenizer.decode(window.answer))}[/]" if window.answer else ""
+        yield escape(_shortened(model.tokenizer.decode(window.prompt))) + answer
+        yield from _labelled(model, window, collate([window], packing=config.batch.packing))
     yield from _masks(windows, config)
 
 
 def _labelled(model: Model, window: Window, batch: Batch) -> Iterator[str]:
-    yield f"label logits are read at position {int(batch.label_rows[0])} (from 0), after {escape(repr(model.tokenizer.decode(window.prompt[-3:])))}"
+    end = escape(repr(model.tokenizer.decode(window.prompt[-3:])))
+    yield f"label logits are read at position {int(batch.label_rows[0])} (from 0), after {end}"
     pairs = zip(model.prompter.identifiers, window.grades, window.places, strict=False)
     yield "targets: " + ", ".join(f"[green]{name}[/] {grade:g} (first stage {place + 1})" for name, grade, place in pairs)
     if window.answer:

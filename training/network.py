@@ -1,6 +1,6 @@
-"""The network that is trained: loaded, given the trainable weights that the recipe asks for, and a forward pass that ends in what losses need.
+"""The network that is trained: loaded, given the weights that move, and a forward pass that ends in what losses need.
 
-The whole head is never applied: label logits come from the label's rows at one position, the LM loss from the answer's positions alone.
+The whole head is never applied: label logits come from the labels' rows at one position, the LM loss from the answer's positions.
 """
 
 from __future__ import annotations
