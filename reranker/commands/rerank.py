@@ -52,6 +52,7 @@ def rerank(
     noise: Annotated[float, option(MODEL, "oracle: standard deviation of the noise on its grades.")] = 0.0,
     cascade: Annotated[str | None, option(MODEL, "A larger model, for the windows of which --model is unsure.")] = None,
     defer_budget: Annotated[float, option(MODEL, "The share of a query's windows that the larger model may see.")] = 0.3,
+    defer_rule: Annotated[str, option(MODEL, "How unsure the model is: entropy, margin, or a learned rule's file.")] = "entropy",
     strategy: Annotated[str, option(SCHEDULE, "NAME[:key=value,…]: sliding, full, topdown, tournament, blitz, consistent.")] = "sliding",
     window: Annotated[str | None, option(SCHEDULE, "Passages a window, or auto; by default the model's.")] = None,
     stride: Annotated[int | None, option(SCHEDULE, "Places that the window moves; by default the model's.")] = None,
@@ -72,6 +73,8 @@ def rerank(
 
     if backend is Backend.oracle and qrels is None:
         raise InputError("--backend oracle scores by judgments: give --qrels")
+    if backend is Backend.oracle and cascade is not None:
+        raise InputError("--cascade defers to a model, and --backend oracle has none: try `firstrank bench cascade`")
     if backend is Backend.openai and not base_url:
         raise InputError("--backend openai asks a running server: give --base-url, say http://127.0.0.1:8000")
     options = {
@@ -94,6 +97,7 @@ def rerank(
         oracle=Oracle(str(qrels), noise) if backend is Backend.oracle else None,
         cascade=cascade,
         defer_budget=defer_budget,
+        defer_rule=defer_rule,
     )
     inputs = Inputs(run, queries, corpus, requests, depth, drop_self, missing)
     inputs.check()
