@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from rerankers.documents import Document
 from rerankers.models.ranker import BaseRanker
@@ -17,7 +17,7 @@ from reranker.integrations.shared import reranker_of
 from reranker.reranker import Reranker
 from reranker.types import Passage, Ranking
 
-Documents = str | Document | list[str] | list[Document]
+Documents: TypeAlias = str | Document | list[str] | list[Document]
 
 
 class FirstRanker(BaseRanker):
