@@ -42,9 +42,7 @@ class EngineSettings(BaseModel):
     max_num_batched_tokens: int | None = Field(default=None, ge=1)
     enable_prefix_caching: bool = True
     enable_chunked_prefill: bool = True
-    enforce_eager: bool | None = Field(
-        default=None, description="no compilation: starts sooner, runs slower on a GPU; so on a CPU by default"
-    )
+    enforce_eager: bool | None = Field(default=None, description="no compilation: starts sooner, runs slower on a GPU; so on a CPU by default")
     lora: str | None = Field(default=None, description="a LoRA adapter's folder")
 
     def of_vllm(self) -> dict[str, Any]:
