@@ -20,7 +20,7 @@ from reranker.models import Model, prompter_of
 from reranker.permutation import parse
 from reranker.prompt import EncodedRequest
 from reranker.scorers.engine import EngineSettings, engine_settings, mode_of, network_config
-from reranker.scorers.vllm_engine import start_engine
+from reranker.scorers.vllm_engine import complaint, start_engine
 from reranker.types import Request, Scores
 
 
@@ -44,7 +44,7 @@ class VLLMScorer:
         self.name = model.name
         self.mode = mode_of(model, settings, network_config(model))
         self._ask = _Generating(model, options.constrained) if model.spec.answer == "permutation" else _MODES[self.mode](model)
-        self._engine, self.log = start_engine(model, settings, options.dtype, self._ask.arguments(settings))
+        self._engine, self.log = start_engine(model, settings, options.dtype, self._ask.arguments(settings), self._ask.environment)
         self._on_cpu = self._engine.vllm_config.device_config.device_type == "cpu"
         self._adapter = _adapter(settings)
         self._ids = (f"window-{number}" for number in itertools.count())
@@ -73,15 +73,14 @@ class VLLMScorer:
         if self._engine is None:
             raise EngineLost(f"model {self.name!r}: its scorer has been closed")
         started = time.perf_counter()
-        answer = None
         try:
-            async for answer in self._ask.submit(self._engine, prompt, n, next(self._ids), self._adapter):
-                pass
+            answers = [one async for one in self._ask.submit(self._engine, prompt, n, next(self._ids), self._adapter)]
         except EngineDeadError as error:
-            raise EngineLost(f"model {self.name!r}: the engine's process has ended; its log: {self.log}") from error
+            reason = complaint(self.log) or "its process was ended from outside"
+            raise EngineLost(f"model {self.name!r}: vLLM's engine is gone: {reason} (its log: {self.log})") from error
         except Exception as error:
             raise ScorerError(f"model {self.name!r}: vLLM cannot score a window of {len(prompt)} tokens: {_sentence(error)}") from error
-        scores = self._ask.read(answer, n)
+        scores = self._ask.read(answers[-1], n)
         return replace(scores, prompt_tokens=len(prompt), seconds=time.perf_counter() - started, scorer=self.name)
 
 
@@ -106,6 +105,8 @@ class VLLMSession:
 class _Sampling:
     """One token is sampled; what counts are the raw logits of the labels' ids at its place."""
 
+    environment: Mapping[str, str] = {}
+
     def __init__(self, model: Model) -> None:
         self._labels = model.prompter.label_ids
         self._parameters = cache(self._parameters_of)
@@ -114,7 +115,7 @@ class _Sampling:
         return {"logprobs_mode": "raw_logits", "max_logprobs": 128, "hf_overrides": {"head_dtype": settings.head_dtype}}
 
     def submit(self, engine: Any, prompt: Sequence[int], n: int, name: str, adapter: Any) -> Any:
-        return engine.generate({"prompt_token_ids": list(prompt)}, self._parameters(n), name, lora_request=adapter)
+        return engine.generate(_tokens(prompt), self._parameters(n), name, lora_request=adapter)
 
     def read(self, answer: Any, n: int) -> Scores:
         """By id: the mapping holds the sampled token too."""
@@ -139,6 +140,8 @@ class _Sampling:
 class _Pooling:
     """A pooler that is the head's label rows: no sampler, no row of the whole vocabulary, no token."""
 
+    environment: Mapping[str, str] = {}
+
     def __init__(self, model: Model) -> None:
         self._architecture = network_config(model)["architectures"][0]
         self._labels = model.prompter.identifiers
@@ -155,7 +158,7 @@ class _Pooling:
     def submit(self, engine: Any, prompt: Sequence[int], n: int, name: str, adapter: Any) -> Any:
         from vllm import PoolingParams
 
-        return engine.encode({"prompt_token_ids": list(prompt)}, PoolingParams(task="classify", use_activation=False), name)
+        return engine.encode(_tokens(prompt), PoolingParams(task="classify", use_activation=False), name)
 
     def read(self, answer: Any, n: int) -> Scores:
         return Scores(tuple(answer.outputs.data.float().tolist()[:n]))
@@ -169,6 +172,7 @@ class _Generating:
 
     def __init__(self, model: Model, constrained: bool) -> None:
         self._prompter, self._tokenizer, self._constrained = model.prompter, model.tokenizer, constrained
+        self.environment = {"VLLM_USE_V2_MODEL_RUNNER": "0"} if constrained else {}  # the second one takes processors of another form
         self._parameters = cache(self._parameters_of)
 
     def arguments(self, settings: EngineSettings) -> dict[str, Any]:
@@ -176,7 +180,7 @@ class _Generating:
         return {"hf_overrides": {"head_dtype": settings.head_dtype}, "logits_processors": processors}
 
     def submit(self, engine: Any, prompt: Sequence[int], n: int, name: str, adapter: Any) -> Any:
-        return engine.generate({"prompt_token_ids": list(prompt)}, self._parameters(n), name, lora_request=adapter)
+        return engine.generate(_tokens(prompt), self._parameters(n), name, lora_request=adapter)
 
     def read(self, answer: Any, n: int) -> Scores:
         [completion] = answer.outputs
@@ -209,6 +213,12 @@ def _within(model: Model, settings: EngineSettings) -> Model:
         return model
     spec = model.spec.model_copy(update={"context": settings.max_model_len})
     return replace(model, spec=spec, prompter=prompter_of(spec, model.tokenizer, Path(model.path)))
+
+
+def _tokens(prompt: Sequence[int]) -> Any:
+    from vllm.inputs import tokens_input
+
+    return tokens_input(list(prompt))
 
 
 def _adapter(settings: EngineSettings) -> Any:
