@@ -145,6 +145,7 @@ class Job:
         if self.qrels is not None:
             self._judgments()
         tasks = self.inputs.tasks()
+        self.setup.check(tasks.longest())
         with open_journal(self.output, self.facts()) as journal:
             if journal.resumed:
                 note(f"resuming: {journal.resumed} of {len(tasks)} queries are done already")

@@ -27,8 +27,7 @@ class CascadeScorer:
     """
 
     def __init__(self, small: Scorer, large: Scorer, *, budget: float = 0.3, rule: Rule = entropy, stake: Stake = discounts) -> None:
-        if not 0.0 <= budget <= 1.0:
-            raise InputError(f"defer_budget={budget}: is a share of a request's windows, from 0 to 1")
+        check_budget(budget)
         self.small, self.large, self.budget, self.rule, self.stake = small, large, budget, rule, stake
         self.name = f"{small.name}>{large.name}"
 
@@ -47,6 +46,11 @@ class CascadeScorer:
     def close(self) -> None:
         self.small.close()
         self.large.close()
+
+
+def check_budget(budget: float) -> None:
+    if not 0.0 <= budget <= 1.0:
+        raise InputError(f"defer_budget={budget}: is a share of a request's windows, from 0 to 1")
 
 
 class CascadeSession:
