@@ -7,7 +7,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reranker.errors import InputError
@@ -16,6 +16,7 @@ from reranker.scorers.deferral import discounts, entropy, find_rule, fit, loss, 
 logits = st.lists(st.floats(-50, 50), min_size=1, max_size=30)
 
 
+@settings(deadline=None, derandomize=True)
 @given(logits, st.floats(-100, 100))
 @pytest.mark.parametrize("rule", [entropy, margin])
 def test_doubt_is_a_share_and_levels_do_not_matter(rule, values, level):
