@@ -134,7 +134,7 @@ class TransformersSession:
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         prompt = self._encoded.prompt(indices)
-        return await self._batcher.score(Window(prompt, len(indices)), len(prompt))
+        return await self._batcher.score(Window(prompt, len(indices)), len(prompt), self)
 
     def close(self) -> None:
         """Nothing outlives a session: the executor has cancelled what still waited."""
