@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reranker.commands.job import Inputs, Job, Missing, OnError
+from reranker.commands.output import note
 from reranker.errors import InputError
 
 if TYPE_CHECKING:
@@ -126,6 +127,10 @@ def rerank(
 @contextmanager
 def local(setup: Setup) -> Iterator[Rank]:
     """A Reranker in this process."""
+    from reranker.models import describe
+
+    if setup.oracle is None and describe(setup.model)["path"] is None:
+        note(f"model {setup.model}: fetched into the cache, once; this may take a minute")
     with setup.open() as reranker:
         yield reranker.stream
 
