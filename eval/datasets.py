@@ -36,7 +36,9 @@ class Dataset:
         lists = (run[qid] for qid in self.qrels if qid in run)
         kept = Run((ranked.without(ranked.qid) if drop_self else ranked for ranked in lists), name=run.name)
         if not kept:
-            raise InputError(f"{run.name}: none of its {len(run)} queries is judged in {self.source} ({self.split}): is it this dataset's run?")
+            raise InputError(
+                f"{run.name}: none of its {len(run)} queries is judged in {self.source} ({self.split}): is it this dataset's run?"
+            )
         return kept
 
 
@@ -57,5 +59,7 @@ def open_dataset(source: str, split: str | None = None) -> Dataset:
         qrels, name = read_qrels(source, split), Path(source).resolve().name
     queries = {query.qid: query.text for query in read_queries(source) if query.qid in qrels}
     if lacking := [qid for qid in qrels if qid not in queries]:
-        raise InputError(f"{source}: {len(lacking)} judged queries have no text, the first of them {lacking[0]!r}: are these its judgments?")
+        raise InputError(
+            f"{source}: {len(lacking)} judged queries have no text, the first of them {lacking[0]!r}: are these its judgments?"
+        )
     return Dataset(name, source, split, queries, qrels)

@@ -137,9 +137,7 @@ def _values(dataset: Dataset, systems: Sequence[System], measures: Sequence[str]
     return {measure: np.array([[one[measure][qid] for qid in dataset.qrels] for one in found], np.float64) for measure in measures}
 
 
-def _measured(
-    dataset: Dataset, system: System, place: int, values: Mapping[str, Floats], intervals: Mapping[str, Floats]
-) -> Measured:
+def _measured(dataset: Dataset, system: System, place: int, values: Mapping[str, Floats], intervals: Mapping[str, Floats]) -> Measured:
     estimates = {name: Estimate(float(of[place].mean()), *map(float, intervals[name][place])) for name, of in values.items()}
     missing = tuple(qid for qid in dataset.qrels if qid not in system.run)
     latency = latency_of(system.traces) if system.traces else None

@@ -70,7 +70,9 @@ def read_traces(path: Path) -> list[dict[str, Any]]:
     traces = []
     for number, found in json_lines(path):
         if not isinstance(found.get("windows"), list) or not all(_is_number(found.get(key)) for key in _NUMBERS):
-            raise FormatError(path, number, f"not a trace: a list 'windows' and numbers {', '.join(_NUMBERS)} are expected (rerank --trace)")
+            raise FormatError(
+                path, number, f"not a trace: a list 'windows' and numbers {', '.join(_NUMBERS)} are expected (rerank --trace)"
+            )
         traces.append(found)
     if not traces:
         raise FormatError(path, 1, "no traces: one JSON object a query is expected (rerank --trace)")

@@ -24,8 +24,11 @@ def machine_facts(packages: Iterable[str] = ()) -> dict[str, Any]:
 
 
 def scorer_facts(scorer: Scorer) -> dict[str, Any]:
-    """What a scorer says of the way it runs: device, dtype, threads."""
+    """What a scorer says of the way it runs: device, dtype, threads; of vLLM's engine, its prefix cache too."""
     facts = {name: str(value) for name in ("device", "dtype") if (value := getattr(scorer, name, None)) is not None}
+    if (config := getattr(getattr(scorer, "engine", None), "vllm_config", None)) is not None:
+        facts |= {"device": config.device_config.device_type, "dtype": str(config.model_config.dtype)}
+        facts["prefix cache"] = "on" if config.cache_config.enable_prefix_caching else "off"
     if facts.get("device") == "cpu":
         import torch
 

@@ -34,7 +34,9 @@ def latex(evaluation: Evaluation) -> str:
     head = " & ".join(map(_escaped, rows[0])) + r" \\"
     columns = "l" + "r" * (len(rows[0]) - 1)
     legend = "% " + _legend(evaluation)
-    return "\n".join([legend, rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", ""])
+    return "\n".join(
+        [legend, rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", ""]
+    )
 
 
 def write_per_query(file: TextIO, evaluation: Evaluation) -> None:

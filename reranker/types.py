@@ -43,6 +43,9 @@ class Scores:
     """windows that were scored together with this one, itself included"""
 
 
+UNBOUNDED = 1 << 62
+
+
 class View(NamedTuple):
     """All that a strategy may know of a request."""
 
@@ -53,6 +56,8 @@ class View(NamedTuple):
     max_window: int
     """labels and context allow no more"""
     seed: int
+    room: int = UNBOUNDED
+    """prompt tokens that the candidates of a window may take together, if none is to be cut short"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,7 @@ class Ranking:
     _by_docid: dict[str, Result] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_by_docid", {result.docid: result for result in self.results})
+        object.__setattr__(self, "_by_docid", {result.passage.docid: result for result in self.results})
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self.results)

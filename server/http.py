@@ -57,7 +57,7 @@ class Observed:
 
 
 class Answering:
-    """Turns what was raised into an answer, and never lets an error out. Nothing is sent to a client who has gone."""
+    """Turns what was raised into an answer, and never lets an error out."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -79,7 +79,7 @@ class Answering:
             scope["state"]["logged"].setdefault("reason", refused.kind)
             if refused.status == 500:
                 _log.error("a request failed", exc_info=error, extra={"request_id": scope["state"]["request_id"]})
-            if not started and refused.status != 499:
+            if not started:
                 await refused.response(texts=scope["state"].get("texts", False))(scope, receive, send)
 
 

@@ -5,9 +5,9 @@
 
 A docid is a qualified name as a programmer writes it: `shutil.copytree`, `builtins.str.split`, `os.path`. `ids.txt` says which
 names make the collection, so that it is one collection on every version; a name that this interpreter lacks, or that has no
-docstring here, is reported and left out. Needs nothing but the standard library, and imports of it only `MODULES`: none that
-prints, opens a window or starts anything (antigravity, this, idlelib, test, turtledemo …), none that 3.13 dropped (PEP 594),
-none that a build often lacks (tkinter, readline, curses).
+docstring here, is reported and left out. Needs nothing but the standard library, and imports of it only what `modules.txt` names:
+nothing that prints, opens a window or starts anything (antigravity, this, idlelib, test, turtledemo …), nothing that 3.13
+dropped (PEP 594), nothing that a build often lacks (tkinter, readline, curses).
 """
 
 from __future__ import annotations
@@ -24,29 +24,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).resolve().parent
-
-MODULES = (
-    "builtins abc argparse array ast asyncio atexit base64 bdb binascii bisect bz2 cProfile calendar cmath cmd code codecs codeop "
-    "collections collections.abc colorsys compileall concurrent.futures configparser contextlib contextvars copy copyreg csv ctypes "
-    "ctypes.util dataclasses datetime dbm dbm.dumb decimal difflib dis doctest email email.charset email.contentmanager email.encoders "
-    "email.errors email.generator email.header email.headerregistry email.iterators email.message email.mime.application "
-    "email.mime.audio email.mime.base email.mime.image email.mime.message email.mime.multipart email.mime.text email.parser "
-    "email.policy email.utils ensurepip enum errno faulthandler fcntl filecmp fileinput fnmatch fractions ftplib functools gc getopt "
-    "getpass gettext glob graphlib grp gzip hashlib heapq hmac html html.entities html.parser http http.client http.cookiejar "
-    "http.cookies http.server imaplib importlib importlib.abc importlib.machinery importlib.metadata importlib.resources "
-    "importlib.util inspect io ipaddress itertools json keyword linecache locale logging logging.config logging.handlers lzma mailbox "
-    "marshal math mimetypes mmap modulefinder multiprocessing multiprocessing.connection multiprocessing.managers "
-    "multiprocessing.pool multiprocessing.shared_memory netrc numbers operator optparse os os.path pathlib pdb pickle pickletools "
-    "pkgutil platform plistlib poplib pprint profile pstats pty pwd py_compile pyclbr pydoc queue quopri random re reprlib resource "
-    "runpy sched secrets select selectors shelve shlex shutil signal site smtplib socket socketserver sqlite3 ssl stat statistics "
-    "string stringprep struct subprocess symtable sys sysconfig syslog tabnanny tarfile tempfile termios textwrap threading time "
-    "timeit token tokenize tomllib trace traceback tracemalloc tty types typing unicodedata unittest unittest.mock urllib.error "
-    "urllib.parse urllib.request urllib.response urllib.robotparser uuid venv warnings wave weakref webbrowser wsgiref.handlers "
-    "wsgiref.headers wsgiref.simple_server wsgiref.util wsgiref.validate xml.dom xml.dom.minidom xml.dom.pulldom "
-    "xml.etree.ElementTree xml.sax xml.sax.handler xml.sax.saxutils xml.sax.xmlreader xmlrpc.client xmlrpc.server zipapp zipfile "
-    "zipimport zlib zoneinfo"
-).split()
-
+MODULES = (HERE / "modules.txt").read_text(encoding="utf-8").split()
 MIN_WORDS = 2
 """a docstring of one word says nothing that its name does not"""
 
@@ -104,9 +82,9 @@ def manifest() -> list[str]:
 
 def write(folder: Path) -> list[str]:
     """Writes the BEIR folder; gives the docids that this interpreter lacks."""
+    if sys.flags.optimize > 1:
+        sys.exit("docstrings are stripped under -OO: run it without")
     found, lacking = entries(manifest())
-    if not found:
-        sys.exit("this interpreter carries no docstrings: run it without -OO")
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     with (folder / "corpus.jsonl").open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(entry.to_json() + "\n" for entry in found)
@@ -116,7 +94,7 @@ def write(folder: Path) -> list[str]:
 
 
 def _split(docid: str) -> tuple[str, list[str]]:
-    """A name's module, the longest one of `MODULES` that it starts with, and the path from there."""
+    """A name's module, the longest one of `modules.txt` that it starts with, and the path from there."""
     parts = docid.split(".")
     for end in range(len(parts), 0, -1):
         if (module := ".".join(parts[:end])) in MODULES:
@@ -190,7 +168,10 @@ def main(arguments: list[str]) -> None:
         return
     if len(arguments) != 1 or arguments[0].startswith("-"):
         sys.exit("usage: build.py DIR | --ids")
-    lacking = write(Path(arguments[0]))
+    try:
+        lacking = write(Path(arguments[0]))
+    except OSError as error:
+        sys.exit(f"{error.filename or arguments[0]}: cannot be written: {error.strerror or error}")
     version = ".".join(map(str, sys.version_info[:3]))
     print(f"{arguments[0]}: {len(manifest()) - len(lacking)} passages from Python {version}", file=sys.stderr)
     if lacking:

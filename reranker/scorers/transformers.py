@@ -51,9 +51,12 @@ class Window:
 
 
 class TransformersScorer:
-    """A scorer over a local model. Raises ModelError where the model cannot be loaded or used."""
+    """A scorer over a local model. Raises ModelError where the model cannot be loaded or used.
 
-    def __init__(self, model: Model, options: TransformersOptions = TransformersOptions()) -> None:
+    `network` is a model's weights that are here already (in training, say); they are used as they are.
+    """
+
+    def __init__(self, model: Model, options: TransformersOptions = TransformersOptions(), network: Any = None) -> None:
         import torch
 
         self._model = model
@@ -61,7 +64,7 @@ class TransformersScorer:
         self._device = torch.device(_device(options.device))
         self._on_cpu = self._device.type == "cpu"
         self.dtype = _dtype(options.dtype, self._on_cpu)
-        self.network = _load(model, self._device, self.dtype)
+        self.network = _load(model, self._device, self.dtype) if network is None else network
         self._answer = self._answerer(options)
         self._batcher: Batcher[Window, Scores] = Batcher(
             self._score_batch,
@@ -127,6 +130,7 @@ class TransformersSession:
         self._encoded, self._batcher = encoded, batcher
         self.lengths = encoded.lengths
         self.max_window = encoded.max_window
+        self.room = encoded.room
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         prompt = self._encoded.prompt(indices)
@@ -178,10 +182,10 @@ def _prepare_thread(threads: int | None) -> None:
 
     if threads is not None:
         torch.set_num_threads(threads)
-    _keep_freed_memory()
+    keep_freed_memory()
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Tells glibc not to give activations back to the kernel between layers: 200,000 page faults a window, saved."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)

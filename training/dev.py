@@ -1,0 +1,65 @@
+"""nDCG@10 of the weights as they are, by `reranker` itself: what `firstrank rerank` would print for the exported model."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from reranker.batch import RunTasks, queries_of
+from reranker.errors import InputError
+from reranker.measures import per_query
+from reranker.models import Model
+from reranker.reranker import Reranker
+from reranker.runs import Ranked, Run, read_qrels, read_queries, read_run
+from reranker.scorers.transformers import TransformersOptions, TransformersScorer
+from reranker.texts import open_texts
+from training.config import Dev
+
+MEASURE = "nDCG@10"
+
+
+class DevSet:
+    """The queries of a first-stage run with their judgments. Raises InputError for files that do not fit together."""
+
+    def __init__(self, settings: Dev) -> None:
+        qrels = read_qrels(settings.qrels)
+        run = read_run(settings.run)
+        self._run = Run(islice((ranked for qid, ranked in run.items() if qid in qrels), settings.limit), name=str(settings.run))
+        if not self._run:
+            raise InputError(f"dev: no query of {settings.run} is judged in {settings.qrels}")
+        self._qrels = {qid: qrels[qid] for qid in self._run}
+        queries = queries_of(self._run, read_queries(settings.queries), settings.queries)
+        texts = open_texts(settings.corpus, lambda: self._run.docids(settings.depth))
+        self._requests = [task.request for task in RunTasks(self._run, queries, texts, settings.depth)]
+        texts.close()
+        self._depth = settings.depth
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def first_stage(self) -> float:
+        return self._measured(Run(ranked.top(self._depth) for ranked in self._run.values()))
+
+    def score(self, network: Any, model: Model, threads: int | None = None) -> float:
+        """nDCG@10 over the set's queries with these weights (a causal language model), which stay in training mode."""
+        training = network.training
+        scorer = TransformersScorer(model, TransformersOptions(device=_device(network), threads=threads), network=network.eval())
+        try:
+            with Reranker(scorer, window=model.spec.window, stride=model.spec.stride) as reranker:
+                ranked = [
+                    Ranked(ranking.qid, tuple(result.docid for result in ranking), np.array([r.raw_score for r in ranking], np.float32))
+                    for ranking in reranker.rank_many(self._requests)
+                ]
+        finally:
+            network.train(training)
+        return self._measured(Run(ranked))
+
+    def _measured(self, run: Run) -> float:
+        values = per_query(run, self._qrels, [MEASURE])[MEASURE].values()
+        return sum(values) / len(values)
+
+
+def _device(network: Any) -> Any:
+    return next(network.parameters()).device.type

@@ -1,0 +1,109 @@
+"""The network that is trained: loaded, given the weights that move, and a forward pass that ends in what losses need.
+
+The whole head is never applied: label logits come from the labels' rows at one position, the LM loss from the answer's positions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from reranker.errors import InputError, ModelError
+from reranker.models import Model
+from training.config import Config, Tuning
+from training.lm import Head, token_losses
+from training.windows import Batch
+
+
+class Seen(NamedTuple):
+    """What a forward pass gives."""
+
+    scores: Tensor | None
+    """[windows, passages]: label logits, fp32; None where no loss asks for them"""
+    token_losses: Tensor
+    """[answer tokens], fp32; empty where the LM loss is off"""
+
+
+def load_network(model: Model, config: Config) -> Any:
+    """A causal language model with its trainable weights marked; called with `batch`, it gives Seen.
+
+    Raises ModelError where the weights cannot be read, InputError where the recipe asks for parts that they do not have.
+    """
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    dtype = torch.bfloat16 if config.tuning.precision == "bfloat16" else torch.float32
+    try:
+        network = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, attn_implementation="sdpa")
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+        raise ModelError(f"model {model.name!r}: cannot load the weights in {model.path}: {error}") from error
+    network.config.use_cache = False
+    labels = model.prompter.label_ids(len(model.prompter.identifiers)) if config.loss.rank.weight else None
+    _give_losses(network, labels)
+    return tuned(network, config.tuning)
+
+
+def tuned(network: Any, tuning: Tuning) -> Any:
+    """The network with the weights that move: all of them, or an adapter's (a PeftModel then)."""
+    if tuning.method != "lora":
+        return network
+    from peft import LoraConfig, get_peft_model
+
+    lora = tuning.lora
+    modules: str | list[str] = lora.modules if isinstance(lora.modules, str) else list(lora.modules)
+    layers = None
+    if lora.layers is not None:
+        layers = list(range(lora.layers[0], lora.layers[1] + 1))
+        modules = _linear(network) if modules == "all-linear" else modules
+    try:
+        settings = LoraConfig(
+            task_type="CAUSAL_LM",
+            r=lora.rank,
+            lora_alpha=lora.alpha,  # type: ignore[arg-type]
+            lora_dropout=lora.dropout,
+            use_dora=lora.dora,
+            target_modules=modules,
+            layers_to_transform=layers,
+        )
+        return get_peft_model(network, settings)
+    except ValueError as error:
+        raise InputError(f"tuning.lora: {error}") from error
+
+
+def _linear(network: Any) -> list[str]:
+    """What the linear layers below the head are called within their blocks."""
+    found = {name.rpartition(".")[2] for name, module in network.base_model.named_modules() if isinstance(module, torch.nn.Linear)}
+    return sorted(found)
+
+
+def causal_model(network: Any) -> Any:
+    """The causal language model inside an adapter, or the network itself."""
+    return network.get_base_model() if hasattr(network, "get_base_model") else network
+
+
+def _give_losses(network: Any, labels: tuple[int, ...] | None) -> None:
+    """Teaches `network(batch=…)`; without `batch` it is the model that it was."""
+    usual = network.forward
+    ids = None if labels is None else torch.tensor(labels)
+
+    def forward(*args: Any, batch: Batch | None = None, **kwargs: Any) -> Any:
+        if batch is None:
+            return usual(*args, **kwargs)
+        return _seen(network, batch, ids)
+
+    network.forward = forward
+
+
+def _seen(network: Any, batch: Batch, labels: Tensor | None) -> Seen:
+    given = {} if batch.position_ids is None else {"position_ids": batch.position_ids}
+    hidden = network.base_model(input_ids=batch.input_ids, use_cache=False, **given).last_hidden_state.flatten(0, 1)
+    head = Head.of(network)
+    with torch.autocast(hidden.device.type, enabled=False):
+        scores = None
+        if labels is not None:
+            scores = head.logits(hidden[batch.label_rows], labels[: batch.mask.shape[1]].to(hidden.device))
+        losses = token_losses(hidden[batch.answer_rows], head, batch.answer_ids) if len(batch.answer_ids) else hidden.new_zeros(0).float()
+    return Seen(scores, losses)

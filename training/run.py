@@ -1,0 +1,155 @@
+"""A run from its recipe to its exported model, in one folder that the same command resumes.
+
+OUTPUT/config.yaml  log.jsonl  checkpoints/  model/ (merged weights)  adapter/  loss.png  ndcg.png
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reranker.commands.output import note
+from reranker.errors import InputError
+from reranker.models import Model, ModelSpec, load_model, prompter_of
+from training.config import Config
+from training.examples import Examples
+
+CONFIG = "config.yaml"
+_FREE = ("checkpoints", "log", "export", "threads")
+"""what may change when a run is resumed: none of it moves a weight"""
+
+
+def train(config: Config, *, minutes: float | None = None) -> Path | None:
+    """Trains to the end and exports; gives the model's folder, or None where `minutes` ran out first.
+
+    Raises InputError for a recipe, an example or a model that cannot be used, Diverged for a loss that is not a number.
+    """
+    import torch
+
+    from reranker.scorers.transformers import keep_freed_memory
+    from training.dev import DevSet
+    from training.export import export
+    from training.journal import Journal
+    from training.network import load_network
+    from training.trainer import Patience, RankTrainer, TimeLimit, last_checkpoint
+    from training.windows import Windows
+
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    keep_freed_memory()
+    model = open_model(config)
+    examples = Examples(config.train)
+    claim(config)
+    arguments = _arguments(config, total_steps(config, len(examples)))
+    windows = Windows(config, model, examples, arguments.max_steps * batch_size(config, arguments.world_size))
+    windows[0]  # what is wrong with every example is said before the weights are loaded
+    dev = DevSet(config.dev) if config.dev else None
+    trainer = RankTrainer(load_network(model, config), config, model, windows, dev, arguments)
+    trainer.add_callback(Journal(config.output, arguments.max_steps))
+    patience = Patience(config.dev.patience) if config.dev and config.dev.patience else None
+    if patience is not None:
+        trainer.add_callback(patience)
+    if minutes is not None:
+        trainer.add_callback(TimeLimit(minutes))
+    resumed = last_checkpoint(arguments.output_dir)
+    trainer.train(resume_from_checkpoint=resumed)
+    if trainer.state.global_step < arguments.max_steps and not (patience and patience.spent):
+        note(f"stopped at step {trainer.state.global_step} of {arguments.max_steps}: the same command goes on from there")
+        return None
+    return export(config, model, trainer)
+
+
+def open_model(config: Config) -> Model:
+    """The model with the recipe's template, context and labels in place of its own."""
+    model = load_model(config.model, revision=config.revision)
+    given = {"template": config.template, "context": config.context, "chat": config.chat}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if config.draw.window is not None:
+        changes["window"] = max(config.draw.window.most, 2)
+        changes["stride"] = max(1, min(model.spec.stride, changes["window"] // 2))
+    spec = ModelSpec.model_validate(model.spec.model_dump() | changes)
+    if config.loss.rank.weight and (spec.answer != "logits" or spec.read_template().labels == "numbers"):
+        raise InputError("loss.rank: its labels must be single tokens (answer: logits, letters); say loss.rank.weight=0")
+    return Model(model.name, spec, model.path, model.tokenizer, prompter_of(spec, model.tokenizer, Path(model.path)))
+
+
+def total_steps(config: Config, examples: int) -> int:
+    """Steps of the whole run; the last one is filled from the next epoch where examples run out."""
+    from accelerate import PartialState
+
+    size = batch_size(config, PartialState().num_processes)
+    return config.steps or max(1, math.ceil(config.epochs * examples / size))
+
+
+def batch_size(config: Config, processes: int) -> int:
+    """Windows of one step, in all processes."""
+    return config.batch.windows * config.batch.accumulation * processes
+
+
+def claim(config: Config) -> None:
+    """Writes the recipe into its folder. Raises InputError where another recipe was begun or this one is finished."""
+    folder, kept = config.output, config.output / CONFIG
+    found = config.model_dump(mode="json")
+    if kept.is_file():
+        before = yaml.safe_load(kept.read_text(encoding="utf-8"))
+        if changed := sorted(key for key in found.keys() | before.keys() if key not in _FREE and found.get(key) != before.get(key)):
+            raise InputError(f"{folder}: holds a run of another recipe ({', '.join(changed)} differ): give another output=, or delete it")
+        if (folder / "model").is_dir() or (folder / "adapter").is_dir():
+            raise InputError(f"{folder}: this run is finished; give another output=, or delete it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        kept.write_text(yaml.safe_dump(found, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+
+
+def _arguments(config: Config, steps: int) -> Any:
+    from transformers import TrainingArguments
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # of renamings between its versions
+    tuning, optimiser, dev = config.tuning, config.optimiser, config.dev
+    checkpointing = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
+    reports = [name for name, on in (("tensorboard", config.log.tensorboard), ("wandb", config.log.wandb)) if on]
+    try:
+        return TrainingArguments(
+            output_dir=str(config.output / "checkpoints"),
+            max_steps=steps,
+            per_device_train_batch_size=config.batch.windows,
+            gradient_accumulation_steps=config.batch.accumulation,
+            learning_rate=optimiser.lr,
+            lr_scheduler_type=optimiser.schedule,
+            warmup_steps=optimiser.warmup,
+            weight_decay=optimiser.weight_decay,
+            adam_beta1=optimiser.betas[0],
+            adam_beta2=optimiser.betas[1],
+            max_grad_norm=optimiser.clip,
+            optim=optimiser.name,
+            optim_args=optimiser.args or None,
+            optim_target_modules=list(optimiser.target_modules) if optimiser.target_modules else None,
+            seed=config.seed,
+            bf16=tuning.precision == "mixed",
+            neftune_noise_alpha=tuning.neftune or None,
+            **(checkpointing if tuning.gradient_checkpointing else {}),
+            logging_steps=config.log.every,
+            logging_nan_inf_filter=False,
+            save_steps=config.checkpoints.every,
+            save_total_limit=config.checkpoints.keep,
+            eval_strategy="steps" if dev else "no",
+            eval_steps=dev.every if dev else None,
+            load_best_model_at_end=dev is not None,
+            metric_for_best_model="eval_ndcg@10" if dev else None,
+            greater_is_better=True if dev else None,
+            ignore_data_skip=True,
+            remove_unused_columns=False,
+            report_to=reports or "none",
+            disable_tqdm=True,
+            ddp_find_unused_parameters=False,
+        )
+    except (ValueError, ImportError) as error:
+        raise InputError(f"the recipe's optimiser or tuning cannot be used here: {error}") from error
