@@ -78,7 +78,7 @@ def _resume(path: Path, file: IO[bytes], header: bytes, facts: Mapping[str, str]
     """qid -> offset of what is there; writes the header of a new journal."""
     file.seek(0)
     first = file.readline()
-    if not first.endswith(b"\n"):
+    if not first.endswith(b"\n") or (first != header and _holds_nothing(first, file)):
         file.truncate(0)
         file.write(header)
         file.flush()
@@ -92,6 +92,11 @@ def _resume(path: Path, file: IO[bytes], header: bytes, facts: Mapping[str, str]
         place = file.tell()
     file.truncate(place)
     return places
+
+
+def _holds_nothing(first: bytes, file: IO[bytes]) -> bool:
+    """Whether a batch ended before its first query was done (an engine that did not start, say): there is nothing to lose."""
+    return first.startswith(b'{"firstrank": 1, ') and not file.readline().endswith(b"\n")
 
 
 def _refuse(path: Path, first: bytes, facts: Mapping[str, str]) -> None:
