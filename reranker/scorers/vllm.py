@@ -19,7 +19,7 @@ from reranker.errors import EngineLost, InputError, ScorerError
 from reranker.models import Model, prompter_of
 from reranker.permutation import parse
 from reranker.prompt import EncodedRequest
-from reranker.scorers.engine import EngineSettings, engine_settings, mode_of, network_config
+from reranker.scorers.engine import EngineSettings, dtype_of, engine_settings, mode_of, network_config
 from reranker.scorers.vllm_engine import complaint, start_engine
 from reranker.types import Request, Scores
 
@@ -40,11 +40,12 @@ class VLLMScorer:
 
     def __init__(self, model: Model, options: VLLMOptions = VLLMOptions()) -> None:
         settings = engine_settings(model, options.engine)
+        dtype = dtype_of(options.dtype)
         self._model = model = _within(model, settings)
         self.name = model.name
         self.mode = mode_of(model, settings, network_config(model))
         self._ask = _Generating(model, options.constrained) if model.spec.answer == "permutation" else _MODES[self.mode](model)
-        self.engine, self.log = start_engine(model, settings, options.dtype, self._ask.arguments(settings), self._ask.environment)
+        self.engine, self.log = start_engine(model, settings, dtype, self._ask.arguments(settings), self._ask.environment)
         self._on_cpu = self.engine.vllm_config.device_config.device_type == "cpu"
         self._adapter = _adapter(settings)
         self._ids = (f"window-{number}" for number in itertools.count())
