@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from eval.bench.commands import cascade, strategies
+
 bench = typer.Typer(help="Measures cost: latency, throughput, strategies.", no_args_is_help=True)
 
 
@@ -49,6 +51,10 @@ def throughput(
     load = Load(windows, passages) if windows else None
     found = measure(model, backend, load, passages=passages, device=device, dtype=dtype, threads=threads)
     report(found, output, as_json=as_json)
+
+
+bench.command()(strategies)
+bench.command()(cascade)
 
 
 class Backend(StrEnum):
@@ -120,11 +126,12 @@ def reproduce(
 ) -> None:
     """Runs published experiments again: reproduced, off by so much, or not to be run here and why. Ends with 1 where a figure is off."""
     from eval import reproduce as work
+    from eval.reproduction import all_reproductions
     from reranker.commands.output import note, print_json
     from reranker.runs import check_writable, whole_file
 
     if show:
-        for one in work.all_reproductions():
+        for one in all_reproductions():
             print(f"{one.name}: {one.description}; {', '.join(f'{measure} {value:.4f}' for measure, value in one.expected.items())}")
         return
     if page is not None:

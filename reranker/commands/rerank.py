@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +27,13 @@ class Backend(StrEnum):
     oracle = "oracle"
 
 
+class Engine(StrEnum):
+    """Where the model runs."""
+
+    local = "local"
+    ray = "ray"
+
+
 INPUT, MODEL, SCHEDULE, ERRORS, ENGINE, OUTPUT = "Input", "Model", "Windows", "Faults", "Engine", "Output"
 
 
@@ -45,6 +52,7 @@ def rerank(
     model: Annotated[str, option(MODEL, "A name (firstrank models list), a folder, or a Hugging Face id.")] = "default",
     backend: Annotated[Backend, option(MODEL, "What scores the windows.")] = Backend.transformers,
     base_url: Annotated[list[str] | None, option(MODEL, "openai: a server's address; several are balanced.")] = None,
+    engine_arg: Annotated[list[str] | None, option(MODEL, "vllm, openai: a setting of the engine, KEY=VALUE; repeatable.")] = None,
     device: Annotated[str | None, option(MODEL, "auto, cpu, cuda or mps.")] = None,
     dtype: Annotated[str | None, option(MODEL, "float32, bfloat16 or float16; by default what suits the device.")] = None,
     threads: Annotated[int | None, option(MODEL, "CPU threads; results are the same to the bit for the same number.")] = None,
@@ -59,6 +67,10 @@ def rerank(
     passes: Annotated[int | None, option(SCHEDULE, "Times over the list.")] = None,
     top_k: Annotated[int | None, option(SCHEDULE, "Only the best N need be right.")] = None,
     seed: Annotated[int, option(SCHEDULE, "For strategies and oracles that draw.")] = 0,
+    engine: Annotated[Engine, option(ENGINE, "local: in this process; ray: in many workers.")] = Engine.local,
+    address: Annotated[str | None, option(ENGINE, "ray: the cluster's address, or auto; by default one on this machine.")] = None,
+    workers: Annotated[int | None, option(ENGINE, "ray: by default as many as the cluster has GPUs, or cores, for.")] = None,
+    gpus_per_worker: Annotated[float | None, option(ENGINE, "ray: by default 1 where there are GPUs.")] = None,
     on_error: Annotated[
         OnError, option(ERRORS, "A query that fails: fail at the end, skip it, or keep its first-stage order.")
     ] = OnError.fail,
@@ -69,6 +81,7 @@ def rerank(
     as_json: Annotated[bool, option(OUTPUT, "The summary as JSON.", "--json")] = False,
 ) -> None:
     """Reranks the candidates of a TREC run with a listwise model: one prefill a window, ranked by the first token's logits."""
+    from reranker.scorers.settings import engine_args
     from reranker.setup import Oracle, Setup
 
     if backend is Backend.oracle and qrels is None:
@@ -79,9 +92,10 @@ def rerank(
         raise InputError("--backend openai asks a running server: give --base-url, say http://127.0.0.1:8000")
     options = {
         "base_urls": tuple(base_url) if base_url else None,
+        "engine": engine_args(engine_arg) if engine_arg else None,
         "device": device,
         "dtype": dtype,
-        "threads": threads,
+        "threads": threads_of(threads, engine, backend),
         "revision": revision,
     }
     setup = Setup(
@@ -99,9 +113,14 @@ def rerank(
         defer_budget=defer_budget,
         defer_rule=defer_rule,
     )
+    ray_only = {"--address": address, "--workers": workers, "--gpus-per-worker": gpus_per_worker}
+    if engine is Engine.local and (given := [name for name, value in ray_only.items() if value is not None]):
+        raise InputError(f"{', '.join(given)}: only with --engine ray")
     inputs = Inputs(run, queries, corpus, requests, depth, drop_self, missing)
     inputs.check()
-    Job(inputs, setup, output, trace, not no_tail, on_error, qrels, as_json).run(local(setup))
+    Job(inputs, setup, output, trace, not no_tail, on_error, qrels, as_json).run(
+        local(setup) if engine is Engine.local else ray(setup, address, workers, gpus_per_worker)
+    )
 
 
 @contextmanager
@@ -109,6 +128,18 @@ def local(setup: Setup) -> Iterator[Rank]:
     """A Reranker in this process."""
     with setup.open() as reranker:
         yield reranker.stream
+
+
+def ray(setup: Setup, address: str | None, workers: int | None, gpus: float | None) -> AbstractContextManager[Rank]:
+    """Rerankers in workers on Ray; each takes as many cores as it has threads."""
+    from reranker.integrations.ray import Workers, ray_engine
+
+    return ray_engine(setup, Workers(workers, gpus, setup.options.get("threads", 1), address))
+
+
+def threads_of(threads: int | None, engine: Engine, backend: Backend) -> int | None:
+    """Ray's workers share a machine: one thread each unless told otherwise, so that the same command gives the same bytes anywhere."""
+    return 1 if threads is None and engine is Engine.ray and backend is Backend.transformers else threads
 
 
 def window_of(text: str | None) -> int | str | None:
