@@ -255,3 +255,25 @@ def test_the_batcher_puts_like_lengths_together():
 
     asyncio.run(run())
     assert batches == [[10, 11, 12], [50, 50], [200]]
+
+
+def test_a_cancel_does_not_wait_for_an_encoding_and_its_session_is_closed():
+    scorer, encoding = FakeScorer(), threading.Event()
+    plain = scorer.open
+
+    def slowly(asked):
+        assert encoding.wait(20)
+        return plain(asked)
+
+    scorer.open = slowly
+
+    async def run():
+        executor = Executor(scorer)
+        with pytest.raises(DeadlineExceeded):
+            await executor.rank(request(2), one_window, deadline=asyncio.get_running_loop().time() + 0.01)
+        assert not encoding.is_set()  # the deadline was kept all the same
+        encoding.set()
+        assert len(await executor.rank(request(2), one_window)) == 2
+
+    asyncio.run(run())
+    assert scorer.open_sessions == 0
