@@ -139,7 +139,7 @@ class Live:
         self.url = next(json.loads(line)["address"] for line in self.log if '"listening"' in line)
 
     def wait_ready(self) -> None:
-        self._wait(lambda: httpx.get(f"{self.url}/ready").status_code == 200)
+        self._wait(lambda: httpx.get(f"{self.url}/ready", timeout=60).status_code == 200)
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 120
