@@ -182,7 +182,7 @@ async def _timed(plan: Plan, opened: Sequence[_Opened], say: Progress) -> list[M
 
 def _measurement(plan: Plan, one: _Opened, passes: Mapping[tuple[Contestant, int], list[Pass]], warmup: float) -> Measurement:
     timings = (_timing(one.contestant, concurrency, done) for (whose, concurrency), done in passes.items() if whose == one.contestant)
-    facts = scorer_facts(one.scorer) | {"warm-up": f"{len(plan.warmup)} queries, {warmup:.1f} s"}
+    facts = scorer_facts(one.scorer) | {"warm-up, not counted": f"queries: {len(plan.warmup)}, seconds: {warmup:.1f}"}
     return Measurement(one.contestant, tuple(timings), warmup, facts)
 
 

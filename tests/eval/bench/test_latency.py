@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from typer.testing import CliRunner
 
 from eval.bench import workload
 from eval.bench.latency import COMPARISONS, FIRST, FREE, GENERATION, Plan, measure, ratios
 from eval.bench.latency_report import markdown, write
+from eval.bench.latency_study import Workload
+from reranker.cli import app
 from reranker.errors import InputError
 from reranker.schedule import Schedule
 
@@ -66,7 +69,7 @@ def test_the_ratio_is_of_the_same_concurrency(measured):
 
 
 def test_warm_up_is_counted_apart(measured):
-    assert all(one.warmup_seconds > 0 and one.facts["warm-up"].startswith("1 queries") for one in measured)
+    assert all(one.warmup_seconds > 0 and one.facts["warm-up, not counted"].startswith("queries: 1,") for one in measured)
 
 
 def test_the_report_holds_what_was_measured(measured, tmp_path):
@@ -84,6 +87,32 @@ def test_the_report_holds_what_was_measured(measured, tmp_path):
     assert "FIRST against generation" in page
     assert "://" not in page
     assert markdown(measured) == (tmp_path / "latency.md").read_text()
+
+
+def test_the_command_line(tiny_model, tmp_path):
+    given = ["bench", "latency", "--model", str(tiny_model), "--threads", "1", "--depth", "3", "--output", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, [*given, "--queries", "1", "--warmup", "0", "--repeats", "1", "--json"])
+    found = json.loads(done.stdout)
+    assert done.exit_code == 0
+    assert [timing["contestant"] for timing in found["timings"]] == ["as the model is"]
+    assert found["first_over_generation"] == []
+    assert (found["facts"]["threads"], found["facts"]["window"]) == ("1", "the model's, 20")
+
+
+WRONG = {
+    "no queries": ({"queries": 0}, "--queries 0"),
+    "a dataset without its run": ({"dataset": "somewhere"}, "give both"),
+    "no candidates": ({"depth": 0}, "--depth 0"),
+    "more queries than there are": ({"queries": 10_000}, "lower --queries"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_workload_is_named(case):
+    changes, message = WRONG[case]
+    fields = {"dataset": None, "split": None, "run": None, "depth": 5, "queries": 1, "warmup": 1} | changes
+    with pytest.raises(InputError, match=message):
+        Workload(**fields).requests()
 
 
 @pytest.mark.parametrize(("backend", "why"), [("transformers", "a whole prefill"), ("openai", "the server's own setting")])
