@@ -89,6 +89,7 @@ def evaluate(
     device: Annotated[str | None, option(RERANKING, "auto, cpu, cuda or mps.")] = None,
     measure: Annotated[list[str] | None, option(STATISTICS, "In ir_measures' words: nDCG@10, RR(rel=2)@10. The first leads.")] = None,
     seed: Annotated[int, option(STATISTICS, "For the bootstrap and the randomisation test.")] = 0,
+    no_texts: Annotated[bool, option(OUTPUT, "Do not read the corpus: the report shows docids, no passages.", "--no-texts")] = False,
     as_json: Annotated[bool, option(OUTPUT, "Print the report as JSON.", "--json")] = False,
 ) -> None:
     """Measures runs and models side by side: effectiveness with significance, and what a query costs."""
@@ -105,7 +106,7 @@ def evaluate(
         Setup(model, backend.value, strategy, window_of(window), stride, seed=seed, options=options)
         for model in dict.fromkeys(rerank or ())
     ]
-    study = Study(dataset, split, run or (), trace or (), setups, output, depth, drop_self, measure or (), seed)
+    study = Study(dataset, split, run or (), trace or (), setups, output, depth, drop_self, measure or (), seed, not no_texts)
     evaluation = study.run()
     if as_json:
         print_json(report_object(evaluation, study.facts()))

@@ -119,6 +119,24 @@ def test_a_model_reranks_the_first_run_as_a_further_system(folder, tmp_path):
     assert not list((tmp_path / "out").glob("*.part.jsonl"))
 
 
+def test_judgments_and_queries_are_enough(tmp_path, caplog):
+    folder = collection.make(tmp_path / "small")
+    (folder / "corpus.jsonl").unlink()
+    run = collection.write_run(tmp_path / "base.trec", 1)
+    Study(str(folder), None, [run], (), (), tmp_path / "out").run()
+    assert "the report shows no passages" in caplog.text
+    assert "Title d1" not in (tmp_path / "out/report.html").read_text()
+
+
+def test_the_corpus_is_left_alone_when_told(folder, tmp_path, caplog):
+    run = collection.write_run(tmp_path / "base.trec", 1)
+    Study(str(folder), None, [run], (), (), tmp_path / "out", passages=False).run()
+    page = (tmp_path / "out/report.html").read_text()
+    assert "Title d1" not in page
+    assert '"d1"' in page
+    assert caplog.text == ""
+
+
 def test_names_are_as_long_as_it_takes():
     assert run_names([Path("a/bm25.trec.gz"), Path("b/tasb.run")]) == ["bm25", "tasb"]
     assert run_names([Path("x/a/run.trec"), Path("x/b/run.trec")]) == ["a/run", "b/run"]
