@@ -90,16 +90,9 @@ def rerank(tasks: Iterable[Task], rank: Rank, journal: Journal) -> Iterator[Rank
 
     Raises EngineLost at once: no further query can succeed.
     """
-    tails: dict[str, tuple[str, ...]] = {}
-
-    def requests() -> Iterator[Request]:
-        for task in tasks:
-            if task.request.qid not in journal:
-                tails[task.request.qid] = task.tail
-                yield task.request
-
-    for result in rank(requests()):
-        tail = tails.pop(result.qid)
+    unfinished = Unfinished(tasks, journal)
+    for result in rank(unfinished):
+        tail = unfinished.tails.pop(result.qid)
         if isinstance(result, Ranking):
             journal.add(result.qid, _entry(result, tail))
             yield result
@@ -107,6 +100,25 @@ def rerank(tasks: Iterable[Task], rank: Rank, journal: Journal) -> Iterator[Rank
             raise result.error
         else:
             yield Unranked(result, tail)
+
+
+class Unfinished:
+    """The requests that a journal does not hold yet, read once and lazily; `tails` has those of the requests that are out."""
+
+    def __init__(self, tasks: Iterable[Task], journal: Journal) -> None:
+        self._tasks, self._journal = tasks, journal
+        self.tails: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def texts(self) -> Texts | None:
+        """Where the passages' texts were read, so that workers elsewhere may read them there too; None if they came with the requests."""
+        return self._tasks.texts if isinstance(self._tasks, RunTasks) else None
+
+    def __iter__(self) -> Iterator[Request]:
+        for task in self._tasks:
+            if task.request.qid not in self._journal:
+                self.tails[task.request.qid] = task.tail
+                yield task.request
 
 
 class Unranked(NamedTuple):

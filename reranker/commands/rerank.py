@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +25,13 @@ class Backend(StrEnum):
     vllm = "vllm"
     openai = "openai"
     oracle = "oracle"
+
+
+class Engine(StrEnum):
+    """Where the model runs."""
+
+    local = "local"
+    ray = "ray"
 
 
 INPUT, MODEL, SCHEDULE, ERRORS, ENGINE, OUTPUT = "Input", "Model", "Windows", "Faults", "Engine", "Output"
@@ -60,6 +67,10 @@ def rerank(
     passes: Annotated[int | None, option(SCHEDULE, "Times over the list.")] = None,
     top_k: Annotated[int | None, option(SCHEDULE, "Only the best N need be right.")] = None,
     seed: Annotated[int, option(SCHEDULE, "For strategies and oracles that draw.")] = 0,
+    engine: Annotated[Engine, option(ENGINE, "local: in this process; ray: in many workers.")] = Engine.local,
+    address: Annotated[str | None, option(ENGINE, "ray: the cluster's address, or auto; by default one on this machine.")] = None,
+    workers: Annotated[int | None, option(ENGINE, "ray: by default as many as the cluster has GPUs, or cores, for.")] = None,
+    gpus_per_worker: Annotated[float | None, option(ENGINE, "ray: by default 1 where there are GPUs.")] = None,
     on_error: Annotated[
         OnError, option(ERRORS, "A query that fails: fail at the end, skip it, or keep its first-stage order.")
     ] = OnError.fail,
@@ -84,7 +95,7 @@ def rerank(
         "engine": engine_args(engine_arg) if engine_arg else None,
         "device": device,
         "dtype": dtype,
-        "threads": threads,
+        "threads": threads_of(threads, engine, backend),
         "revision": revision,
     }
     setup = Setup(
@@ -102,9 +113,14 @@ def rerank(
         defer_budget=defer_budget,
         defer_rule=defer_rule,
     )
+    ray_only = {"--address": address, "--workers": workers, "--gpus-per-worker": gpus_per_worker}
+    if engine is Engine.local and (given := [name for name, value in ray_only.items() if value is not None]):
+        raise InputError(f"{', '.join(given)}: only with --engine ray")
     inputs = Inputs(run, queries, corpus, requests, depth, drop_self, missing)
     inputs.check()
-    Job(inputs, setup, output, trace, not no_tail, on_error, qrels, as_json).run(local(setup))
+    Job(inputs, setup, output, trace, not no_tail, on_error, qrels, as_json).run(
+        local(setup) if engine is Engine.local else ray(setup, address, workers, gpus_per_worker)
+    )
 
 
 @contextmanager
@@ -112,6 +128,18 @@ def local(setup: Setup) -> Iterator[Rank]:
     """A Reranker in this process."""
     with setup.open() as reranker:
         yield reranker.stream
+
+
+def ray(setup: Setup, address: str | None, workers: int | None, gpus: float | None) -> AbstractContextManager[Rank]:
+    """Rerankers in workers on Ray; each takes as many cores as it has threads."""
+    from reranker.integrations.ray import Workers, ray_engine
+
+    return ray_engine(setup, Workers(workers, gpus, setup.options.get("threads", 1), address))
+
+
+def threads_of(threads: int | None, engine: Engine, backend: Backend) -> int | None:
+    """Ray's workers share a machine: one thread each unless told otherwise, so that the same command gives the same bytes anywhere."""
+    return 1 if threads is None and engine is Engine.ray and backend is Backend.transformers else threads
 
 
 def window_of(text: str | None) -> int | str | None:

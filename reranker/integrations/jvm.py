@@ -25,6 +25,8 @@ LOCK = threading.RLock()
 NEEDED = 21
 """the Java that pyserini 1.6 and later are compiled for"""
 
+_STACK = "8m"
+"""Java guards the main thread's stack from there on; at its own 1 MB, linear algebra in that thread is a segmentation fault"""
 _VECTOR = "jdk.incubator.vector"
 _PURPOSE = "searching a Lucene index"
 
@@ -75,6 +77,7 @@ def start() -> None:
         os.environ["JAVA_HOME"] = str(java.home)
         os.environ["PATH"] = f"{java.home / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
         jnius_config.add_classpath(str(jar))
+        jnius_config.add_options(f"-Xss{_STACK}")
         if _VECTOR in java.modules:
             jnius_config.add_options(f"--add-modules={_VECTOR}")
         with faults(f"Java {java.version} in {java.home} does not start"):
