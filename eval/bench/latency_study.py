@@ -73,6 +73,8 @@ class LatencyStudy:
         """Measures, writes the report, and gives it as JSON and as Markdown."""
         if self.repeats < 1 or min(self.concurrencies) < 1:
             raise InputError("--repeats and --concurrency: must be at least 1")
+        if self.backend == "openai" and any(one.answer == "permutation" for one in self.contestants):
+            raise InputError("--compare permutation: the backend 'openai' reads logits only; use transformers or vllm, which generate too")
         timed, warmup = self.workload.requests()
         prepare(self.output)
         plan = Plan(
