@@ -115,6 +115,13 @@ def test_a_wrong_workload_is_named(case):
         Workload(**fields).requests()
 
 
+def test_a_server_is_not_asked_to_generate(tmp_path):
+    given = ["bench", "latency", "--backend", "openai", "--base-url", "http://127.0.0.1:9", "--compare", "permutation"]
+    done = CliRunner().invoke(app, [*given, "--output", str(tmp_path)])
+    assert isinstance(done.exception, InputError)
+    assert "reads logits only" in str(done.exception)
+
+
 @pytest.mark.parametrize(("backend", "why"), [("transformers", "a whole prefill"), ("openai", "the server's own setting")])
 def test_a_prefix_cache_is_not_promised_where_there_is_none(tiny_model, backend, why):
     with pytest.raises(InputError, match=why):
