@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
 from typer.testing import CliRunner
 
 from eval.bench import workload
-from eval.bench.latency import COMPARISONS, FIRST, FREE, GENERATION, Plan, measure, ratios
+from eval.bench.latency import COMPARISONS, FIRST, FREE, GENERATION, Plan, _pass, measure, ratios
 from eval.bench.latency_report import markdown, write
 from eval.bench.latency_study import Workload
 from reranker.cli import app
-from reranker.errors import InputError
+from reranker.errors import InputError, ScorerError
+from reranker.executor import Executor
 from reranker.schedule import Schedule
+from tests.reranker.fakes import FakeScorer, one_window, request
 
 
 def plan_of(model, **changes):
@@ -70,6 +73,32 @@ def test_the_ratio_is_of_the_same_concurrency(measured):
 
 def test_warm_up_is_counted_apart(measured):
     assert all(one.warmup_seconds > 0 and one.facts["warm-up, not counted"].startswith("queries: 1,") for one in measured)
+
+
+@pytest.mark.parametrize(("concurrency", "resets"), [(1, 1 + 3), (2, 1)])
+def test_the_cache_is_emptied_before_each_query_where_they_run_one_by_one(concurrency, resets):
+    counted = []
+
+    async def reset():
+        counted.append(1)
+
+    async def run():
+        executor = Executor(FakeScorer())
+        return await _pass(executor, one_window, [request(3, str(i)) for i in range(3)], concurrency, reset)
+
+    assert len(asyncio.run(run()).traces) == 3
+    assert len(counted) == resets
+
+
+def test_a_query_that_fails_ends_the_pass_with_its_own_error():
+    def fail(qid, texts):
+        raise ScorerError(f"query {qid} is at fault")
+
+    async def run():
+        await _pass(Executor(FakeScorer(hook=fail)), one_window, [request(3, "q7")], 2)
+
+    with pytest.raises(ScorerError, match="q7 is at fault"):
+        asyncio.run(run())
 
 
 def test_the_report_holds_what_was_measured(measured, tmp_path):
