@@ -160,7 +160,7 @@ def test_a_prefix_cache_is_not_promised_where_there_is_none(tiny_model, backend,
 def test_the_standard_library_gives_the_same_workload_each_time():
     once, again = workload.of_docstrings(6, 20), workload.of_docstrings(6, 20)
     assert once == again
-    assert len({request.query for one in once}) > 1
+    assert len({one.query for one in once}) > 1
     for one in once:
         assert len({passage.docid for passage in one.passages}) == 20
         assert any(passage.text.startswith(one.query) for passage in one.passages)
