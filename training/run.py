@@ -29,6 +29,7 @@ def train(config: Config, *, minutes: float | None = None) -> Path | None:
     Raises InputError for a recipe, an example or a model that cannot be used, Diverged for a loss that is not a number.
     """
     import torch
+    from transformers import set_seed
 
     from reranker.scorers.transformers import keep_freed_memory
     from training.dev import DevSet
@@ -48,6 +49,7 @@ def train(config: Config, *, minutes: float | None = None) -> Path | None:
     windows = Windows(config, model, examples, arguments.max_steps * batch_size(config, arguments.world_size))
     windows[0]  # what is wrong with every example is said before the weights are loaded
     dev = DevSet(config.dev) if config.dev else None
+    set_seed(config.seed)  # an adapter's first weights are drawn
     trainer = RankTrainer(load_network(model, config), config, model, windows, dev, arguments)
     trainer.add_callback(Journal(config.output, arguments.max_steps))
     patience = Patience(config.dev.patience) if config.dev and config.dev.patience else None

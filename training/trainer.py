@@ -117,8 +117,8 @@ class RankTrainer(Trainer):
         for name, losses in (("lm", terms.lm), ("rank", terms.rank)):
             if not bool(torch.isfinite(losses).all()):
                 where = int((~torch.isfinite(losses)).nonzero()[0])
-                raise Diverged(self._stopped(f"the {name} loss of query {batch.qids[where]!r} is {float(losses[where])}"))
-        raise Diverged(self._stopped(f"the loss is {float(terms.total)}"))
+                raise Diverged(self._stopped(f"the {name} loss of query {batch.qids[where]!r} is {losses[where].item()}"))
+        raise Diverged(self._stopped(f"the loss is {terms.total.item()}"))
 
     def _stopped(self, why: str) -> str:
         saved = last_checkpoint(self.args.output_dir)
