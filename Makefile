@@ -61,9 +61,12 @@ test-ray: .venv-integrations/.ready
 	.venv-integrations/bin/python $(PIP) -c constraints/cpu.txt -r constraints/integrations.txt -e '.[ray]' pytest
 	touch $@
 
-# Chromium comes from the system's packages (apt-get install chromium); Playwright only drives it.
+# Chromium comes from the system's packages; Playwright only drives it. Where it is missing, root may install it.
 test-browser: setup
 	$(BIN)/python $(PIP) -c constraints/cpu.txt playwright
+	@command -v chromium || command -v chromium-browser || command -v google-chrome \
+		|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
+		|| echo "no Chromium, and apt-get could not install it: the tests will say so"
 	$(BIN)/python -m pytest -m browser
 
 # What takes longer than a test may; the results are committed in docs/.

@@ -46,17 +46,15 @@ def relevance(raw: Floats32) -> Floats32:
 
 
 def strictly_decreasing(values: Floats | Floats32) -> Floats32:
-    """`values` as float32, each lowered no more than it takes to lie below the one before it."""
-    result = np.asarray(values, np.float32).copy()
-    lowest = np.float32(-np.inf)
-    stuck = np.flatnonzero(result[1:] >= result[:-1]) + 1
-    while stuck.size:
-        for i in range(stuck[0], len(result)):
-            if result[i] < result[i - 1]:
-                break
-            result[i] = np.nextafter(result[i - 1], lowest)
-        stuck = stuck[stuck > i]
-    return result
+    """`values` as float32, each lowered no more than it takes to lie below the one before it.
+
+    float32 values are counted through in order as integers, so "the next one below" is less 1, and a running minimum does it.
+    """
+    bits = np.asarray(values, np.float32).view(np.int32).astype(np.int64)
+    rank = np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+    place = np.arange(len(rank))
+    rank = np.minimum.accumulate(rank + place) - place
+    return np.where(rank < 0, -rank | 0x80000000, rank).astype(np.uint32).view(np.float32)
 
 
 def _pooled(window: Indices, place: Indices, value: Floats, n: int) -> Floats:

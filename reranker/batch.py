@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reranker.errors import EngineLost, InputError
 from reranker.journal import Entry, Journal
@@ -168,9 +169,11 @@ def _entry(ranking: Ranking, tail: tuple[str, ...]) -> dict[str, Any]:
 
 def _ranked(entry: Entry, tail: bool) -> Ranked:
     """The reranked candidates, then the tail, each of it one below the one before."""
-    docids, scores = list(entry["docids"]), list(entry["scores"])
-    if tail:
-        last = scores[-1] if scores else 0.0
-        docids += entry["tail"]
-        scores += [last - place for place in range(1, len(entry["tail"]) + 1)]
-    return Ranked(entry["qid"], tuple(docids), np.array(scores, np.float32))
+    docids, rest = list(entry["docids"]), list(entry["tail"]) if tail else []
+    return Ranked(entry["qid"], tuple(docids + rest), with_tail(entry["scores"], len(rest)))
+
+
+def with_tail(scores: Sequence[float], n: int) -> NDArray[np.float32]:
+    """The scores of reranked candidates, and those of the `n` that follow, each of them one below the one before."""
+    last = scores[-1] if scores else 0.0
+    return np.array([*scores, *(last - place for place in range(1, n + 1))], np.float32)

@@ -59,7 +59,7 @@ class Batcher(Generic[Item, Answer]):
     async def score(self, item: Item, tokens: int) -> Answer:
         """The answer to one item. Raises what `score_batch` raised for it, tried alone."""
         loop = asyncio.get_running_loop()
-        entry = _Waiting[Item, Answer](item, tokens, loop.create_future())
+        entry: _Waiting[Item, Answer] = _Waiting(item, tokens, loop.create_future())
         self._waiting.append(entry)
         if self._pump is None or self._pump.done():
             self._pump = loop.create_task(self._run())

@@ -19,7 +19,7 @@ from typing import Any
 
 from reranker.alignment import align, relevance
 from reranker.errors import DeadlineExceeded, ScorerError, TransientError
-from reranker.scorers.base import Scorer, Session
+from reranker.scorers.base import Scorer, Session, room_of
 from reranker.types import Failure, Outcome, Ranking, Request, Result, Scores, Strategy, Trace, View, Windows, WindowTrace
 
 _TRIES = 4
@@ -108,7 +108,7 @@ class Executor:
         """Runs one strategy to its end."""
         seed = zlib.crc32(f"{self._seed}:{request.qid}:{request.query}".encode("utf-8", "surrogatepass"))
         n = len(request.passages)
-        generator = strategy(View(n, session.lengths, session.max_window, seed))
+        generator = strategy(View(n, session.lengths, session.max_window, seed, room_of(session)))
         try:
             windows = next(generator)
             while True:
@@ -247,17 +247,16 @@ def _name(strategy: Strategy) -> str:
 def _ranking(request: Request, strategy: Strategy, outcome: Outcome, log: _Log, seconds: float) -> Ranking:
     passages = request.passages
     raw = align(outcome.order, [(window, scores.values) for _, window, scores in log.asked])
-    results = tuple(
-        Result(passages[index], rank, index, float(score), float(raw_score))
-        for rank, (index, score, raw_score) in enumerate(zip(outcome.order, relevance(raw), raw, strict=True), 1)
-    )
+    places = zip(outcome.order, relevance(raw).tolist(), raw.tolist(), strict=True)
+    results = tuple([Result(passages[index], rank, index, score, raw_score) for rank, (index, score, raw_score) in enumerate(places, 1)])
+    docids = [passage.docid for passage in passages]
     notes = dict.fromkeys([*outcome.notes, *(note for _, _, scores in log.asked for note in scores.notes)])
     trace = Trace(
         qid=request.qid,
         strategy=_name(strategy),
         rounds=log.rounds,
         windows=tuple(
-            WindowTrace(round_, tuple(passages[i].docid for i in window), scores.prompt_tokens, scores.seconds, scores.scorer)
+            WindowTrace(round_, tuple([docids[i] for i in window]), scores.prompt_tokens, scores.seconds, scores.scorer, scores.notes)
             for round_, window, scores in log.asked
         ),
         prompt_tokens=sum(scores.prompt_tokens for _, _, scores in log.asked),

@@ -42,10 +42,14 @@ class LoopThread:
             self.run(_close(items))
 
     def close(self) -> None:
-        """Stops the loop; idempotent."""
+        """Cancels what still runs, lets it end, and stops the loop; idempotent."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
+            if left := asyncio.all_tasks(self._loop):
+                for task in left:
+                    task.cancel()
+                self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self._loop.close()
 
 

@@ -46,3 +46,28 @@ class Ordering:
         if rest:
             raise ValueError(f"{rest} follows a complete ordering")
         return []
+
+
+class Walk:
+    """A way through an ordering's language, as an engine generates: `allowed` without reading from the beginning each time."""
+
+    def __init__(self, ordering: Ordering) -> None:
+        self._ordering = ordering
+        self._left = set(range(len(ordering.first)))
+        self._read = 0
+        """tokens of the identifiers that are complete"""
+
+    def allowed(self, generated: Sequence[int]) -> list[int]:
+        """The tokens that may follow all that was generated so far; none where the ordering is complete."""
+        while self._left:
+            spelled = self._ordering.later if self._read else self._ordering.first
+            rest = tuple(generated[self._read :])
+            fitting = [i for i in self._left if spelled[i][: len(rest)] == rest[: len(spelled[i])]]
+            done = next((i for i in fitting if len(spelled[i]) <= len(rest)), None)
+            if done is None:
+                if not fitting:
+                    raise ValueError(f"{rest} does not begin any identifier that is left")
+                return sorted({spelled[i][len(rest)] for i in fitting})
+            self._left.remove(done)
+            self._read += len(spelled[done])
+        return []

@@ -25,7 +25,8 @@ class Reranker:
     '1'
 
     `strategy` is named as on the command line ("topdown:k=10"); what is not said of window, stride and passes is the model's.
-    With `cascade`, windows of which the model is unsure, up to `defer_budget` of them, go to that larger model.
+    With `cascade` (a name, or a Scorer), windows of which the model is unsure by `defer_rule` ("entropy", "margin", or a learned
+    rule's file), up to a share `defer_budget` of a request's windows, go to that larger model; see `CascadeScorer`.
 
     `model` is a name (`firstrank models list`), a local folder, a Hugging Face id, or a Scorer of your own. `options` go to
     the backend: `device`, `dtype`, `threads` for transformers; see `open_scorer`. The calls work inside a running event loop
@@ -43,18 +44,23 @@ class Reranker:
         passes: int | None = None,
         top_k: int | None = None,
         seed: int = 0,
-        cascade: str | None = None,
+        cascade: str | Scorer | None = None,
         defer_budget: float = 0.3,
+        defer_rule: str = "entropy",
         **options: Any,
     ) -> None:
         self.schedule = Schedule(strategy, window, stride, passes)
         if isinstance(model, str):
             self.scorer, spec = open_scorer(model, backend, **options)
             self.schedule = self.schedule.completed(spec)
+            if cascade is not None and spec.answer == "permutation":
+                raise InputError(
+                    f"cascade: {model!r} writes its ordering out, so nothing says how unsure it is; use a model that answers by logits"
+                )
         else:
             self.scorer = model
         if cascade is not None:
-            self.scorer = self._cascade(open_scorer(cascade, backend, **options)[0], defer_budget)
+            self.scorer = _cascade(self.scorer, cascade, defer_budget, defer_rule, backend, options)
         self._strategy = self.schedule.strategy(top_k)
         self._executor = Executor(self.scorer, seed=seed)
         self._loop = LoopThread()
@@ -98,11 +104,6 @@ class Reranker:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _cascade(self, large: Scorer, budget: float) -> Scorer:
-        from reranker.scorers.cascade import CascadeScorer
-
-        return CascadeScorer(self.scorer, large, budget=budget)
-
     async def _rank(self, request: Request, top_k: int | None) -> Ranking:
         if top_k is None:
             return await self._executor.rank(request, self._strategy)
@@ -111,6 +112,17 @@ class Reranker:
         strategy = self.schedule.strategy(top_k=min(top_k, len(request.passages)) or None)
         ranking = await self._executor.rank(request, strategy)
         return Ranking(ranking.qid, ranking.query, ranking.top_k(top_k), ranking.trace)
+
+
+def _cascade(small: Scorer, large: str | Scorer, budget: float, rule: str, backend: str, options: Mapping[str, Any]) -> Scorer:
+    """The two as one; a large model that is named has the small one's backend and options, but its own revision."""
+    from reranker.scorers.cascade import CascadeScorer
+    from reranker.scorers.deferral import find_rule
+
+    found = find_rule(rule)
+    if isinstance(large, str):
+        large, _ = open_scorer(large, backend, **{**options, "revision": None})
+    return CascadeScorer(small, large, budget=budget, rule=found)
 
 
 def request_of(query: str, documents: Sequence[Document], doc_ids: Sequence[str] | None = None, qid: str = "") -> Request:

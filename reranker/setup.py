@@ -28,6 +28,7 @@ class Setup:
     cascade: str | None = None
     """a large model, for the windows of which the small one is unsure"""
     defer_budget: float = 0.3
+    defer_rule: str = "entropy"
 
     def open(self) -> Reranker:
         schedule: dict[str, Any] = {name: getattr(self, name) for name in ("strategy", "window", "stride", "passes", "top_k", "seed")}
@@ -38,13 +39,16 @@ class Setup:
             backend=self.backend,
             cascade=self.cascade,
             defer_budget=self.defer_budget,
+            defer_rule=self.defer_rule,
             **schedule,
             **self.options,
         )
 
     def facts(self) -> dict[str, str]:
         """What must be the same for a batch to be resumed."""
-        return {name: repr(value) for name, value in asdict(self).items()}
+        from reranker.journal import fingerprint
+
+        return {name: repr(value) for name, value in asdict(self).items()} | {"defer_rule": fingerprint(self.defer_rule)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,5 +226,5 @@ def _counted(count: int, first: Sequence[str], what: str) -> str:
 
 
 def _lucene(named: str) -> Texts:
-    texts: Texts = import_module("reranker.integrations.pyserini").lucene_texts(named.removeprefix(_LUCENE))
+    texts: Texts = import_module("reranker.integrations.lucene").lucene_texts(named.removeprefix(_LUCENE))
     return texts

@@ -39,6 +39,11 @@ class Scores:
     seconds: float = 0.0
     scorer: str = ""
     notes: tuple[str, ...] = ()
+    batch: int = 1
+    """windows that were scored together with this one, itself included"""
+
+
+UNBOUNDED = 1 << 62
 
 
 class View(NamedTuple):
@@ -51,6 +56,8 @@ class View(NamedTuple):
     max_window: int
     """labels and context allow no more"""
     seed: int
+    room: int = UNBOUNDED
+    """prompt tokens that the candidates of a window may take together, if none is to be cut short"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,8 @@ class WindowTrace:
     prompt_tokens: int
     seconds: float
     scorer: str
+    notes: tuple[str, ...] = ()
+    """of this window alone: what an answer needed mended, say"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +138,7 @@ class Ranking:
     _by_docid: dict[str, Result] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_by_docid", {result.docid: result for result in self.results})
+        object.__setattr__(self, "_by_docid", {result.passage.docid: result for result in self.results})
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self.results)

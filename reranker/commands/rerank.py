@@ -45,6 +45,7 @@ def rerank(
     model: Annotated[str, option(MODEL, "A name (firstrank models list), a folder, or a Hugging Face id.")] = "default",
     backend: Annotated[Backend, option(MODEL, "What scores the windows.")] = Backend.transformers,
     base_url: Annotated[list[str] | None, option(MODEL, "openai: a server's address; several are balanced.")] = None,
+    engine_arg: Annotated[list[str] | None, option(MODEL, "vllm, openai: a setting of the engine, KEY=VALUE; repeatable.")] = None,
     device: Annotated[str | None, option(MODEL, "auto, cpu, cuda or mps.")] = None,
     dtype: Annotated[str | None, option(MODEL, "float32, bfloat16 or float16; by default what suits the device.")] = None,
     threads: Annotated[int | None, option(MODEL, "CPU threads; results are the same to the bit for the same number.")] = None,
@@ -52,6 +53,7 @@ def rerank(
     noise: Annotated[float, option(MODEL, "oracle: standard deviation of the noise on its grades.")] = 0.0,
     cascade: Annotated[str | None, option(MODEL, "A larger model, for the windows of which --model is unsure.")] = None,
     defer_budget: Annotated[float, option(MODEL, "The share of a query's windows that the larger model may see.")] = 0.3,
+    defer_rule: Annotated[str, option(MODEL, "How unsure the model is: entropy, margin, or a learned rule's file.")] = "entropy",
     strategy: Annotated[str, option(SCHEDULE, "NAME[:key=value,…]: sliding, full, topdown, tournament, blitz, consistent.")] = "sliding",
     window: Annotated[str | None, option(SCHEDULE, "Passages a window, or auto; by default the model's.")] = None,
     stride: Annotated[int | None, option(SCHEDULE, "Places that the window moves; by default the model's.")] = None,
@@ -68,14 +70,18 @@ def rerank(
     as_json: Annotated[bool, option(OUTPUT, "The summary as JSON.", "--json")] = False,
 ) -> None:
     """Reranks the candidates of a TREC run with a listwise model: one prefill a window, ranked by the first token's logits."""
+    from reranker.scorers.settings import engine_args
     from reranker.setup import Oracle, Setup
 
     if backend is Backend.oracle and qrels is None:
         raise InputError("--backend oracle scores by judgments: give --qrels")
+    if backend is Backend.oracle and cascade is not None:
+        raise InputError("--cascade defers to a model, and --backend oracle has none: try `firstrank bench cascade`")
     if backend is Backend.openai and not base_url:
         raise InputError("--backend openai asks a running server: give --base-url, say http://127.0.0.1:8000")
     options = {
         "base_urls": tuple(base_url) if base_url else None,
+        "engine": engine_args(engine_arg) if engine_arg else None,
         "device": device,
         "dtype": dtype,
         "threads": threads,
@@ -94,6 +100,7 @@ def rerank(
         oracle=Oracle(str(qrels), noise) if backend is Backend.oracle else None,
         cascade=cascade,
         defer_budget=defer_budget,
+        defer_rule=defer_rule,
     )
     inputs = Inputs(run, queries, corpus, requests, depth, drop_self, missing)
     inputs.check()

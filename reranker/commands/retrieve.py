@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def retrieve(
     queries: Annotated[str, typer.Option(help="JSONL, TSV, a BEIR folder, or ir_datasets:ID.")],
-    corpus: Annotated[str, typer.Option(help="A BEIR folder, corpus.jsonl[.gz], a .tsv, ir_datasets:ID, or lucene:DIR.")],
     output: Annotated[Path, typer.Option(help="The run to write; .gz is compressed.")],
+    corpus: Annotated[str | None, typer.Option(help="A BEIR folder, corpus.jsonl[.gz], a .tsv, or ir_datasets:ID.")] = None,
     depth: Annotated[int, typer.Option(help="Candidates of a query.")] = 100,
     drop_self: Annotated[bool, typer.Option("--drop-self", help="Leave out the candidate whose docid is the qid (ArguAna).")] = False,
     retriever: Annotated[str, typer.Option(help="bm25, dense:MODEL or pyserini:INDEX.")] = "bm25",
@@ -32,13 +32,15 @@ def retrieve(
 
     if depth < 1:
         raise InputError(f"--depth {depth}: must be at least 1")
+    if corpus is None and not retriever.startswith("pyserini:"):
+        raise InputError(f"--corpus: not given; {retriever} reads it (only pyserini:INDEX holds its own)")
     check_writable(output)
     judged = read_qrels(qrels) if qrels is not None else None
     wanted = [query for query in read_queries(queries) if judged is None or query.qid in judged]
     if not wanted:
         raise InputError(f"{queries}: none of its queries is judged in {qrels}")
     started = time.perf_counter()
-    first_stage = retrievers.open_retriever(retriever, corpus)
+    first_stage = retrievers.open_retriever(retriever, corpus or "")
     indexed = time.perf_counter() - started
     with Progress("retrieving", len(wanted)) as progress:
         found = retrievers.retrieve(first_stage, _counted(wanted, progress), depth, drop_self=drop_self)

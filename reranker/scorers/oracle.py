@@ -43,24 +43,21 @@ class OracleScorer:
     def __init__(self, qrels: Qrels, options: OracleOptions = OracleOptions(), count: Callable[[str], int] | None = None) -> None:
         self.qrels, self.options = qrels, options
         self.count = count or _words
-        self._batcher: Batcher[tuple[OracleSession, tuple[int, ...]], Scores] = Batcher(
-            self._score_batch, max_windows=options.batch, max_tokens=1 << 60
-        )
+        self._batcher: Batcher[Scores, Scores] = Batcher(self._wait, max_windows=options.batch, max_tokens=1 << 60)
 
     def open(self, request: Request) -> OracleSession:
         return OracleSession(self, request)
 
-    async def score(self, session: OracleSession, indices: tuple[int, ...]) -> Scores:
-        if not self.options.seconds:
-            return session.answer(indices)
-        return await self._batcher.score((session, indices), len(indices))
+    async def after_a_while(self, scores: Scores) -> Scores:
+        """An answer that is known already, given when its batch would have been scored."""
+        return await self._batcher.score(scores, len(scores.values)) if self.options.seconds else scores
 
     def close(self) -> None:
         self._batcher.close()
 
-    def _score_batch(self, windows: Sequence[tuple[OracleSession, tuple[int, ...]]]) -> list[Scores]:
+    def _wait(self, batch: Sequence[Scores]) -> Sequence[Scores]:
         time.sleep(self.options.seconds)
-        return [session.answer(indices) for session, indices in windows]
+        return batch
 
 
 class OracleSession:
@@ -78,7 +75,7 @@ class OracleSession:
         self.max_window = max(len(self._docids), 1)
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
-        return await self._scorer.score(self, indices)
+        return await self._scorer.after_a_while(self.answer(indices))
 
     def answer(self, indices: tuple[int, ...]) -> Scores:
         """The grades, biased by place, with this call's noise."""

@@ -106,7 +106,7 @@ class TransformersScorer:
             raise ScorerError(f"{self._device}: no memory for {len(windows)} windows of {len(windows[0].prompt)} tokens") from error
         share = (time.perf_counter() - started) / len(windows)
         return [
-            Scores(answer.values, len(window.prompt), answer.generated_tokens, share, self.name, answer.notes)
+            Scores(answer.values, len(window.prompt), answer.generated_tokens, share, self.name, answer.notes, len(windows))
             for window, answer in zip(windows, answers, strict=True)
         ]
 
@@ -131,6 +131,7 @@ class TransformersSession:
         self._encoded, self._batcher = encoded, batcher
         self.lengths = encoded.lengths
         self.max_window = encoded.max_window
+        self.room = encoded.room
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         prompt = self._encoded.prompt(indices)

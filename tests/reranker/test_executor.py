@@ -37,6 +37,31 @@ def test_one_request_with_its_trace():
     assert trace["windows"][0]["docids"] == ("d0", "d1", "d2")
 
 
+def test_a_trace_tells_what_was_said_of_each_window():
+    """Two windows with the same note are two windows, though the request says it once."""
+
+    class Noting:
+        lengths, max_window = (1, 1, 1, 1), 2
+
+        async def score(self, indices):
+            return Scores(tuple(map(float, indices)), notes=("mended",) if indices[0] < 2 else ())
+
+        def close(self):
+            pass
+
+    class NotingScorer(FakeScorer):
+        def open(self, asked):
+            return Noting()
+
+    def strategy(view):
+        yield [(0, 1), (1, 2), (2, 3)]
+        return Outcome((3, 2, 1, 0), certified=0)
+
+    trace = asyncio.run(Executor(NotingScorer()).rank(request(4), strategy)).trace
+    assert trace.notes == ("mended",)
+    assert [window.notes for window in trace.windows] == [("mended",), ("mended",), ()]
+
+
 def test_no_passages_give_an_empty_ranking_and_ask_nothing():
     scorer = FakeScorer()
     ranking = asyncio.run(Executor(scorer).rank(request(0), one_window))

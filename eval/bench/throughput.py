@@ -1,0 +1,156 @@
+"""Throughput of windows through a backend, as a share of what the machine's matrix products could do.
+
+The share is a ratio within one process: before each fifth of the windows the model's matrix products are timed, and the best of
+these five rates is the roof. So a machine that is slow today is slow on both sides.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reranker import Request, Reranker
+
+ROUNDS = 5
+
+_WORDS = """
+the of and to in a is that for it as was with be by on not he his but at are this have from or had an they which one you were all her she
+there would their we him been has when who will no more if out so up said what its about than into them can only other time new some could
+these two may first then do any like my now over such our man me even most made after also did many off before must well back through years
+much where your way down should because long each just state those people too how little good world make very year still see own work men
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """What one measurement found. Rates are over all windows; `roof` is the best of `ROUNDS`."""
+
+    model: str
+    backend: str
+    device: str
+    dtype: str
+    threads: int
+    windows: int
+    passages: int
+    """in each window"""
+    prompt_tokens: int
+    """in all windows"""
+    seconds: float
+    flops: float
+    """of all windows"""
+    roof: float
+    """FLOP/s"""
+
+    @property
+    def windows_per_second(self) -> float:
+        return self.windows / self.seconds
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.prompt_tokens / self.seconds
+
+    @property
+    def share(self) -> float:
+        """Of the roof."""
+        return self.flops / self.seconds / self.roof
+
+    def to_dict(self) -> dict[str, Any]:
+        rates = {name: getattr(self, name) for name in ("windows_per_second", "tokens_per_second", "share")}
+        return asdict(self) | rates
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Requests of one window each, made of common words: the same ones each time."""
+
+    windows: int
+    passages: int = 20
+    words: int = 60
+    """of a passage"""
+
+    def requests(self) -> Iterator[Request]:
+        from reranker import Passage, Request
+
+        for i in range(self.windows):
+            draw, words = random.Random(i), _WORDS.split()
+            texts = [" ".join(draw.choices(words, k=self.words)) for _ in range(self.passages)]
+            yield Request(" ".join(draw.choices(words, k=6)), tuple(Passage(str(n), text) for n, text in enumerate(texts)), f"q{i}")
+
+
+def measure(model: str, backend: str, load: Load | None = None, *, passages: int = 20, **options: Any) -> Throughput:
+    """Scores windows through the backend as everything does: executor, batcher, network; `options` go to the backend.
+
+    Without a `load`, each of the five rounds has as many windows as the scorer says keep it busy. Raises what a Reranker raises.
+    """
+    import torch
+
+    from eval.bench.roof import flops_of_window, product_rate, shape_of
+    from reranker import Reranker, open_scorer
+    from reranker.models import load_model
+
+    if options.get("threads"):
+        torch.set_num_threads(options["threads"])
+    scorer, _ = open_scorer(model, backend, **options)
+    load = load or Load(ROUNDS * scorer.concurrency, passages)
+    shape = shape_of(load_model(model, revision=options.get("revision")).path)
+    device, dtype = getattr(scorer, "device", "cpu"), getattr(scorer, "dtype", torch.float32)
+    with Reranker(scorer, strategy="full") as reranker:
+        tokens = [*_scored(reranker, list(load.requests())[:1])]  # the first window of a process is slower
+        seconds, lengths, rates = 0.0, [], []
+        for requests in _rounds(list(load.requests())):
+            rates.append(product_rate(shape, tokens[0], device, dtype))
+            started = time.perf_counter()
+            lengths += _scored(reranker, requests)
+            seconds += time.perf_counter() - started
+    return Throughput(
+        model=model,
+        backend=backend,
+        device=str(device),
+        dtype=str(dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        windows=len(lengths),
+        passages=load.passages,
+        prompt_tokens=sum(lengths),
+        seconds=seconds,
+        flops=sum(flops_of_window(shape, length) for length in lengths),
+        roof=max(rates),
+    )
+
+
+def report(found: Throughput, output: Path | None, *, as_json: bool) -> None:
+    """A table on stdout, or JSON; and `throughput.json` in the folder `output`."""
+    from rich.table import Table
+
+    from reranker.commands.output import print_json, print_table
+    from reranker.runs import whole_file
+
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        with whole_file(output / "throughput.json") as file:
+            file.write(json.dumps(found.to_dict(), indent=2) + "\n")
+    if as_json:
+        print_json(found.to_dict())
+        return
+    table = Table("what", "figure")
+    table.add_row("model", f"{found.model}, {found.backend}, {found.dtype} on {found.device}, {found.threads} threads")
+    table.add_row("windows", f"{found.windows} of {found.passages} passages, {found.prompt_tokens / found.windows:.0f} tokens each")
+    table.add_row("rate", f"{found.windows_per_second:.3g} windows/s, {found.tokens_per_second:.0f} tokens/s")
+    table.add_row("FLOP/s", f"{found.flops / found.seconds / 1e9:.1f} G of {found.roof / 1e9:.1f} G: {found.share:.3f} of the roof")
+    print_table(table)
+
+
+def _scored(reranker: Reranker, requests: list[Request]) -> list[int]:
+    """The prompt tokens of each request's window."""
+    return [ranking.trace.prompt_tokens for ranking in reranker.rank_many(requests)]
+
+
+def _rounds(requests: list[Request]) -> Iterator[list[Request]]:
+    for i in range(ROUNDS):
+        if part := requests[i::ROUNDS]:
+            yield part

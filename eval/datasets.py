@@ -1,0 +1,65 @@
+"""What systems are measured on: queries and judgments of a BEIR folder, or of `ir_datasets:ID`; texts on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from reranker.errors import InputError
+from reranker.irds import PREFIX
+from reranker.runs import Qrels, Run, read_qrels, read_queries
+from reranker.texts import Docids, Texts, open_texts
+
+SPLIT = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A test collection. `queries` holds the texts of the judged queries."""
+
+    name: str
+    source: str
+    split: str
+    queries: Mapping[str, str]
+    qrels: Qrels
+
+    def texts(self, wanted: Docids) -> Texts:
+        """The passages of those docids, as far as they have a text."""
+        return open_texts(self.source, wanted, missing="skip")
+
+    def judged(self, run: Run, *, drop_self: bool = False) -> Run:
+        """What of a run counts: its judged queries, without the candidate whose docid is the qid if told so (ArguAna).
+
+        Raises InputError where it has none of them: a run of another dataset.
+        """
+        lists = (run[qid] for qid in self.qrels if qid in run)
+        kept = Run((ranked.without(ranked.qid) if drop_self else ranked for ranked in lists), name=run.name)
+        if not kept:
+            raise InputError(
+                f"{run.name}: none of its {len(run)} queries is judged in {self.source} ({self.split}): is it this dataset's run?"
+            )
+        return kept
+
+
+def open_dataset(source: str, split: str | None = None) -> Dataset:
+    """Reads a dataset's judgments and the texts of its judged queries.
+
+    The split of a BEIR folder is `test` unless said otherwise; that of `ir_datasets:ID` stands in its id. Raises InputError
+    for a source without judgments, a split that is not there, judged queries without text, and what the readers raise.
+    """
+    if source.startswith(PREFIX):
+        if split is not None:
+            raise InputError(f"--split {split}: the split of an ir_datasets dataset is part of its id, say {PREFIX}beir/scifact/test")
+        qrels, name, split = read_qrels(source), source.removeprefix(PREFIX), "as its id says"
+    else:
+        if not Path(source).is_dir():
+            raise InputError(f"--dataset {source}: no such folder; give a BEIR folder, or {PREFIX}ID")
+        split = split or SPLIT
+        qrels, name = read_qrels(source, split), Path(source).resolve().name
+    queries = {query.qid: query.text for query in read_queries(source) if query.qid in qrels}
+    if lacking := [qid for qid in qrels if qid not in queries]:
+        raise InputError(
+            f"{source}: {len(lacking)} judged queries have no text, the first of them {lacking[0]!r}: are these its judgments?"
+        )
+    return Dataset(name, source, split, queries, qrels)

@@ -1,0 +1,70 @@
+"""A model as a system to measure: the first run, reranked by it through the same batch that `firstrank rerank` runs.
+
+Queries are ranked one at a time, so that a trace's seconds are a query's latency; one more goes first, to warm up. An interrupted
+batch is resumed by the same command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from eval.datasets import Dataset
+from eval.evaluation import System
+from eval.latency import read_traces
+from eval.machine import scorer_facts
+from reranker.batch import Rank
+from reranker.commands.job import Inputs, Job, Missing, OnError
+from reranker.reranker import Reranker
+from reranker.runs import Run, read_run, write_run
+from reranker.setup import Setup
+from reranker.types import Failure, Ranking, Request
+
+Facts = dict[str, Any]
+Engine = Callable[[Setup, Facts], AbstractContextManager[Rank]]
+"""Opens whatever ranks (here, or workers elsewhere) and says of itself what makes its figures comparable."""
+
+
+@contextmanager
+def one_at_a_time(setup: Setup, facts: Facts) -> Iterator[Rank]:
+    """A Reranker in this process, with one query alive at any time."""
+    with setup.open() as reranker:
+        facts |= scorer_facts(reranker.scorer) | {"concurrency": 1, "warm-up": "1 query, not counted"}
+        yield lambda requests: _warmed(reranker, requests)
+
+
+@dataclass(frozen=True, slots=True)
+class Reranking:
+    """How the candidates of a first stage are reranked, and where runs and traces are kept."""
+
+    dataset: Dataset
+    first_stage: Run
+    folder: Path
+    depth: int
+    engine: Engine = one_at_a_time
+
+    def system(self, setup: Setup, name: str) -> System:
+        """The reranked run with its traces. Raises what `firstrank rerank` raises."""
+        stem = name.replace("/", "_").replace(" ", "_")
+        output, trace = self.folder / f"{stem}.trec", self.folder / f"{stem}.trace.jsonl"
+        facts: Facts = {"model": setup.model, "backend": setup.backend, "strategy": setup.strategy, "depth": self.depth}
+        facts |= {name: value for name in ("window", "stride") if (value := getattr(setup, name)) is not None}
+        candidates = self.folder / "first_stage.trec"
+        write_run(candidates, self.first_stage.values())
+        inputs = Inputs(candidates, self.dataset.source, self.dataset.source, None, self.depth, False, Missing.fail)
+        Job(inputs, setup, output, trace, True, OnError.fail, None, False).run(self.engine(setup, facts))
+        return System(name, read_run(output), read_traces(trace), facts)
+
+
+def _warmed(reranker: Reranker, requests: Iterable[Request]) -> Iterator[Ranking | Failure]:
+    waiting = iter(requests)
+    first = next(waiting, None)
+    if first is None:
+        return
+    list(reranker.stream([first]))
+    for request in chain([first], waiting):
+        yield from reranker.stream([request])

@@ -1,0 +1,125 @@
+"""The application: settings in, an ASGI app out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+from reranker.errors import FirstrankError
+from reranker.reranker import Reranker
+from server import page, routes, schemas
+from server.auth import Guard, Keys
+from server.errors import Refused, plain, refusal
+from server.http import Answering, BodyLimit, Observed
+from server.metrics import Metrics
+from server.paths import OPEN
+from server.registry import Registry, ServedModel
+from server.service import Service
+from server.settings import Settings
+
+_log = logging.getLogger("firstrank.service")
+
+Openers = Mapping[str, Callable[[], Reranker]]
+
+
+def create_app(settings: Settings, openers: Openers | None = None, *, failed: Callable[[Exception], None] = lambda error: None) -> FastAPI:
+    """The service as an ASGI application. Its models load in the background when it starts.
+
+    `openers` make the rerankers, in place of what `settings.model` says; `failed` is told when a model cannot be loaded.
+    """
+    metrics = Metrics()
+    openers = openers or {name: settings.setup(name).open for name in settings.model}
+    models = [_served(name, opener, settings, metrics) for name, opener in openers.items()]
+    registry = Registry(models, settings.alias)
+    service = Service(settings, registry, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        registry.start(failed)
+        yield
+        await registry.close()
+
+    app = FastAPI(
+        title="Firstrank",
+        version=version("firstrank"),
+        summary="Listwise LLM reranking from the first token's logits.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        middleware=_middleware(settings, metrics),
+        exception_handlers={Refused: _answer, FirstrankError: _answer, HTTPException: _answer_http},
+    )
+    app.state.service = service
+    app.include_router(routes.router)
+    app.router.routes.extend(page.routes())
+    app.openapi = lambda: _openapi(app, bool(settings.keys()))  # type: ignore[method-assign]
+    return app
+
+
+def _served(name: str, opener: Callable[[], Reranker], settings: Settings, metrics: Metrics) -> ServedModel:
+    engine = settings.engine(name) if name in settings.model else settings
+    return ServedModel(name, opener, metrics, slots=engine.slots, seed=engine.seed)
+
+
+def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
+    """From the outside in."""
+    layers = [Middleware(Observed, metrics=metrics)]
+    if settings.cors_origins:
+        exposed = ["X-Request-ID", "Retry-After"]
+        layers.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(settings.cors_origins),
+                allow_methods=["GET", "POST"],
+                allow_headers=["Authorization", "Content-Type", "X-Request-ID", "X-Request-Timeout"],
+                expose_headers=exposed,
+            )
+        )
+    return [
+        *layers,
+        Middleware(Answering),
+        Middleware(Guard, keys=Keys(settings.keys(), settings.rate_limit)),
+        Middleware(BodyLimit, most=settings.max_body_bytes),
+    ]
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    refused = refusal(error)
+    request.state.logged["reason"] = refused.kind
+    if refused.status == 500:
+        _log.error("a request failed", exc_info=error, extra={"request_id": request.state.request_id})
+    return refused.response(texts=getattr(request.state, "texts", False))
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    refused = plain(error.status_code)
+    refused.headers |= error.headers or {}
+    return refused.response()
+
+
+def _openapi(app: FastAPI, guarded: bool) -> dict[str, Any]:
+    """FastAPI's document, with the request's shapes (which the handler reads itself) and the key."""
+    if app.openapi_schema is None:
+        found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        shapes = [(schemas.RerankRequest, "validation"), (schemas.TextsRequest, "validation")]
+        _, asked = models_json_schema(shapes, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+        found["components"]["schemas"] |= asked["$defs"]
+        found["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        if guarded:
+            for path in found["paths"].keys() - OPEN:
+                for operation in found["paths"][path].values():
+                    operation["security"] = [{"key": []}]
+        app.openapi_schema = found
+    return app.openapi_schema

@@ -1,0 +1,165 @@
+"""The models that are served, by name: loaded in the background, started again when their engine is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Literal, TypeVar
+
+from reranker.errors import FirstrankError
+from reranker.executor import Executor
+from reranker.reranker import Reranker
+from server.admission import Turns
+from server.errors import Refused
+from server.metrics import MeteredScorer, Metrics
+
+T = TypeVar("T")
+State = Literal["loading", "ready", "failed"]
+ANY = "*"
+"""an alias that takes every name"""
+
+_log = logging.getLogger("firstrank.models")
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+
+
+class ServedModel:
+    """One model. `reranker` and `executor` are there while its state is "ready"; the executor lives on the server's own loop."""
+
+    def __init__(self, name: str, opener: Callable[[], Reranker], metrics: Metrics, *, slots: int | None, seed: int) -> None:
+        self.name, self.state, self.problem = name, "loading", ""
+        self.reranker: Reranker | None = None
+        self.executor: Executor | None = None
+        self.turns = Turns(slots or 1)
+        self._opener, self._metrics, self._slots, self._seed = opener, metrics, slots, seed
+        metrics.watch_model(name, lambda: self.turns.waiting, lambda: self.turns.running, lambda: self.state == "ready")
+
+    state: State
+
+    async def load(self) -> None:
+        """Opens the model on a thread of its own. Raises what that raises, and remembers it."""
+        self.state, self.problem = "loading", ""
+        try:
+            self.reranker = await _in_daemon_thread(self._opener)
+        except FirstrankError as error:
+            self.state, self.problem = "failed", str(error)
+            raise
+        except Exception as error:
+            self.state, self.problem = "failed", f"{type(error).__name__} while loading; the log has more"
+            raise
+        scorer = MeteredScorer(self.reranker.scorer, self._metrics, self.name)
+        self.executor = Executor(scorer, seed=self._seed)
+        self.turns = Turns(self._slots or scorer.concurrency)
+        self.state = "ready"
+        _log.info("model ready", extra={"model": self.name, "slots": self.turns.slots})
+
+    async def revive(self) -> None:
+        """After the engine was lost: closes what is left and loads again, with growing pauses, until it works."""
+        pause = _FIRST_PAUSE
+        while True:
+            await self.close()
+            try:
+                return await self.load()
+            except Exception as error:
+                _log.error("model could not be started again", extra={"model": self.name, "error": _said(error)})
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def close(self) -> None:
+        """Frees the model; idempotent."""
+        if self.executor is not None:
+            self.executor.close()
+        if self.reranker is not None:
+            with suppress(Exception):
+                await _in_daemon_thread(self.reranker.close)
+        self.executor = self.reranker = None
+        self.state = "loading"
+
+
+class Registry:
+    """All models of a service. The first answers requests that name none."""
+
+    def __init__(self, models: list[ServedModel], aliases: Mapping[str, str]) -> None:
+        self.models = {model.name: model for model in models}
+        self.aliases = dict(aliases)
+        self._first = models[0].name
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def ready(self) -> bool:
+        return all(model.state == "ready" for model in self.models.values())
+
+    @property
+    def slots(self) -> int:
+        return sum(model.turns.slots for model in self.models.values())
+
+    def find(self, name: str | None) -> ServedModel:
+        """A model by name or alias. Raises Refused: 404 for a name that is not served, 503 for one that cannot rank now."""
+        known = self._first if name is None else name if name in self.models else self.aliases.get(name) or self.aliases.get(ANY)
+        if known is None:
+            names = ", ".join([*self.models, *self.aliases])
+            message = f"model {name!r} is not served; served are {names} (firstrank serve --alias NAME=MODEL adds names)"
+            raise Refused(404, message, kind="model_not_found")
+        model = self.models[known]
+        if model.state != "ready":
+            reason = f": {model.problem}" if model.problem else ""
+            raise Refused(503, f"model {model.name!r} is {model.state}{reason}; /ready says when it can rank", retry_after=5)
+        return model
+
+    def start(self, failed: Callable[[Exception], None]) -> None:
+        """Loads all models in the background, one after another; `failed` is told of the first that cannot be loaded."""
+        self._tasks[""] = asyncio.ensure_future(self._load_all(failed))
+
+    def revive(self, model: ServedModel) -> None:
+        """Starts a model again whose engine was lost, once at a time."""
+        if (task := self._tasks.get(model.name)) is None or task.done():
+            _log.error("engine lost", extra={"model": model.name})
+            model.state, model.problem = "loading", "its engine was lost and is being started again"
+            self._tasks[model.name] = asyncio.ensure_future(model.revive())
+
+    async def close(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        for model in self.models.values():
+            await model.close()
+
+    async def _load_all(self, failed: Callable[[Exception], None]) -> None:
+        for model in self.models.values():
+            try:
+                await model.load()
+            except Exception as error:
+                _log.error("model could not be loaded", extra={"model": model.name, "error": _said(error)})
+                return failed(error)
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, FirstrankError) else type(error).__name__
+
+
+async def _in_daemon_thread(work: Callable[[], T]) -> T:
+    """`work()`, on a thread that a stopping process does not wait for."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except BaseException as raised:
+            error = raised
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="firstrank-load", daemon=True).start()
+    return await future

@@ -1,0 +1,174 @@
+// The playground: asks the rerank route like any client, and shows what came back.
+const $ = (id) => document.getElementById(id);
+const made = (tag, className, text) => Object.assign(document.createElement(tag), { className, textContent: text ?? "" });
+
+const READY = { ready: ["ready", "ready"], loading: ["waiting", "the model is loading …"], stopping: ["gone", "stopping"] };
+let running = null;
+
+const passages = () => $("passages").value.split("\n").map((line) => line.trim()).filter(Boolean);
+const headers = () => ({ "Content-Type": "application/json", ...($("key").value && { Authorization: `Bearer ${$("key").value}` }) });
+
+function request() {
+  const body = { query: $("query").value, documents: passages() };
+  if ($("model").value) body.model = $("model").value;
+  if ($("strategy").value.trim()) body.strategy = $("strategy").value.trim();
+  if ($("top_n").value) body.top_n = Number($("top_n").value);
+  return body;
+}
+
+async function rerank(event) {
+  event?.preventDefault();
+  if (!$("form").reportValidity()) return;
+  running?.abort();
+  const mine = (running = new AbortController());
+  const body = request();
+  problem("");
+  busy(true);
+  const started = performance.now();
+  try {
+    const answer = await fetch("v2/rerank", { method: "POST", headers: headers(), body: JSON.stringify({ ...body, trace: true }), signal: mine.signal });
+    const found = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw Object.assign(new Error(found.message || `the service answered ${answer.status}`), { status: answer.status });
+    show(body, found, performance.now() - started);
+    if ($("key").value) sessionStorage.setItem("key", $("key").value);
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    problem(error.status ? error.message : "the service does not answer");
+    if (error.status === 401) $("key").focus();
+  } finally {
+    if (running === mine) {
+      running = null;
+      busy(false);
+    }
+  }
+}
+
+function busy(yes) {
+  $("rerank").disabled = yes;
+  $("cancel").hidden = !yes;
+  if (yes) $("summary").textContent = "Ranking …";
+}
+
+function problem(text) {
+  $("problem").hidden = !text;
+  $("problem").textContent = text;
+  if (text) $("summary").textContent = "No ranking.";
+}
+
+function show(body, found, milliseconds) {
+  const { results, trace, usage } = found;
+  const figures = [
+    [results.length, results.length === body.documents.length ? "passages" : `of ${body.documents.length} passages`],
+    [trace.windows.length, trace.windows.length === 1 ? "window" : "windows"],
+    [usage.prompt_tokens.toLocaleString("en"), "tokens"],
+    [Math.round(milliseconds).toLocaleString("en"), "ms"],
+  ];
+  $("summary").replaceChildren(...figures.flatMap(([figure, what], i) => [i ? " · " : "", made("b", "", figure), ` ${what}`]));
+  $("ranking").replaceChildren(...results.map((result, place) => row(result, place, body.documents)));
+  $("windows").replaceChildren(...trace.windows.map((one) => windowRow(one, new Set(results.slice(0, 3).map(({ index }) => index)))));
+  $("windows-hint").textContent = `${trace.strategy}, ${trace.rounds} ${trace.rounds === 1 ? "round" : "rounds"}; marked: the best 3`;
+  $("curl").textContent = curl(body);
+  $("python").textContent = python(body);
+  $("more").hidden = false;
+  if (matchMedia("(max-width: 820px)").matches) $("results").scrollIntoView({ behavior: "smooth" });
+}
+
+function row({ index, relevance_score: score }, place, documents) {
+  const item = made("li");
+  const up = index - place;
+  const move = made("span", `move ${up > 0 ? "up" : up < 0 ? "down" : ""}`);
+  move.append(
+    Object.assign(made("span", "", up > 0 ? `▲ ${up}` : up < 0 ? `▼ ${-up}` : "＝"), { ariaHidden: "true" }),
+    made("span", "unseen", `${up > 0 ? `up ${up}` : up < 0 ? `down ${-up}` : "same place"}, was ${index + 1}`),
+  );
+  const bar = made("div", "bar");
+  const fill = made("i");
+  fill.style.width = `${(100 * score).toFixed(1)}%`;
+  bar.append(fill);
+  item.append(made("span", "rank", place + 1), move, made("span", "text", documents[index]), made("span", "score", score.toFixed(4)), bar);
+  return item;
+}
+
+function windowRow(one, best) {
+  const item = made("li");
+  const chips = made("span", "chips");
+  chips.append(...one.indices.map((index) => made("span", best.has(index) ? "best" : "", index + 1)));
+  item.append(made("span", "what", `round ${one.round} · ${one.indices.length} passages · ${one.prompt_tokens.toLocaleString("en")} tokens · ${Math.round(1000 * one.seconds)} ms`), chips);
+  return item;
+}
+
+const address = () => new URL("v2/rerank", location.href).href;
+const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+
+function curl(body) {
+  const key = $("key").value ? ` \\\n  -H "Authorization: Bearer $FIRSTRANK_KEY"` : "";
+  return `curl ${address()} \\\n  -H "Content-Type: application/json"${key} \\\n  -d ${quoted(JSON.stringify(body, null, 2))}`;
+}
+
+function python(body) {
+  const key = $("key").value ? `,\n    headers={"Authorization": f"Bearer {os.environ['FIRSTRANK_KEY']}"}` : "";
+  return `${key ? "import os\n" : ""}import requests
+
+answer = requests.post(
+    ${JSON.stringify(address())},
+    json=${JSON.stringify(body, null, 4).replaceAll("\n", "\n    ")}${key},
+)
+answer.raise_for_status()
+for result in answer.json()["results"]:
+    print(result["index"], result["relevance_score"])`;
+}
+
+async function examples() {
+  const found = await (await fetch("example.json")).json();
+  $("example").append(...found.map(({ name }, i) => Object.assign(made("option", "", name), { value: i })));
+  $("example").addEventListener("change", () => {
+    const chosen = found[$("example").value];
+    if (!chosen) return;
+    $("query").value = chosen.query;
+    $("passages").value = chosen.passages.join("\n");
+    count();
+  });
+}
+
+async function models() {
+  const answer = await fetch("v1/models", { headers: headers() });
+  if (!answer.ok) return;
+  const { data } = await answer.json();
+  $("model").replaceChildren(...data.map(({ id }) => Object.assign(made("option", "", id), { value: id })));
+  $("model-label").hidden = data.length < 2;
+}
+
+async function state() {
+  let shown = ["gone", "not reachable"];
+  try {
+    const { status } = await (await fetch("ready")).json();
+    shown = READY[status] ?? shown;
+  } catch {
+    // shown as not reachable
+  }
+  $("state").className = `state ${shown[0]}`;
+  if ($("state-text").textContent !== shown[1]) $("state-text").textContent = shown[1];
+  setTimeout(state, shown[0] === "ready" ? 15000 : 1500);
+}
+
+const count = () => ($("count").textContent = passages().length);
+
+$("form").addEventListener("submit", rerank);
+$("form").addEventListener("keydown", (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && rerank(event));
+$("cancel").addEventListener("click", () => {
+  running?.abort();
+  $("summary").textContent = "Cancelled.";
+});
+$("passages").addEventListener("input", count);
+$("key").addEventListener("change", models);
+for (const button of document.querySelectorAll("[data-copy]"))
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText($(button.dataset.copy).textContent);
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy"), 1500);
+  });
+
+$("key").value = sessionStorage.getItem("key") ?? "";
+examples();
+state();
+if ($("key").value) models();

@@ -1,0 +1,151 @@
+"""A service to test: in this process over a scorer that is plain to see, or as `firstrank serve` on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import httpx
+import uvicorn
+
+from reranker.reranker import Reranker
+from server.app import create_app
+from server.settings import load_settings
+from tests.reranker.fakes import FakeScorer
+
+SERVE = [sys.executable, "-c", "from reranker.cli import main; main()", "serve"]
+
+
+def in_loop(test: Callable) -> Callable:
+    """An async test, run to its end."""
+
+    @functools.wraps(test)
+    def run(*args, **kwargs):
+        return asyncio.run(test(*args, **kwargs))
+
+    return run
+
+
+@contextlib.asynccontextmanager
+async def serving(scorer=None, *, openers=None, ready=True, **settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application; `client.app` is the application."""
+    scorer = scorer or FakeScorer()
+    app = create_app(load_settings(**settings), openers or {"default": lambda: Reranker(scorer)})
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
+    ):
+        client.app = app
+        while ready and not app.state.service.registry.ready:
+            await asyncio.sleep(0.001)
+        yield client
+
+
+@contextlib.contextmanager
+def threaded(openers, **settings) -> Iterator[str]:
+    """The application under uvicorn on a thread of this process; gives its address."""
+    app = create_app(load_settings(**settings), openers)
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="on", ws="none", log_config=None, access_log=False))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        try:
+            deadline = time.monotonic() + 60
+            while not (server.started and app.state.service.registry.ready):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join(20)
+
+
+def body(*texts: str, **more) -> dict:
+    return {"query": "which number is largest?", "documents": list(texts)} | more
+
+
+def figure(metrics: str, name: str) -> float:
+    """The sum of a metric's samples: `firstrank_rejections_total{reason="overloaded"}`, or all of a bare name."""
+    pattern = re.escape(name) + (r" " if "{" in name else r"(?:\{[^}]*\})? ") + r"([-+\d.e]+)"
+    return sum(float(value) for value in re.findall("^" + pattern, metrics, re.M))
+
+
+class Slow:
+    """Holds every window until it is let go."""
+
+    def __init__(self, **options) -> None:
+        self.gate = threading.Event()
+        self.started = threading.Event()
+        self.scorer = FakeScorer(hook=self._hook, max_windows=1, **options)
+
+    def _hook(self, qid: str, texts: list[str]) -> None:
+        self.started.set()
+        assert self.gate.wait(20)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+@contextlib.contextmanager
+def live(*flags: str, env: dict[str, str] | None = None, wait: bool = True) -> Iterator[Live]:
+    """`firstrank serve` on a free port of loopback."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1", **(env or {})}
+    process = subprocess.Popen([*SERVE, "--port", "0", *flags], stderr=subprocess.PIPE, text=True, env=environment)
+    server = Live(process)
+    try:
+        server.find_address()
+        if wait:
+            server.wait_ready()
+        yield server
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        process.wait()
+        server.reader.join(5)
+
+
+class Live:
+    """A running service: its address, its process, its log."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process, self.url, self.log = process, "", []
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def find_address(self) -> None:
+        self._wait(lambda: any('"listening"' in line for line in self.log))
+        self.url = next(json.loads(line)["address"] for line in self.log if '"listening"' in line)
+
+    def wait_ready(self) -> None:
+        self._wait(lambda: httpx.get(f"{self.url}/ready").status_code == 200)
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 120
+        while not condition():
+            assert self.process.poll() is None, "".join(self.log)
+            assert time.monotonic() < deadline, "".join(self.log)
+            time.sleep(0.02)
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.log.append(line)

@@ -1,0 +1,149 @@
+"""The clients that people have, unchanged, against a live service. docs/clients.md shows the same lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.server.serving import live
+
+pytestmark = pytest.mark.integrations
+
+KEY = "sk-clients-test"
+QUERY = "who wrote Emma?"
+DOCUMENTS = ["Bees make honey.", "Jane Austen wrote Emma.", "Emma is a given name."]
+PAGE = Path(__file__).parents[2] / "docs/clients.md"
+
+
+@pytest.fixture(scope="module")
+def server(tiny_model):
+    flags = ["--model", f"default={tiny_model}", "--threads", "1", "--alias", "*=default"]
+    with live(*flags, env={"FIRSTRANK_API_KEYS": KEY}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def expected(server) -> list[int]:
+    """The order that the bare route gives."""
+    answer = httpx.post(
+        f"{server.url}/v2/rerank", json={"query": QUERY, "documents": DOCUMENTS}, headers={"authorization": f"Bearer {KEY}"}
+    )
+    return [one["index"] for one in answer.json()["results"]]
+
+
+def shown(heading: str, server, language: str = "python") -> str:
+    """The code under a heading of docs/clients.md, with this service's address and key."""
+    text = PAGE.read_text(encoding="utf-8").partition(f"## {heading}\n")[2]
+    code = re.search(rf"```{language}\n(.*?)```", text, re.S)
+    assert code is not None, heading
+    return code[1].replace("http://127.0.0.1:8000", server.url).replace("YOUR_KEY", KEY)
+
+
+def run(heading: str, server) -> dict:
+    names: dict = {}
+    exec(compile(shown(heading, server), heading, "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize(("top_n", "count"), [(None, 3), (0, 3), (1, 1), (2, 2), (99, 3)])
+def test_cohere(server, expected, top_n, count):
+    import cohere
+
+    client = cohere.ClientV2(api_key=KEY, base_url=server.url)
+    answer = client.rerank(model="rerank-v3.5", query=QUERY, documents=DOCUMENTS, top_n=top_n)
+    assert [one.index for one in answer.results] == expected[:count]
+    scores = [one.relevance_score for one in answer.results]
+    assert scores == sorted(scores, reverse=True)
+    assert answer.meta.billed_units.search_units == 1
+    assert answer.meta.tokens.input_tokens > 0
+
+
+def test_cohere_v1_with_documents_as_objects(server, expected):
+    import cohere
+
+    client = cohere.Client(api_key=KEY, base_url=server.url)
+    documents = [{"text": text, "id": str(i)} for i, text in enumerate(DOCUMENTS)]
+    answer = client.rerank(model="rerank-v3.5", query=QUERY, documents=documents, return_documents=True)
+    assert [one.index for one in answer.results] == expected
+    assert [one.document.text for one in answer.results] == [DOCUMENTS[i] for i in expected]
+
+
+def test_cohere_raises_its_own_errors(server):
+    import cohere
+    from cohere.errors import UnauthorizedError, UnprocessableEntityError
+
+    with pytest.raises(UnauthorizedError):
+        cohere.ClientV2(api_key="wrong", base_url=server.url).rerank(model="x", query=QUERY, documents=DOCUMENTS)
+    with pytest.raises(UnprocessableEntityError):
+        cohere.ClientV2(api_key=KEY, base_url=server.url).rerank(model="x", query=QUERY, documents=[])
+
+
+def test_the_cohere_lines_of_the_page(server, expected):
+    assert [one.index for one in run("Cohere's SDK", server)["answer"].results] == expected[:2]
+
+
+def test_langchain(server, expected):
+    documents = run("LangChain", server)["documents"]
+    assert [document.page_content for document in documents] == [DOCUMENTS[i] for i in expected[:2]]
+    assert documents[0].metadata["relevance_score"] > documents[1].metadata["relevance_score"]
+
+
+def test_langchain_with_dictionaries_and_every_top_n(server, expected):
+    import cohere
+    from langchain_cohere import CohereRerank
+
+    reranker = CohereRerank(client=cohere.ClientV2(api_key=KEY, base_url=server.url), model="rerank-v3.5", top_n=3)
+    for top_n, count in [(None, 3), (0, 3), (2, 2), (50, 3)]:
+        found = reranker.rerank([{"text": text} for text in DOCUMENTS], QUERY, top_n=top_n, rank_fields=["text"])
+        assert [one["index"] for one in found] == expected[:count]
+    assert [one["index"] for one in reranker.rerank(DOCUMENTS, QUERY, top_n=None)] == expected
+
+
+def test_llama_index(server, expected):
+    nodes = run("LlamaIndex", server)["nodes"]
+    assert [node.node.get_content() for node in nodes] == [DOCUMENTS[i] for i in expected[:2]]
+    assert nodes[0].score > nodes[1].score
+
+
+def test_litellm(server, expected):
+    answer = run("LiteLLM", server)["answer"]
+    assert [one["index"] for one in answer.results] == expected[:2]
+
+
+@pytest.mark.parametrize("provider", ["cohere", "jina_ai", "hosted_vllm"])
+@pytest.mark.parametrize(("top_n", "count"), [(None, 3), (0, 3), (1, 1), (99, 3)])
+@pytest.mark.parametrize("objects", [False, True])
+def test_litellm_through_each_providers_shape(server, expected, provider, top_n, count, objects):
+    import litellm
+
+    documents = [{"text": text} for text in DOCUMENTS] if objects else DOCUMENTS
+    base = {"cohere": f"{server.url}/v1/rerank", "jina_ai": f"{server.url}/v1/rerank", "hosted_vllm": server.url}[provider]
+    answer = litellm.rerank(
+        model=f"{provider}/default",
+        query=QUERY,
+        documents=documents,
+        top_n=top_n,
+        return_documents=True,
+        api_base=base,
+        api_key=KEY,
+    )
+    assert [one["index"] for one in answer.results] == expected[:count]
+    assert answer.results[0]["document"]["text"] == DOCUMENTS[expected[0]]
+
+
+def test_curl(server, expected):
+    command = shown("curl", server, "sh")
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, env={**os.environ, "FIRSTRANK_KEY": KEY})
+    assert [one["index"] for one in json.loads(done.stdout)["results"]] == expected[:2]
+
+
+def test_text_embeddings_inference_with_curl(server):
+    command = shown("text-embeddings-inference", server, "sh")
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, env={**os.environ, "FIRSTRANK_KEY": KEY})
+    assert [set(one) for one in json.loads(done.stdout)] == [{"index", "score"}] * 3

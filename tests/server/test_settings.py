@@ -1,0 +1,91 @@
+"""Settings: flags over environment over file over defaults, and mistakes that say where they are."""
+
+from __future__ import annotations
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from reranker.cli import app
+from reranker.errors import InputError
+from server import cli
+from server.settings import Settings, load_settings
+
+
+def test_flags_over_environment_over_file_over_defaults(tmp_path, monkeypatch):
+    file = tmp_path / "serve.yaml"
+    file.write_text("port: 1\ntimeout: 1\nmax_queue: 1\n")
+    monkeypatch.setenv("FIRSTRANK_PORT", "2")
+    monkeypatch.setenv("FIRSTRANK_TIMEOUT", "2")
+    settings = load_settings(config=file, port=3)
+    assert (settings.port, settings.timeout, settings.max_queue, settings.max_documents) == (3, 2.0, 1, 1000)
+    monkeypatch.setenv("FIRSTRANK_CONFIG", str(file))
+    assert load_settings().max_queue == 1
+
+
+def test_several_models_each_with_its_own_settings(tmp_path):
+    file = tmp_path / "serve.yaml"
+    file.write_text(
+        "device: cpu\nmodel:\n  small:\n    source: default\n    strategy: topdown:k=5\n  big:\n"
+        "    source: org/big\n    backend: openai\n    base_url: [http://127.0.0.1:1]\n    device: null\nalias:\n  rerank-v3.5: small\n"
+    )
+    settings = load_settings(config=file)
+    small, big = settings.setup("small"), settings.setup("big")
+    assert (small.model, small.strategy, small.options) == ("default", "topdown:k=5", {"device": "cpu"})
+    assert (big.model, big.backend, big.strategy, big.options) == ("org/big", "openai", "sliding", {"base_urls": ("http://127.0.0.1:1",)})
+
+
+def test_lists_from_the_environment(monkeypatch):
+    monkeypatch.setenv("FIRSTRANK_API_KEYS", "a, b")
+    monkeypatch.setenv("FIRSTRANK_MODEL", "small=default,org/big")
+    monkeypatch.setenv("FIRSTRANK_ALIAS", "x=small")
+    settings = load_settings()
+    assert settings.keys() == ("a", "b")
+    assert {name: settings.setup(name).model for name in settings.model} == {"small": "default", "org/big": "org/big"}
+    assert settings.alias == {"x": "small"}
+    assert "a, b" not in repr(settings)
+    assert "SecretStr('a')" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ({"port": "x"}, "port: "),
+        ({"port": 70000}, "port: "),
+        ({"timeout": "nan"}, "timeout: "),
+        ({"window": "wide"}, "window"),
+        ({"strategy": "bubble"}, "unknown strategy 'bubble'"),
+        ({"model": []}, "at least one"),
+        ({"alias": ["x=nope"]}, "'nope' is not served"),
+        ({"rate_limit": 5}, "api_keys"),
+        ({"config": "/nowhere.yaml"}, "/nowhere.yaml"),
+    ],
+)
+def test_mistakes_name_the_setting(flags, says):
+    with pytest.raises(InputError, match=says):
+        load_settings(**flags)
+
+
+@pytest.mark.parametrize("text", ["port: [", "- 1", "prot: 1", "model:\n  a: {sauce: x}"])
+def test_mistakes_in_the_file(tmp_path, text):
+    file = tmp_path / "serve.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError):
+        load_settings(config=file)
+
+
+def test_every_setting_is_a_flag_with_its_help():
+    from typer import Typer
+
+    made = Typer()
+    made.command()(cli._command())
+    command = get_command(made)
+    flags = {parameter.name: parameter.help for parameter in command.params if parameter.name != "help"}
+    assert flags.keys() >= Settings.model_fields.keys()
+    for name, field in Settings.model_fields.items():
+        assert flags[name].startswith(field.description)
+
+
+def test_a_wrong_flag_is_exit_code_2():
+    assert CliRunner().invoke(app, ["serve", "--prot", "1"]).exit_code == 2
+    assert CliRunner().invoke(app, ["serve", "--help"]).exit_code == 0
