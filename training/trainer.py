@@ -50,7 +50,7 @@ class RankTrainer(Trainer):
     """Trains a network from `training.network` on Windows."""
 
     def __init__(self, network: Any, config: Config, model: Model, windows: Windows, dev: DevSet | None, args: TrainingArguments) -> None:
-        super().__init__(model=network, args=args, train_dataset=windows)
+        super().__init__(model=network, args=args, train_dataset=windows, eval_dataset=dev)
         self.model_accepts_loss_kwargs = False  # losses are means over windows: to be divided by the passes of a step
         self._config, self._first_model, self._dev = config, model, dev
         self._objective = Objective(config)

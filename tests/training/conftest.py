@@ -4,33 +4,49 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from training.config import Config
 
-WORDS = "apple river stone cloud tiger piano bread clock field lemon".split()
-FILLER = "the of and to in is on by as at".split()
+METALS = ["stone", "bronze", "silver", "gold"]
+"""a passage's grade is that of the metal in it, 0 to 3"""
+FILLER = ["the", "of", "and", "to", "in", "is", "on", "by", "as", "at"]
 
 
-def rule(number: int, rng: np.random.Generator, passages: int = 5) -> dict:
-    """A passage's grade is how often it holds the query's word, 0 to 3."""
-    word = str(rng.choice(WORDS))
+def rule(number: int, rng: np.random.Generator, passages: int = 5) -> dict[str, Any]:
+    """An example of the rule: exactly one passage is the best."""
     grades = [*(int(grade) for grade in rng.integers(0, 3, passages - 1)), 3]
     rng.shuffle(grades)
     shown = []
     for i, grade in enumerate(grades):
-        text = [word] * grade + [str(w) for w in rng.choice(FILLER, 4 - grade)]
-        rng.shuffle(text)
-        shown.append({"docid": f"{number}-{i}", "text": " ".join(text)})
-    return {"qid": str(number), "query": word, "passages": shown, "grades": {p["docid"]: g for p, g in zip(shown, grades, strict=True)}}
+        words = [METALS[grade], *map(str, rng.choice(FILLER, 2))]
+        rng.shuffle(words)
+        shown.append({"docid": f"{number}-{i}", "text": " ".join(words)})
+    return {"qid": f"q{number}", "query": "metal", "passages": shown, "grades": {p["docid"]: g for p, g in zip(shown, grades, strict=True)}}
 
 
 def write_rule(path: Path, count: int, seed: int, passages: int = 5) -> Path:
     rng = np.random.default_rng(seed)
     path.write_text("".join(json.dumps(rule(i, rng, passages)) + "\n" for i in range(count)), encoding="utf-8")
     return path
+
+
+def as_collection(examples: Path, folder: Path) -> dict[str, str]:
+    """Examples as run, qrels, queries and corpus: what a recipe's `dev` takes."""
+    folder.mkdir()
+    lines = [json.loads(line) for line in examples.read_text().splitlines()]
+    passages = [passage for line in lines for passage in line["passages"]]
+    run = [f"{line['qid']} Q0 {p['docid']} {i} {-i} first\n" for line in lines for i, p in enumerate(line["passages"], 1)]
+    qrels = [f"{line['qid']} 0 {docid} {grade}\n" for line in lines for docid, grade in line["grades"].items()]
+    (folder / "run.txt").write_text("".join(run))
+    (folder / "qrels.txt").write_text("".join(qrels))
+    (folder / "queries.tsv").write_text("".join(f"{line['qid']}\t{line['query']}\n" for line in lines))
+    (folder / "corpus.jsonl").write_text("".join(json.dumps({"_id": p["docid"], "text": p["text"]}) + "\n" for p in passages))
+    names = {"run": "run.txt", "qrels": "qrels.txt", "queries": "queries.tsv", "corpus": "corpus.jsonl"}
+    return {name: str(folder / file) for name, file in names.items()}
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +58,7 @@ def train_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recipe(tiny_model, train_file, tmp_path):
     """A recipe of a few steps over the tiny model; fields can be given."""
 
-    def made(**fields) -> Config:
+    def made(**fields: Any) -> Config:
         plain = {
             "model": str(tiny_model),
             "template": "compact",
