@@ -57,6 +57,14 @@ class RankTrainer(Trainer):
         self._sums = {"lm": 0.0, "rank": 0.0, "windows": 0.0, "tokens": 0.0}
         self.remove_callback(PrinterCallback)
         self.add_callback(_FiniteGradients(self))
+        self._patience = Patience(config.dev.patience) if config.dev and config.dev.patience else None
+        if self._patience is not None:
+            self.add_callback(self._patience)
+
+    @property
+    def finished(self) -> bool:
+        """All steps taken, or no better nDCG@10 to be expected."""
+        return self.state.global_step >= self.args.max_steps or bool(self._patience and self._patience.spent)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         batch = self._config.batch
