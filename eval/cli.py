@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from eval.bench.commands import cascade, strategies
+
 bench = typer.Typer(help="Measures cost: latency, throughput, strategies.", no_args_is_help=True)
 
 
@@ -25,15 +27,34 @@ def throughput(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
-    output: Annotated[Path | None, typer.Option(help="A folder for throughput.json.")] = None,
+    output: Annotated[Path | None, typer.Option(help="A folder for throughput.json (server.json).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    server: Annotated[bool, typer.Option("--server", help="The HTTP service instead, against the executor in this process.")] = False,
+    clients: Annotated[int, typer.Option(help="--server: clients at a time.")] = 64,
+    requests: Annotated[int, typer.Option(help="--server: requests of a round.")] = 128,
+    depth: Annotated[int, typer.Option(help="--server: documents of a request.")] = 20,
 ) -> None:
-    """Windows a second, and their FLOPs as a share of what the machine's matrix products reach in the model's shapes."""
+    """Windows a second, and their FLOPs as a share of what the machine's matrix products reach in the model's shapes.
+
+    With --server: what a request costs more over HTTP at one client, and the share of the windows a second that many clients get.
+    """
+    if server:
+        from eval.bench.server import measure_server
+        from eval.bench.server import report as report_server
+
+        found_served = measure_server(
+            model, depth=depth, clients=clients, requests=requests, backend=backend, device=device, dtype=dtype, threads=threads
+        )
+        return report_server(found_served, output, as_json=as_json)
     from eval.bench.throughput import Load, measure, report
 
     load = Load(windows, passages) if windows else None
     found = measure(model, backend, load, passages=passages, device=device, dtype=dtype, threads=threads)
     report(found, output, as_json=as_json)
+
+
+bench.command()(strategies)
+bench.command()(cascade)
 
 
 class Backend(StrEnum):
@@ -105,11 +126,12 @@ def reproduce(
 ) -> None:
     """Runs published experiments again: reproduced, off by so much, or not to be run here and why. Ends with 1 where a figure is off."""
     from eval import reproduce as work
+    from eval.reproduction import all_reproductions
     from reranker.commands.output import note, print_json
     from reranker.runs import check_writable, whole_file
 
     if show:
-        for one in work.all_reproductions():
+        for one in all_reproductions():
             print(f"{one.name}: {one.description}; {', '.join(f'{measure} {value:.4f}' for measure, value in one.expected.items())}")
         return
     if page is not None:

@@ -13,7 +13,6 @@ from eval.evaluation import ALPHA, Evaluation
 from eval.pictures import Point, effectiveness_against_latency, sorted_bars
 from eval.significance import RESAMPLES
 from eval.tables import letter
-from reranker.errors import MissingExtra
 from reranker.measures import relevance_cutoff
 
 DEPTH = 10
@@ -23,11 +22,8 @@ _CHARACTERS = 320
 
 
 def render(template: str, **context: Any) -> str:
-    """A page of `eval/templates`. Raises MissingExtra without jinja2."""
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    except ImportError as error:
-        raise MissingExtra("jinja2", "eval", "writing an HTML report") from error
+    """A page of `eval/templates`."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -49,7 +45,6 @@ def report_page(evaluation: Evaluation, facts: Mapping[str, Any]) -> str:
         cutoff=relevance_cutoff(evaluation.dataset.qrels),
         resamples=RESAMPLES,
         alpha=ALPHA,
-        costs=any(one.latency for one in systems),
         best={name: max(one.estimates[name].mean for one in systems) for name in evaluation.measures},
         compared=list(dict.fromkeys(one.measure for one in evaluation.comparisons)),
         picture=effectiveness_against_latency(points),
@@ -87,7 +82,7 @@ def _bars(evaluation: Evaluation) -> list[dict[str, Any]]:
 def _most_different(evaluation: Evaluation, count: int) -> list[int]:
     """Places of the queries on which the systems differ most, the largest difference first."""
     spread = np.ptp(evaluation.values[evaluation.primary], axis=0)
-    return np.argsort(-spread, kind="stable")[:count].tolist()
+    return [int(place) for place in np.argsort(-spread, kind="stable")[:count]]
 
 
 def _rows(evaluation: Evaluation) -> list[dict[str, Any]]:

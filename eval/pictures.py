@@ -50,7 +50,7 @@ def effectiveness_against_latency(points: Sequence[Point]) -> dict[str, Any] | N
         "top": _TOP,
         "bottom": _BOTTOM,
         "x_ticks": [{"at": across(math.log10(tick)), "label": f"{tick:g}"} for tick in _decades(across)],
-        "y_ticks": [{"at": up(tick), "label": f"{tick:.3f}".rstrip("0")} for tick in _round_steps(up.low, up.high)],
+        "y_ticks": [{"at": up(tick), "label": f"{round(tick, 6):g}"} for tick in _round_steps(up.low, up.high)],
         "front": " ".join(f"{'M' if i == 0 else 'L'}{x(point)},{up(point.value)}" for i, point in enumerate(front)),
         "points": [_labelled(point, x(point), up(point.value)) for point in timed],
         "asides": [{"name": point.name, "y": up(point.value)} for point in points if not point.seconds],
@@ -90,9 +90,11 @@ class _Scale:
 
 
 def _labelled(point: Point, x: float, y: float) -> dict[str, Any]:
-    right = x > (_LEFT + _RIGHT) / 2
+    """Names stand below and to the right of their point, where the front never runs; at the right edge above and to the left."""
+    edge = x > _RIGHT - 120
     title = f"{point.name}: {point.value:.4f} at {point.seconds:.3g} s"
-    return {"name": point.name, "x": x, "y": y, "dx": -7 if right else 7, "anchor": "end" if right else "start", "title": title}
+    where = {"dx": -8, "dy": -8, "anchor": "end"} if edge else {"dx": 8, "dy": 14, "anchor": "start"}
+    return {"name": point.name, "x": x, "y": y, "title": title} | where
 
 
 def _decades(scale: _Scale) -> list[float]:

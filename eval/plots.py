@@ -9,7 +9,6 @@ from typing import Any
 
 from eval.evaluation import Evaluation
 from eval.pictures import Point, pareto
-from reranker.errors import MissingExtra
 
 FORMATS = ("png", "svg")
 
@@ -26,10 +25,7 @@ def write_plots(folder: Path, evaluation: Evaluation) -> None:
 @contextmanager
 def _figure(folder: Path, name: str, height: float) -> Iterator[Any]:
     """Axes to draw on; the file is written at the end. Its bytes depend on the figures alone."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise MissingExtra("matplotlib", "eval", "drawing plots") from error
+    import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({"svg.hashsalt": "firstrank", "svg.fonttype": "none", "font.size": 9}):
@@ -64,6 +60,8 @@ def _differences(folder: Path, evaluation: Evaluation) -> None:
 
 
 def _latency(folder: Path, evaluation: Evaluation) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
     points = [
         Point(one.name, one.latency.p50 if one.latency else None, one.estimates[evaluation.primary].mean) for one in evaluation.systems
     ]
@@ -74,10 +72,14 @@ def _latency(folder: Path, evaluation: Evaluation) -> None:
                 axes.annotate(point.name, (1, point.value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
             else:
                 axes.plot(point.seconds, point.value, "o")
-                axes.annotate(point.name, (point.seconds, point.value), xytext=(6, 6), textcoords="offset points")
+                axes.annotate(point.name, (point.seconds, point.value), xytext=(6, -12), textcoords="offset points")
         front = pareto(points)
         axes.plot([point.seconds for point in front], [point.value for point in front], linewidth=1)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.margins(0.2)
         axes.set_xlabel("median seconds a query")
         axes.set_ylabel(evaluation.primary)
         axes.grid(alpha=0.3)

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from eval import tables
 from eval.evaluation import Evaluation, Measured
 from eval.page import report_page
 from eval.plots import write_plots
-from reranker.errors import MachineError
+from reranker.errors import MachineError, MissingExtra
 from reranker.measures import relevance_cutoff
 from reranker.runs import whole_file
 
@@ -21,8 +22,19 @@ _FORM = 1
 """of report.json; a new number where a field changes its meaning"""
 
 
+def prepare(folder: Path) -> None:
+    """Makes the output folder, before any work is done.
+
+    Raises MissingExtra where a package that the report takes is not installed, MachineError where there can be no such folder.
+    """
+    for package in ("jinja2", "matplotlib"):
+        if find_spec(package) is None:
+            raise MissingExtra(package, "eval", "writing a report")
+    make_folder(folder)
+
+
 def make_folder(folder: Path) -> None:
-    """The output folder. Raises MachineError where it cannot be made."""
+    """Raises MachineError where it cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -12,11 +12,12 @@ from eval.datasets import Dataset, open_dataset
 from eval.evaluation import Evaluation, System, evaluate
 from eval.latency import TraceObject, read_traces
 from eval.machine import machine_facts
-from eval.report import make_folder, write_report
+from eval.report import prepare, write_report
 from eval.reranking import Engine, Reranking, one_at_a_time
 from reranker.commands.job import ranked_in
 from reranker.commands.output import note
 from reranker.errors import InputError
+from reranker.measures import per_query
 from reranker.setup import Setup
 
 PACKAGES = ("ir-measures", "pytrec-eval-terrier", "scipy", "numpy", "torch", "transformers", "vllm")
@@ -47,7 +48,9 @@ class Study:
             raise InputError(f"--depth {self.depth}: must be at least 1")
         dataset = open_dataset(self.dataset, self.split)
         systems = self._systems(dataset)
-        make_folder(self.output)
+        if self.measures:
+            per_query(systems[0].run, dataset.qrels, self.measures)  # an unknown one is told before a model has run for hours
+        prepare(self.output)
         if self.setups:
             reranking = Reranking(dataset, systems[0].run, self.output, self.depth, self.engine)
             systems += [reranking.system(setup, f"{setup.model} on {systems[0].name}") for setup in self.setups]

@@ -48,7 +48,8 @@ def demo(model: str, folder: Path) -> tuple[list[Row], str]:
     run([sys.executable, HERE / "pydocs/build.py", folder / "pydocs"])
     standing = weights_of(model)
     get(model)
-    corpus = ["--queries", folder / "pydocs", "--corpus", folder / "pydocs", "--qrels", folder / "pydocs"]
+    beir = folder / "pydocs"  # files, not the folder: the same texts resume an interrupted run, however often they are made anew
+    corpus = ["--queries", beir / "queries.jsonl", "--corpus", beir / "corpus.jsonl", "--qrels", beir / "qrels/test.tsv"]
     first = firstrank("retrieve", *corpus, "--output", folder / "bm25.trec")
     depth = ["--depth", str(DEPTH), "--trace", folder / "trace.jsonl"]
     second = firstrank("rerank", *corpus, "--run", folder / "bm25.trec", "--model", model, *depth, "--output", folder / "reranked.trec")
@@ -119,5 +120,7 @@ if __name__ == "__main__":
         main()
     except subprocess.CalledProcessError as failed:
         sys.exit(f"The demo stops here: {Path(failed.cmd[0]).name} {failed.cmd[1]} ended with exit code {failed.returncode} (see above).")
+    except FileNotFoundError as missing:
+        sys.exit(f"The demo stops here: {missing.filename} is not there. Run it by `make demo`, or in firstrank's environment.")
     except KeyboardInterrupt:
         sys.exit("Interrupted; `make demo` goes on where this run stopped.")

@@ -67,7 +67,7 @@ class Encoder:
         texts = [job[0] for job in jobs if isinstance(job, tuple)]
         encodings = iter(self._plain.encode_batch(texts, add_special_tokens=False))
         done = [_inside(next(encodings), job[1], job[2]) if isinstance(job, tuple) else job for job in jobs]
-        starts = [0, *ends[:-1]]
+        starts = [0, *ends][:-1]
         return [[index for part in done[start:end] for index in part] for start, end in zip(starts, ends, strict=True)]
 
     def _jobs(self, piece: Piece) -> Iterable[Ids | tuple[str, int, int]]:

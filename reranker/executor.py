@@ -19,7 +19,7 @@ from typing import Any
 
 from reranker.alignment import align, relevance
 from reranker.errors import DeadlineExceeded, ScorerError, TransientError
-from reranker.scorers.base import Scorer, Session
+from reranker.scorers.base import Scorer, Session, room_of
 from reranker.types import Failure, Outcome, Ranking, Request, Result, Scores, Strategy, Trace, View, Windows, WindowTrace
 
 _TRIES = 4
@@ -108,7 +108,7 @@ class Executor:
         """Runs one strategy to its end."""
         seed = zlib.crc32(f"{self._seed}:{request.qid}:{request.query}".encode("utf-8", "surrogatepass"))
         n = len(request.passages)
-        generator = strategy(View(n, session.lengths, session.max_window, seed))
+        generator = strategy(View(n, session.lengths, session.max_window, seed, room_of(session)))
         try:
             windows = next(generator)
             while True:

@@ -103,15 +103,16 @@ class Model:
     prompter: Prompter
 
 
-def load_model(name: str, *, revision: str | None = None, answer: Answer | None = None) -> Model:
+def load_model(name: str, *, revision: str | None = None, answer: Answer | None = None, tensors: bool = True) -> Model:
     """Finds a model, fetches it if need be, and makes its prompter. The weights are left to the scorer.
 
+    Without `tensors`, weights on the hub stay there: a server elsewhere runs the model, and only its prompts are made here.
     `answer` in place of the model's own makes FIRST's baseline: the same model, prompts and labels, but the ordering generated.
     Raises ModelError where it cannot be found, fetched or used.
     """
     spec, folder = _found(name)
     spec = spec.model_copy(update={"answer": answer}) if answer else spec
-    path = folder or _fetched(spec, revision)
+    path = folder or _fetched(spec, revision, tensors)
     tokenizer = _tokenizer(name, path)
     return Model(name, spec, str(path), tokenizer, prompter_of(spec, tokenizer, path))
 
@@ -144,7 +145,7 @@ def list_specs() -> list[ModelSpec]:
 def pull(name: str) -> Path:
     """Fetches a model into the cache; from then on it needs no network. Gives its folder."""
     spec, folder = _found(name)
-    return folder or _fetched(spec, None)
+    return folder or _fetched(spec, None, True)
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -179,10 +180,10 @@ def _found(name: str) -> tuple[ModelSpec, Path | None]:
     raise ModelError(f"model {name!r}: no such name, folder or Hugging Face id (org/name); names are {names}")
 
 
-def _fetched(spec: ModelSpec, revision: str | None) -> Path:
+def _fetched(spec: ModelSpec, revision: str | None, tensors: bool) -> Path:
     from reranker import weights
 
-    return weights.fetch(spec, revision)
+    return weights.fetch(spec, revision, tensors=tensors)
 
 
 def _read_spec(path: Path, name: str) -> ModelSpec:

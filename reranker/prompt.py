@@ -154,12 +154,14 @@ class EncodedRequest:
         self.max_window = self._max_window()
         self._usual = self.cap(max(1, min(prompter.window, self.max_window, self.n))) if shown else 0
         self.lengths = tuple(len(one.opening) + 1 + len(one.closing) - max(0, one.text_tokens - self._usual) for one in shown)
+        self.room = self._whole() if shown else 0
         self.truncated = sum(one.text_tokens > self._usual for one in shown)
 
     def prompt(self, indices: Sequence[int]) -> Ids:
         """The token ids of a window that shows the candidates `indices` in that order; the model's answer comes next."""
         n = len(indices)
-        cap = self._usual if n <= self._prompter.window else self.cap(n)
+        usual = n <= self._prompter.window or sum(self.lengths[i] for i in indices) <= self.room
+        cap = self._usual if usual else self.cap(n)
         head, tail = self.frame(n)
         ids = list(head)
         for place, index in enumerate(indices):
@@ -175,6 +177,12 @@ class EncodedRequest:
         label = max(len(self._prompter.label_tokens(place)) for place in (0, n - 1))
         literal = max(len(one.opening) + len(one.closing) - one.text_tokens for one in self._shown)
         return len(head) + len(tail) + n * (label + literal) + self._prompter.reserve(n)
+
+    def _whole(self) -> int:
+        """Tokens left for the `lengths` of a window's candidates, however many: what `--window auto` fills."""
+        head, tail = self.frame(self.max_window)
+        labels = sum(len(self._prompter.label_tokens(place)) - 1 for place in range(self.max_window))
+        return self._prompter.context - len(head) - len(tail) - labels - self._prompter.reserve(self.max_window)
 
     def _max_window(self) -> int:
         """The largest window whose passages keep at least a few tokens each, be they all the longest."""

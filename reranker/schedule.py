@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reranker.strategies import parse_strategy
@@ -25,14 +25,12 @@ class Schedule:
 
     def completed(self, spec: ModelSpec) -> Schedule:
         """What is not said is taken from the model; a window given alone keeps the stride at half of it at most."""
-        window = spec.window if self.window is None else self.window
-        stride = spec.stride if self.stride is None else self.stride
-        if self.stride is None and self.window is not None and isinstance(window, int) and stride is not None:
-            stride = max(1, min(stride, window // 2))
-        return replace(self, window=window, stride=stride, passes=spec.passes if self.passes is None else self.passes)
+        stride = self.stride
+        if stride is None and self.window != "auto":
+            stride = min(spec.stride, max(1, int(self.window) // 2)) if self.window else spec.stride
+        return Schedule(self.name, self.window or spec.window, stride, self.passes or spec.passes)
 
     def strategy(self, top_k: int | None = None) -> Strategy:
-        """Raises InputError for an unknown name, an illegal combination, or a `top_k` that it cannot guarantee."""
-        return parse_strategy(
-            self.name, window=self.window or WINDOW, stride=self.stride or STRIDE, passes=self.passes or PASSES, top_k=top_k
-        )
+        """Raises InputError for an unknown name, an illegal combination, or a `top_k` that is no number of places."""
+        stride = STRIDE if self.stride is None and self.window is None else self.stride
+        return parse_strategy(self.name, window=self.window or WINDOW, stride=stride, passes=self.passes or PASSES, top_k=top_k)

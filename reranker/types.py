@@ -43,6 +43,9 @@ class Scores:
     """windows that were scored together with this one, itself included"""
 
 
+UNBOUNDED = 1 << 62
+
+
 class View(NamedTuple):
     """All that a strategy may know of a request."""
 
@@ -53,6 +56,8 @@ class View(NamedTuple):
     max_window: int
     """labels and context allow no more"""
     seed: int
+    room: int = UNBOUNDED
+    """prompt tokens that the candidates of a window may take together, if none is to be cut short"""
 
 
 @dataclass(frozen=True, slots=True)

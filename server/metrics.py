@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from reranker.scorers.base import Scorer, Session
+from reranker.scorers.base import Scorer, Session, room_of
 from reranker.types import Request, Scores
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -82,6 +82,7 @@ class _MeteredSession:
         self._session, self._meters = session, meters
         self.lengths: Sequence[int] = session.lengths
         self.max_window = session.max_window
+        self.room = room_of(session)
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         meters, started = self._meters, time.perf_counter()

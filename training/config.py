@@ -122,7 +122,9 @@ class Adapter(Section):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     dora: bool = False
     modules: str | tuple[str, ...] = Field(default="all-linear", description="names of the layers' parts")
-    layers: tuple[int, int] | None = Field(default=None, description="[first, last] layer; by default all. Low layers left out cost no backward pass")
+    layers: tuple[int, int] | None = Field(
+        default=None, description="[first, last] layer; by default all. Low layers left out cost no backward pass"
+    )
 
 
 class Lisa(Section):

@@ -72,7 +72,7 @@ def _counts(example: Example, settings: Draw, progress: float, rng: np.random.Ge
 
 
 def _chosen(grades: tuple[float, ...], count: int, rng: np.random.Generator) -> list[int]:
-    """Places of `count` passages, in order. One is better than the worst and one is worse than that, where there are such; the rest is chance."""
+    """Places of `count` passages, in order: one that is better than the worst, one that is worse than it, the rest by chance."""
     if count >= len(grades):
         return list(range(len(grades)))
     good = [i for i, grade in enumerate(grades) if grade > min(grades)]

@@ -50,12 +50,13 @@ def _beside(config: Config, model: Model, network: Any, folder: Path) -> None:
 
 def card(config: Config, model: Model) -> dict[str, Any]:
     """`firstrank.yaml`: the model's settings with the template whole and the labels frozen, so that nothing elsewhere can change them."""
-    spec = model.spec
+    spec, prompter = model.spec, model.prompter
     settings = spec.model_dump(mode="json", exclude={"name", "weights", "template", "label_ids"}, exclude_defaults=True)
+    always = {"answer": spec.answer, "window": spec.window, "stride": spec.stride, "context": prompter.context}
     template = spec.read_template().model_dump(mode="json", exclude_defaults=True)
-    labels = {"label_ids": list(model.prompter.label_ids(len(model.prompter.identifiers)))} if spec.answer == "logits" else {}
-    described = {"description": f"{model.name}, trained by `firstrank train`"}
-    return settings | described | {"answer": spec.answer, "window": spec.window, "stride": spec.stride, "context": model.prompter.context} | {"template": template} | labels
+    labels = {"label_ids": list(prompter.label_ids(len(prompter.identifiers)))} if spec.answer == "logits" else {}
+    description = f"{model.name}, trained by `firstrank train`"
+    return settings | always | {"description": description, "template": template} | labels
 
 
 def _as(config: Config, value: Any) -> Any:

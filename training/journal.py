@@ -1,4 +1,4 @@
-"""What a run tells while it runs: a line a step in `log.jsonl`, progress on the terminal. A resumed run goes on where its checkpoint stands."""
+"""What a run tells while it runs: a line a step in `log.jsonl`, progress on the terminal. A resumed run goes on at its checkpoint."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The network that is trained: loaded, given the trainable weights that the recipe asks for, and a forward pass that ends in what losses need.
+"""The network that is trained: loaded, given the weights that move, and a forward pass that ends in what losses need.
 
-The whole head is never applied: label logits come from the label's rows at one position, the LM loss from the answer's positions alone.
+The whole head is never applied: label logits come from the labels' rows at one position, the LM loss from the answer's positions.
 """
 
 from __future__ import annotations
@@ -53,20 +53,30 @@ def tuned(network: Any, tuning: Tuning) -> Any:
     from peft import LoraConfig, get_peft_model
 
     lora = tuning.lora
-    layers = None if lora.layers is None else list(range(lora.layers[0], lora.layers[1] + 1))
-    settings = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=lora.rank,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]
-        lora_dropout=lora.dropout,
-        use_dora=lora.dora,
-        target_modules=lora.modules if isinstance(lora.modules, str) else list(lora.modules),
-        layers_to_transform=layers,
-    )
+    modules: str | list[str] = lora.modules if isinstance(lora.modules, str) else list(lora.modules)
+    layers = None
+    if lora.layers is not None:
+        layers = list(range(lora.layers[0], lora.layers[1] + 1))
+        modules = _linear(network) if modules == "all-linear" else modules
     try:
+        settings = LoraConfig(
+            task_type="CAUSAL_LM",
+            r=lora.rank,
+            lora_alpha=lora.alpha,  # type: ignore[arg-type]
+            lora_dropout=lora.dropout,
+            use_dora=lora.dora,
+            target_modules=modules,
+            layers_to_transform=layers,
+        )
         return get_peft_model(network, settings)
     except ValueError as error:
         raise InputError(f"tuning.lora: {error}") from error
+
+
+def _linear(network: Any) -> list[str]:
+    """What the linear layers below the head are called within their blocks."""
+    found = {name.rpartition(".")[2] for name, module in network.base_model.named_modules() if isinstance(module, torch.nn.Linear)}
+    return sorted(found)
 
 
 def causal_model(network: Any) -> Any:

@@ -66,8 +66,8 @@ def by_loss(losses: Tensor, settings: Reweighting) -> Tensor:
     """[windows]: weights from the losses of one forward pass, their mean 1.
 
     Losses are spread over h in [-1, 1]; weights are softmax(f(h) / temperature) with f = min(h + 1, 1) (linupper: samples that
-    are learned already count less), 1 - h² (quadratic: the middle counts most) or |h| (extremes: both ends do). Sow et al., Dynamic Loss-Based Sample Reweighting for
-    Improved Large Language Model Pretraining, ICLR 2025, arXiv 2502.06733.
+    are learned already count less), 1 - h² (quadratic: the middle counts most) or |h| (extremes: both ends do).
+    Sow et al., Dynamic Loss-Based Sample Reweighting for Improved Large Language Model Pretraining, ICLR 2025, arXiv 2502.06733.
     """
     spread = losses.amax() - losses.amin()
     h = 2.0 * (losses - losses.amin()) / spread.clamp_min(1e-12) - 1.0 if spread > 0 else torch.zeros_like(losses)

@@ -1,18 +1,19 @@
 """A run from its recipe to its exported model, in one folder that the same command resumes.
 
-    OUTPUT/config.yaml  log.jsonl  checkpoints/  model/ (merged weights)  adapter/  loss.png  ndcg.png
+OUTPUT/config.yaml  log.jsonl  checkpoints/  model/ (merged weights)  adapter/  loss.png  ndcg.png
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from reranker.commands.output import note
-from reranker.errors import InputError, ModelError
+from reranker.errors import InputError
 from reranker.models import Model, ModelSpec, load_model, prompter_of
 from training.config import Config
 from training.examples import Examples
@@ -72,7 +73,7 @@ def open_model(config: Config) -> Model:
         changes["stride"] = max(1, min(model.spec.stride, changes["window"] // 2))
     spec = ModelSpec.model_validate(model.spec.model_dump() | changes)
     if config.loss.rank.weight and (spec.answer != "logits" or spec.read_template().labels == "numbers"):
-        raise InputError("loss.rank: needs labels that are single tokens (answer: logits, letters); set loss.rank.weight=0 to train generation alone")
+        raise InputError("loss.rank: its labels must be single tokens (answer: logits, letters); say loss.rank.weight=0")
     return Model(model.name, spec, model.path, model.tokenizer, prompter_of(spec, model.tokenizer, Path(model.path)))
 
 
@@ -111,7 +112,9 @@ def _arguments(config: Config, steps: int) -> Any:
     from transformers.utils import logging
 
     logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # of renamings between its versions
     tuning, optimiser, dev = config.tuning, config.optimiser, config.dev
+    checkpointing = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
     reports = [name for name, on in (("tensorboard", config.log.tensorboard), ("wandb", config.log.wandb)) if on]
     try:
         return TrainingArguments(
@@ -132,8 +135,7 @@ def _arguments(config: Config, steps: int) -> Any:
             seed=config.seed,
             bf16=tuning.precision == "mixed",
             neftune_noise_alpha=tuning.neftune or None,
-            gradient_checkpointing=tuning.gradient_checkpointing,
-            gradient_checkpointing_kwargs={"use_reentrant": False} if tuning.gradient_checkpointing else None,
+            **(checkpointing if tuning.gradient_checkpointing else {}),
             logging_steps=config.log.every,
             logging_nan_inf_filter=False,
             save_steps=config.checkpoints.every,

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Sampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from reranker.errors import FirstrankError, InputError
 from reranker.models import Model
@@ -55,6 +55,7 @@ class RankTrainer(Trainer):
         self._config, self._first_model, self._dev = config, model, dev
         self._objective = Objective(config)
         self._sums = {"lm": 0.0, "rank": 0.0, "windows": 0.0, "tokens": 0.0}
+        self.remove_callback(PrinterCallback)
         self.add_callback(_FiniteGradients(self))
 
     def get_train_dataloader(self) -> DataLoader[Any]:
@@ -100,7 +101,9 @@ class RankTrainer(Trainer):
         """nDCG@10 on the dev set; every process scores all of it (it would wait otherwise)."""
         assert self._dev is not None
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            raise InputError("dev: with FSDP or ZeRO no process has whole weights: leave dev out, and score checkpoints with firstrank eval")
+            raise InputError(
+                "dev: with FSDP or ZeRO no process has whole weights: leave dev out, and score checkpoints with firstrank eval"
+            )
         network = causal_model(self.accelerator.unwrap_model(self.model))
         found = self._dev.score(network, self._first_model, self._config.threads)
         self.log({"ndcg@10": found})

@@ -57,7 +57,11 @@ def encoded(drawn: Drawn, model: Model, config: Config) -> Window:
     parts = prompter.encode(request)
     if n > parts.max_window:
         labels = len(prompter.identifiers)
-        why = f"the tokenizer has {labels} labels" if n > labels else f"the context of {prompter.context} tokens has room for {parts.max_window}"
+        why = (
+            f"the tokenizer has {labels} labels"
+            if n > labels
+            else f"the context of {prompter.context} tokens has room for {parts.max_window}"
+        )
         raise InputError(f"query {request.qid!r}: {n} passages in one window, but {why}; say draw.window=[2, {min(parts.max_window, 20)}]")
     lm = config.loss.lm
     answer, importance = target_ordering(drawn, model, lm.importance == "rank") if lm.weight else ([], [])

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -70,6 +72,10 @@ class Pass:
     traces: Sequence[Mapping[str, Any]]
     wall: float
 
+    @property
+    def median(self) -> float:
+        return float(np.median([trace["seconds"] for trace in self.traces]))
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -110,20 +116,20 @@ class Measurement:
     facts: Mapping[str, Any]
 
 
-def measure(plan: Plan, contestant: Contestant, say: Progress = lambda text: None) -> Measurement:
-    """Opens the contestant's scorer, warms it up, times it, and closes it. Raises what scorers raise; a query that fails ends it."""
-    options = dict(plan.options) | _prefix_option(plan)
-    if contestant.answer == "permutation":
-        options["constrained"] = not contestant.free
-    scorer, spec = open_scorer(plan.model, plan.backend, answer=contestant.answer, **options)
-    try:
-        strategy = plan.schedule.completed(spec).strategy()
-        warmup, timings = asyncio.run(_timed(plan, contestant, scorer, strategy, say))
-        return Measurement(
-            contestant, tuple(timings), warmup, scorer_facts(scorer) | {"warm-up": f"{len(plan.warmup)} queries, {warmup:.1f} s"}
-        )
-    finally:
-        scorer.close()
+def measure(plan: Plan, contestants: Sequence[Contestant], say: Progress = lambda text: None) -> list[Measurement]:
+    """Times contestants pass by pass in turn, so that a machine that slows down slows them all; on vLLM, whose engines each take
+    the whole device, one contestant after another. Raises what scorers raise; a query that fails ends it.
+    """
+    groups = [[one] for one in contestants] if plan.backend == "vllm" else [list(contestants)]
+    return [measurement for group in groups for measurement in _in_turn(plan, group, say)]
+
+
+def _in_turn(plan: Plan, contestants: Sequence[Contestant], say: Progress) -> list[Measurement]:
+    with ExitStack() as opened:
+        scorers = [_open(plan, contestant) for contestant in contestants]
+        for one in scorers:
+            opened.callback(one.scorer.close)
+        return asyncio.run(_timed(plan, scorers, say))
 
 
 def ratios(first: Measurement, generation: Measurement) -> Iterator[Ratio]:
@@ -139,22 +145,45 @@ def ratios(first: Measurement, generation: Measurement) -> Iterator[Ratio]:
             )
 
 
-async def _timed(plan: Plan, contestant: Contestant, scorer: Scorer, strategy: Strategy, say: Progress) -> tuple[float, list[Timing]]:
-    executor = Executor(scorer)
+class _Opened(NamedTuple):
+    contestant: Contestant
+    scorer: Scorer
+    strategy: Strategy
+
+
+def _open(plan: Plan, contestant: Contestant) -> _Opened:
+    options = dict(plan.options) | _prefix_option(plan)
+    if contestant.answer == "permutation":
+        options["constrained"] = not contestant.free
+    scorer, spec = open_scorer(plan.model, plan.backend, answer=contestant.answer, **options)
+    return _Opened(contestant, scorer, plan.schedule.completed(spec).strategy())
+
+
+async def _timed(plan: Plan, opened: Sequence[_Opened], say: Progress) -> list[Measurement]:
+    executors = {one.contestant: Executor(one.scorer) for one in opened}
     try:
-        warmup = await _pass(executor, strategy, plan.warmup, 1)
-        timings = []
-        for concurrency in (1,) if contestant.free else plan.concurrencies:
-            passes = []
-            for repeat in range(1 if contestant.free else plan.repeats):
-                reset = _resetter(scorer) if plan.prefix_cache == "reset" else None
-                passes.append(await _pass(executor, strategy, plan.requests, concurrency, reset))
-                median = np.median([trace["seconds"] for trace in passes[-1].traces])
-                say(f"{contestant.name}, {concurrency} at once, pass {repeat + 1}: median {median:.3f} s, {passes[-1].wall:.1f} s in all")
-            timings.append(_timing(contestant, concurrency, passes))
-        return warmup.wall, timings
+        warmups = {one.contestant: await _pass(executors[one.contestant], one.strategy, plan.warmup, 1) for one in opened}
+        passes: dict[tuple[Contestant, int], list[Pass]] = {}
+        for concurrency, repeat in product(plan.concurrencies, range(plan.repeats)):
+            for one in opened:
+                if one.contestant.free and (concurrency, repeat) != (plan.concurrencies[0], 0):
+                    continue
+                reset = _resetter(one.scorer) if plan.prefix_cache == "reset" else None
+                done = await _pass(executors[one.contestant], one.strategy, plan.requests, concurrency, reset)
+                passes.setdefault((one.contestant, concurrency), []).append(done)
+                say(
+                    f"{one.contestant.name}, {concurrency} at once, pass {repeat + 1}: median {done.median:.3f} s, {done.wall:.1f} s in all"
+                )
+        return [_measurement(plan, one, passes, warmups[one.contestant].wall) for one in opened]
     finally:
-        executor.close()
+        for executor in executors.values():
+            executor.close()
+
+
+def _measurement(plan: Plan, one: _Opened, passes: Mapping[tuple[Contestant, int], list[Pass]], warmup: float) -> Measurement:
+    timings = (_timing(one.contestant, concurrency, done) for (whose, concurrency), done in passes.items() if whose == one.contestant)
+    facts = scorer_facts(one.scorer) | {"warm-up": f"{len(plan.warmup)} queries, {warmup:.1f} s"}
+    return Measurement(one.contestant, tuple(timings), warmup, facts)
 
 
 async def _pass(executor: Executor, strategy: Strategy, requests: Sequence[Request], concurrency: int, reset: Reset | None = None) -> Pass:
@@ -186,7 +215,7 @@ def _timing(contestant: Contestant, concurrency: int, passes: Sequence[Pass]) ->
         contestant=contestant.name,
         concurrency=concurrency,
         latency=latency_of(traces),
-        medians=tuple(float(np.median([trace["seconds"] for trace in one.traces])) for one in passes),
+        medians=tuple(one.median for one in passes),
         queries_per_second=len(traces) / sum(one.wall for one in passes),
         responses=responses_of(traces),
     )

@@ -12,8 +12,10 @@ from eval.page import render, seconds
 from eval.report import write_json
 from reranker.runs import whole_file
 
-_COLUMNS = ("system", "at once", "p50 s", "p95 s", "p99 s", "fastest–slowest s", "medians of the passes s", "spread", "queries/s")
-_COLUMNS += ("windows", "rounds", "prompt tokens", "generated tokens")
+_COLUMNS = (
+    *("system", "at once", "p50 s", "p95 s", "p99 s", "fastest–slowest s", "medians of the passes s", "spread", "queries/s"),
+    *("windows", "rounds", "prompt tokens", "generated tokens"),
+)
 _WIDTH, _ROW, _LEFT = 760, 34, 250
 
 

@@ -11,7 +11,7 @@ from eval.bench import workload
 from eval.bench.latency import Contestant, Measurement, Plan, measure
 from eval.bench.latency_report import report_object, write
 from eval.machine import machine_facts
-from eval.report import make_folder
+from eval.report import prepare
 from reranker.commands.output import note
 from reranker.errors import InputError
 from reranker.models import describe
@@ -56,7 +56,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class LatencyStudy:
-    """Contestants, one after the other: each is opened, warmed up, timed and closed."""
+    """Contestants over one workload, and where the report goes."""
 
     workload: Workload
     contestants: Sequence[Contestant]
@@ -74,7 +74,7 @@ class LatencyStudy:
         if self.repeats < 1 or min(self.concurrencies) < 1:
             raise InputError("--repeats and --concurrency: must be at least 1")
         timed, warmup = self.workload.requests()
-        make_folder(self.output)
+        prepare(self.output)
         plan = Plan(
             self.model,
             self.backend,
@@ -86,7 +86,7 @@ class LatencyStudy:
             self.prefix_cache,
             self.options,
         )
-        measured = [measure(plan, contestant, note) for contestant in self.contestants]
+        measured = measure(plan, self.contestants, note)
         facts = self._facts(measured)
         return report_object(measured, facts), write(self.output, measured, facts)
 

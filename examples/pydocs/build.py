@@ -168,7 +168,10 @@ def main(arguments: list[str]) -> None:
         return
     if len(arguments) != 1 or arguments[0].startswith("-"):
         sys.exit("usage: build.py DIR | --ids")
-    lacking = write(Path(arguments[0]))
+    try:
+        lacking = write(Path(arguments[0]))
+    except OSError as error:
+        sys.exit(f"{error.filename or arguments[0]}: cannot be written: {error.strerror or error}")
     version = ".".join(map(str, sys.version_info[:3]))
     print(f"{arguments[0]}: {len(manifest()) - len(lacking)} passages from Python {version}", file=sys.stderr)
     if lacking:

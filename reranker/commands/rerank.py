@@ -52,6 +52,7 @@ def rerank(
     model: Annotated[str, option(MODEL, "A name (firstrank models list), a folder, or a Hugging Face id.")] = "default",
     backend: Annotated[Backend, option(MODEL, "What scores the windows.")] = Backend.transformers,
     base_url: Annotated[list[str] | None, option(MODEL, "openai: a server's address; several are balanced.")] = None,
+    engine_arg: Annotated[list[str] | None, option(MODEL, "vllm, openai: a setting of the engine, KEY=VALUE; repeatable.")] = None,
     device: Annotated[str | None, option(MODEL, "auto, cpu, cuda or mps.")] = None,
     dtype: Annotated[str | None, option(MODEL, "float32, bfloat16 or float16; by default what suits the device.")] = None,
     threads: Annotated[int | None, option(MODEL, "CPU threads; results are the same to the bit for the same number.")] = None,
@@ -80,6 +81,7 @@ def rerank(
     as_json: Annotated[bool, option(OUTPUT, "The summary as JSON.", "--json")] = False,
 ) -> None:
     """Reranks the candidates of a TREC run with a listwise model: one prefill a window, ranked by the first token's logits."""
+    from reranker.scorers.settings import engine_args
     from reranker.setup import Oracle, Setup
 
     if backend is Backend.oracle and qrels is None:
@@ -90,6 +92,7 @@ def rerank(
         raise InputError("--backend openai asks a running server: give --base-url, say http://127.0.0.1:8000")
     options = {
         "base_urls": tuple(base_url) if base_url else None,
+        "engine": engine_args(engine_arg) if engine_arg else None,
         "device": device,
         "dtype": dtype,
         "threads": threads_of(threads, engine, backend),

@@ -38,7 +38,7 @@ def open_scorer(
     if unknown := sorted(given.keys() - set(legal)):
         raise InputError(f"backend {backend!r} has no option {', '.join(unknown)}; it has {', '.join(legal)}")
     chosen = options_class(**given)
-    loaded = load_model(model, revision=revision, answer=answer)
+    loaded = load_model(model, revision=revision, answer=answer, tensors=backend != "openai")
     return scorer_class(loaded, chosen), loaded.spec
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from reranker.types import Request, Scores
+from reranker.types import UNBOUNDED, Request, Scores
 
 
 class Session(Protocol):
@@ -35,6 +35,12 @@ class Session(Protocol):
     def close(self) -> None:
         """Aborts what is in flight and frees caches. Called once, however the request ended."""
         ...
+
+
+def room_of(session: Session) -> int:
+    """Prompt tokens that the candidates of a window may take together without being cut short: its `room`, if it states one."""
+    room: int = getattr(session, "room", UNBOUNDED)
+    return room
 
 
 class Scorer(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reranker.errors import InputError
-from reranker.scorers.base import Scorer, Session
+from reranker.scorers.base import Scorer, Session, room_of
 from reranker.scorers.deferral import Rule, Stake, discounts, entropy
 from reranker.strategies.order import parts
 from reranker.types import Request, Scores
@@ -55,6 +55,7 @@ class CascadeSession:
         self._scorer, self._small, self._large = scorer, small, large
         self.lengths: Sequence[int] = tuple(map(max, small.lengths, large.lengths))
         self.max_window = min(small.max_window, large.max_window)
+        self.room = min(room_of(small), room_of(large))
         self._purse = _Purse(scorer, len(self.lengths))
         self._judged = asyncio.Event()
         self._judged.set()

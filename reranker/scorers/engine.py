@@ -42,7 +42,7 @@ class EngineSettings(BaseModel):
     max_num_batched_tokens: int | None = Field(default=None, ge=1)
     enable_prefix_caching: bool = True
     enable_chunked_prefill: bool = True
-    enforce_eager: bool | None = Field(default=None, description="no compilation: starts sooner, runs slower on a GPU; so on a CPU by default")
+    enforce_eager: bool | None = Field(default=None, description="no compilation; by default on a CPU only, where it takes minutes")
     lora: str | None = Field(default=None, description="a LoRA adapter's folder")
 
     def of_vllm(self) -> dict[str, Any]:
@@ -70,19 +70,6 @@ def engine_settings(model: Model, given: Mapping[str, Any]) -> EngineSettings:
         raise ModelError(f"model {model.name!r}, engine settings: {_explained(error)}") from error
     _check(model, settings)
     return settings
-
-
-def engine_args(texts: list[str]) -> dict[str, Any]:
-    """`--engine-arg KEY=VALUE`, repeated -> a mapping; values are read as YAML (true, 2, 0.8). Raises ModelError for another form."""
-    import yaml
-
-    given = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not (key and equals and value):
-            raise ModelError(f"--engine-arg {text}: give KEY=VALUE, tensor_parallel_size=2 say")
-        given[key.strip()] = yaml.safe_load(value)
-    return given
 
 
 def lora_rank(folder: Path) -> int:

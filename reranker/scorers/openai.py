@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reranker.errors import InputError, ModelError, ScorerError
 from reranker.models import Model, prompter_of
-from reranker.permutation import parse
 from reranker.prompt import EncodedRequest
+from reranker.scorers.completions import ROUTE, Completion, LabelsById, LabelsInTop, Ordered
 from reranker.scorers.servers import Servers, json_of, reason_of
 from reranker.template import explained
 from reranker.types import Request, Scores
-
-_ROUTE = "/v1/completions"
 
 
 class ServerSettings(BaseModel):
@@ -54,24 +52,22 @@ class OpenAIScorer:
     """A scorer over servers. Each is asked what it serves when this is made: ModelError where it cannot answer as it must."""
 
     def __init__(self, model: Model, options: OpenAIOptions = OpenAIOptions()) -> None:
-        self._settings = _settings(options.engine)
-        urls = [_base(url) for url in options.base_urls]
+        self._settings = settings = _settings(options.engine)
+        urls = [_base(url) for url in dict.fromkeys(options.base_urls)]
         if not urls:
             raise InputError("backend openai: no server is named: give its base URL, http://127.0.0.1:8000 say")
         key = os.environ.get("OPENAI_API_KEY")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         with httpx.Client(headers=headers, timeout=60.0, transport=options.transport, trust_env=False) as client:
-            served = [_Probe(client, url, model, self._settings).serves() for url in urls]
-        self._names = {url: name for url, (name, _) in zip(urls, served, strict=True)}
-        self._model = _within(model, [context for _, context in served])
+            served = {url: _served(client, url, settings.served_model) for url in urls}
+            self._model = model = _within(model, [one.context for one in served.values()])
+            self._completion = _completion(model, settings)
+            for url, one in served.items():
+                _try_out(client, url, one.name, self._completion)
         self.name = model.name
-        self._read = self._ordering if model.spec.answer == "permutation" else _READERS[self._settings.labels](self._model)
+        self._names = {url: one.name for url, one in served.items()}
         self._servers = Servers(
-            urls,
-            connections=self._settings.connections,
-            timeout=self._settings.timeout,
-            headers=headers,
-            transport=options.transport,
+            urls, connections=settings.connections, timeout=settings.timeout, headers=headers, transport=options.transport
         )
 
     @property
@@ -92,7 +88,95 @@ class OpenAIScorer:
     async def score(self, prompt: Sequence[int], n: int) -> Scores:
         """The scores of one prompt that shows n passages. Raises TransientError, EngineLost, ScorerError; cancelling it hangs up."""
         started = time.perf_counter()
-        question = self._question(n) | {"prompt": list(prompt)}
-        answer = await self._servers.post(_ROUTE, lambda url: question | {"model": self._names[url]})
-        scores = self._read(answer, n)
+        question = self._completion.question(prompt, n)
+        answer = await self._servers.post(ROUTE, lambda url: {"model": self._names[url], **question})
+        scores = self._completion.read(answer, n)
         return replace(scores, prompt_tokens=len(prompt), seconds=time.perf_counter() - started, scorer=self.name)
+
+
+class OpenAISession:
+    """One request's prompts."""
+
+    def __init__(self, scorer: OpenAIScorer, encoded: EncodedRequest) -> None:
+        self._scorer, self._encoded = scorer, encoded
+        self.lengths = encoded.lengths
+        self.max_window = encoded.max_window
+
+    async def score(self, indices: tuple[int, ...]) -> Scores:
+        if len(indices) > self.max_window:
+            raise InputError(f"a window of {len(indices)} candidates: the model's labels and context allow {self.max_window}")
+        return await self._scorer.score(self._encoded.prompt(indices), len(indices))
+
+    def close(self) -> None:
+        """Nothing outlives a session: a window whose caller was cancelled has hung up."""
+
+
+class _Served(NamedTuple):
+    """What a server says of a model."""
+
+    name: str
+    context: int | None
+
+
+def _settings(given: Mapping[str, Any]) -> ServerSettings:
+    try:
+        return ServerSettings.model_validate(dict(given))
+    except ValidationError as error:
+        known = ", ".join(ServerSettings.model_fields)
+        raise InputError(f"backend openai, engine settings (there are {known}): {explained(error)}") from error
+
+
+def _base(url: str) -> str:
+    """A server's URL, without the `/v1` that other clients want."""
+    if httpx.URL(url).scheme not in ("http", "https") or not httpx.URL(url).host:
+        raise InputError(f"--base-url {url}: give scheme and host, http://127.0.0.1:8000 say")
+    return url.rstrip("/").removesuffix("/v1")
+
+
+def _completion(model: Model, settings: ServerSettings) -> Completion:
+    if model.spec.answer == "permutation":
+        return Ordered(model)
+    return LabelsById(model) if settings.labels == "ids" else LabelsInTop(model, settings.top)
+
+
+def _within(model: Model, contexts: Sequence[int | None]) -> Model:
+    """The model, its prompts held to the smallest context that a server has."""
+    context = min([model.prompter.context, *filter(None, contexts)])
+    if context == model.prompter.context:
+        return model
+    spec = model.spec.model_copy(update={"context": context})
+    return replace(model, spec=spec, prompter=prompter_of(spec, model.tokenizer, Path(model.path)))
+
+
+def _served(client: httpx.Client, url: str, wanted: str | None) -> _Served:
+    """The model to ask for at a server."""
+    found = _asked(client, "GET", f"{url}/v1/models")
+    listed = {str(one["id"]): one.get("max_model_len") for one in found.get("data", ())}
+    if wanted is None and len(listed) != 1:
+        raise ModelError(f"{url} serves {', '.join(listed) or 'no model'}: say which with --engine-arg served_model=NAME")
+    name = next(iter(listed)) if wanted is None else wanted
+    if name not in listed:
+        raise ModelError(f"{url} does not serve {name!r}; it serves {', '.join(listed)}")
+    return _Served(name, listed[name])
+
+
+def _try_out(client: httpx.Client, url: str, name: str, completion: Completion) -> None:
+    """One small window: a server that cannot answer as it must is found out before any query is asked."""
+    question = completion.question(completion.trial, 2)
+    answer = _asked(client, "POST", f"{url}{ROUTE}", {"model": name, **question})
+    try:
+        completion.read(answer, 2)
+    except ScorerError as error:
+        raise ModelError(f"{url}: {error}{completion.remedy}") from error
+
+
+def _asked(client: httpx.Client, method: str, url: str, body: Mapping[str, Any] | None = None) -> Any:
+    try:
+        response = client.request(method, url, json=body)
+    except httpx.TransportError as error:
+        raise ModelError(f"{url}: no server answers there ({error}); start one: vllm serve MODEL --max-logprobs 128") from error
+    if response.status_code in (401, 403):
+        raise ModelError(f"{url}: {response.status_code}: the server wants a key: set OPENAI_API_KEY")
+    if response.is_error:
+        raise ModelError(f"{url}: {response.status_code} {reason_of(response)}")
+    return json_of(response)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,13 +78,13 @@ class Servers:
         """Whether any server's last answer was no failure."""
         return any(server.failures == 0 for server in self.all)
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """The JSON that a server answers with."""
+    async def post(self, path: str, body: Callable[[str], Mapping[str, Any]]) -> Any:
+        """The JSON that a server answers with to `body` of its URL."""
         server = await self._least_busy()
         server.in_flight += 1
         try:
             async with server.gate:
-                return await self._post_to(server, path, body)
+                return await self._post_to(server, path, body(server.url))
         finally:
             server.in_flight -= 1
 

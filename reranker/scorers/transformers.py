@@ -130,6 +130,7 @@ class TransformersSession:
         self._encoded, self._batcher = encoded, batcher
         self.lengths = encoded.lengths
         self.max_window = encoded.max_window
+        self.room = encoded.room
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         prompt = self._encoded.prompt(indices)

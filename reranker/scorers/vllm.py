@@ -20,7 +20,7 @@ from reranker.models import Model, prompter_of
 from reranker.permutation import parse
 from reranker.prompt import EncodedRequest
 from reranker.scorers.engine import EngineSettings, engine_settings, mode_of, network_config
-from reranker.scorers.vllm_engine import start_engine
+from reranker.scorers.vllm_engine import complaint, start_engine
 from reranker.types import Request, Scores
 
 
@@ -73,15 +73,14 @@ class VLLMScorer:
         if self._engine is None:
             raise EngineLost(f"model {self.name!r}: its scorer has been closed")
         started = time.perf_counter()
-        answer = None
         try:
-            async for answer in self._ask.submit(self._engine, prompt, n, next(self._ids), self._adapter):
-                pass
+            answers = [one async for one in self._ask.submit(self._engine, prompt, n, next(self._ids), self._adapter)]
         except EngineDeadError as error:
-            raise EngineLost(f"model {self.name!r}: the engine's process has ended; its log: {self.log}") from error
+            reason = complaint(self.log) or "its process was ended from outside"
+            raise EngineLost(f"model {self.name!r}: vLLM's engine is gone: {reason} (its log: {self.log})") from error
         except Exception as error:
             raise ScorerError(f"model {self.name!r}: vLLM cannot score a window of {len(prompt)} tokens: {_sentence(error)}") from error
-        scores = self._ask.read(answer, n)
+        scores = self._ask.read(answers[-1], n)
         return replace(scores, prompt_tokens=len(prompt), seconds=time.perf_counter() - started, scorer=self.name)
 
 
@@ -92,6 +91,7 @@ class VLLMSession:
         self._scorer, self._encoded = scorer, encoded
         self.lengths = encoded.lengths
         self.max_window = encoded.max_window
+        self.room = encoded.room
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         if len(indices) > self.max_window:

@@ -15,7 +15,7 @@ from typing import Any
 from reranker.errors import MissingExtra, ModelError
 from reranker.models import Model
 from reranker.paths import cache_dir
-from reranker.scorers.engine import EngineSettings, mode_of, network_config
+from reranker.scorers.engine import EngineSettings
 
 _CPU_CACHE = 2 << 30  # bytes
 _LOGS_KEPT = 10
@@ -33,9 +33,9 @@ def start_engine(
     with _environment({"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1", **environment}), _output_into(log):
         try:
             engine = _started(model, settings, dtype, extra)
-        except ImportError as error:
-            raise MissingExtra("vllm", "vllm", "--backend vllm") from error
         except Exception as error:
+            if isinstance(error, ModuleNotFoundError) and error.name == "vllm":
+                raise MissingExtra("vllm", "vllm", "--backend vllm") from error
             sys.stderr.flush()
             raise ModelError(f"model {model.name!r}: vLLM does not start: {_reason(error, log)} (its log: {log})") from error
         _log_into(log)
@@ -74,18 +74,25 @@ def _check_devices(model: Model, settings: EngineSettings, on_cpu: bool) -> None
         raise ModelError(f"its parallel sizes take {settings.devices} {kind}; this machine has {there}")
 
 
-def _reason(error: Exception, log: Path) -> str:
-    """The first error in the engine's log, which is the root of what followed; else what this process was told."""
-    if isinstance(error, ModelError):
-        return str(error)
+def complaint(log: Path) -> str | None:
+    """The first error in an engine's log, which is the root of what followed it."""
     said = log.read_text(encoding="utf-8", errors="replace")
     found = [match for match in _RAISED.findall(said) if not match.startswith(_WRAPPERS)]
-    told = f"{type(error).__name__}: {error}"
-    return " ".join((found[0] if found else told).split())[:600]
+    return " ".join(found[0].split())[:600] if found else None
+
+
+def _reason(error: Exception, log: Path) -> str:
+    if isinstance(error, ModelError):
+        return str(error)
+    return complaint(log) or " ".join(f"{type(error).__name__}: {error}".split())[:600]
 
 
 _RAISED = re.compile(r"^(?:\([^)]*\) )?(?:ERROR [^\]]*\] )?((?:\w+\.)*\w*(?:Error|Exception): .+)$", re.MULTILINE)
-_WRAPPERS = ("Exception: WorkerProc initialization failed", "RuntimeError: Engine core initialization failed")
+_WRAPPERS = (
+    "Exception: WorkerProc initialization failed",
+    "RuntimeError: Engine core initialization failed",
+    "vllm.v1.engine.exceptions.EngineDeadError",
+)
 
 
 def _new_log(name: str) -> Path:

@@ -46,11 +46,13 @@ def parse_strategy(text: str, **defaults: Any) -> Strategy:
     """The strategy that `NAME[:key=value,…]` names: `sliding`, `topdown:k=10`, `consistent:of=topdown,shuffles=5,k=10`.
 
     `defaults` (window, stride, passes, top_k …) hold where the strategy has such a parameter, the text does not set it, and
-    they are not None. Keys that a wrapper does not know go to the strategy that it wraps. Raises InputError for unknown
-    names, keys and values (it lists the legal ones) and for combinations that cannot work.
+    they are not None; a window in the text has its own stride. Keys that a wrapper does not know go to the strategy that it
+    wraps. Raises InputError for unknown names, keys and values (it lists the legal ones) and for combinations that cannot work.
     """
     name, _, rest = text.strip().partition(":")
     given = _pairs(text, rest)
+    if "window" in given:
+        defaults["stride"] = None
     strategy, legal = _build(name, given, {key: value for key, value in defaults.items() if value is not None})
     if given:
         raise InputError(f"strategy {text!r}: unknown key {next(iter(given))!r}; use {', '.join(legal)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterator
 
 from reranker.strategies.order import TOP, Run, Window, by_score, check_at_least, check_top_k, check_window, parts, size
 from reranker.types import Outcome, Strategy, View, Windows
@@ -47,9 +47,11 @@ class _Graph:
         for i in reversed(ranked):
             self._beaten[i] |= behind
             behind |= 1 << i
-        for better, worse in pairwise(ranked):
-            if not self._below[better] >> worse & 1:
-                self._link(better, worse)
+        below = [*_gains(ranked, self._below, self._above)]
+        above = [*_gains(ranked[::-1], self._above, self._below)]
+        for closure, gains in ((self._below, below), (self._above, above)):
+            for i, gain in gains:
+                closure[i] |= gain
 
     def next_window(self, k: int, most: int) -> Windows:
         """The window of the best candidates in the running that are not all ordered yet; none if they are."""
@@ -87,11 +89,26 @@ class _Graph:
     def _better(self, i: int) -> int:
         return self._above[i] & ~self._below[i]
 
-    def _link(self, better: int, worse: int) -> None:
-        above = self._above[better] | 1 << better
-        below = self._below[worse] | 1 << worse
-        for i in range(self._n):
-            if above >> i & 1:
-                self._below[i] |= below
-            if below >> i & 1:
-                self._above[i] |= above
+
+def _gains(chain: list[int], ahead: list[int], back: list[int]) -> Iterator[tuple[int, int]]:
+    """What a chain adds to the closure `ahead` (with `back`, its reverse): candidates, and those that now lie ahead of them.
+
+    Whoever leads to a member leads to all that the members from there on lead to. Where one of these leads back to an earlier
+    member, the two are in a cycle and lead to the same.
+    """
+    behind = [0]
+    for i in reversed(chain):
+        behind.append(behind[-1] | ahead[i] | 1 << i)
+    reach = behind[:0:-1]
+    done = 0
+    for j, i in enumerate(chain):
+        first = next(earlier for earlier in range(j + 1) if reach[j] >> chain[earlier] & 1)
+        reach[j] = reach[first]
+        if not done >> i & 1:
+            yield i, reach[j] if first < j else behind[-j - 2] | ahead[i]
+        leading = back[i] & ~(done | 1 << i)
+        done |= leading | 1 << i
+        while leading:
+            last = leading.bit_length() - 1
+            yield last, reach[j]
+            leading ^= 1 << last

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from reranker.errors import InputError
-from reranker.strategies.order import Run, check_at_least
-from reranker.strategies.sliding import sweep
+from reranker.strategies.order import Run, by_score, check_at_least
 from reranker.types import Outcome, Strategy, View
 
 
@@ -22,9 +21,10 @@ def full(passes: int = 1, top_k: int | None = None) -> Strategy:
                 f"use depth {view.max_window}, or another strategy"
             )
         order = list(range(view.n))
-        for _ in range(passes):
+        for _ in range(passes if view.n else 0):
             before = order[:top_k]
-            yield from sweep(order, view.n, view.n)
+            [scores] = yield [tuple(order)]
+            order = by_score(order, scores)
             if order[:top_k] == before:
                 break
         return Outcome(order, view.n)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import accumulate, pairwise, takewhile
 from typing import Literal, TypeVar
 
 from reranker.errors import InputError
@@ -21,7 +22,41 @@ TOP = 10
 """places that the strategies certify which certify any number, unless they are told"""
 
 Window = int | Literal["auto"]
-"""candidates a window; `auto`: as many as the model takes"""
+"""candidates a window; `auto`: as many as the model's labels and context allow, with every passage whole"""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """How many candidates make a window: a fixed number, or as many as fill the context."""
+
+    least: int
+    """any so many fit"""
+    most: int
+    room: int
+    """tokens of all of a window's candidates"""
+    lengths: Sequence[int]
+
+    def first(self, items: Sequence[int]) -> int:
+        """How many of `items`, from the first on, make a window."""
+        tokens = accumulate(self.lengths[i] for i in items[self.least : self.most])
+        known = sum(self.lengths[i] for i in items[: self.least]) if self.most > self.least else 0
+        return min(self.least, len(items)) + sum(1 for _ in takewhile(lambda more: known + more <= self.room, tokens))
+
+    def last(self, items: Sequence[int]) -> int:
+        """The same, from the last on backwards."""
+        return self.first(items[::-1])
+
+
+def frame(window: Window, view: View) -> Frame:
+    """The windows that may be asked of a request. Raises InputError as `check_window` does, and where `auto` leaves no room for two."""
+    check_window(window, view)
+    if window != "auto":
+        return Frame(window, window, view.room, view.lengths)
+    longest = accumulate(sorted(view.lengths, reverse=True)[: view.max_window])
+    least = sum(1 for _ in takewhile(lambda tokens: tokens <= view.room, longest))
+    if least < min(2, view.n):
+        raise InputError("window=auto: the two longest passages do not fit the context together; give a window, which cuts passages to fit")
+    return Frame(max(least, 2), view.max_window, view.room, view.lengths)
 
 
 def by_score(indices: Sequence[int], scores: Scores) -> list[int]:
@@ -63,9 +98,8 @@ def check_window(window: Window, view: View | None = None) -> None:
 
 
 def size(window: Window, view: View) -> int:
-    """The most candidates that any window may hold. Raises InputError as `check_window` does."""
-    check_window(window, view)
-    return view.max_window if window == "auto" else window
+    """Candidates that any window may hold, whichever they are. Raises InputError as `frame` does."""
+    return frame(window, view).least
 
 
 def check_at_least(least: int, **given: int | None) -> None:

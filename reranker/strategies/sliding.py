@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 from reranker.errors import InputError
-from reranker.strategies.order import Asking, Run, Window, by_score, check_at_least, check_top_k, check_window, size
+from reranker.strategies.order import Asking, Frame, Run, Window, by_score, check_at_least, check_top_k, check_window, frame
 from reranker.types import Outcome, Strategy, View
 
 
-def sliding(window: Window = 20, stride: int = 10, passes: int = 1, top_k: int | None = None) -> Strategy:
-    """Ranks windows from the back of the list to its front, `stride` apart, `passes` times over.
+def sliding(window: Window = 20, stride: int | None = None, passes: int = 1, top_k: int | None = None) -> Strategy:
+    """Ranks windows from the back of the list to its front, `stride` apart (by default half a window), `passes` times over.
 
-    A window hands its best `window - stride` on to the next, so a pass certifies as many places. With `auto`, windows are as
-    long as the model takes and hand on half. A pass that changes nothing in the top k (without `top_k`: nowhere) is the last.
+    A window hands its best `window - stride` on to the next, so a pass certifies as many places. With `auto`, each window is
+    as long as its passages let it be, and hands on half of what would fit were they all the longest. A pass that changes
+    nothing in the top k (without `top_k`: nowhere) is the last.
     """
     check_window(window)
     check_at_least(1, stride=stride, passes=passes, top_k=top_k)
-    if window != "auto" and stride > window:
+    if window == "auto" and stride is not None:
+        raise InputError(f"stride={stride}: a window that is auto has no fixed length, and hands on half; leave the stride out")
+    if window != "auto" and stride is not None and stride > window:
         raise InputError(f"stride={stride} is larger than window={window}: some candidates would never be read")
 
     def strategy(view: View) -> Run:
-        most = size(window, view)
-        handed_on = most // 2 if window == "auto" else most - stride
-        guaranteed = view.n if view.n <= most else min(view.n, passes * handed_on)
+        fits = frame(window, view)
+        handed_on = fits.least - (stride or fits.least // 2)
+        guaranteed = view.n if fits.first(range(view.n)) == view.n else min(view.n, passes * handed_on)
         check_top_k(top_k, guaranteed, view, _remedy(min(top_k or 0, view.n), handed_on))
         order = list(range(view.n))
         for done in range(1, passes + 1):
             before = order[:top_k]
-            yield from sweep(order, most, most - handed_on)
+            yield from sweep(order, fits, handed_on)
             if handed_on and order[:top_k] == before:
                 return Outcome(order, max(len(before), min(guaranteed, done * handed_on)))
         return Outcome(order, guaranteed)
@@ -37,21 +39,15 @@ def sliding(window: Window = 20, stride: int = 10, passes: int = 1, top_k: int |
     return strategy
 
 
-def sweep(order: list[int], window: int, stride: int) -> Asking[None]:
-    """One pass over `order`, in place."""
-    for start in _starts(len(order), window, stride):
-        here = slice(start, start + window)
+def sweep(order: list[int], fits: Frame, handed_on: int) -> Asking[None]:
+    """One pass over `order`, in place: the last window begins at the first place and is as long as any."""
+    end = len(order)
+    while end:
+        start = end - fits.last(order[:end])
+        here = slice(start, end if start else fits.first(order))
         [scores] = yield [tuple(order[here])]
         order[here] = by_score(order[here], scores)
-
-
-def _starts(n: int, window: int, stride: int) -> Iterator[int]:
-    start = max(n - window, 0)
-    while start > 0:
-        yield start
-        start = max(start - stride, 0)
-    if n > 0:
-        yield 0
+        end = start and start + handed_on
 
 
 def _remedy(top_k: int, handed_on: int) -> str:

@@ -147,6 +147,13 @@ def test_without_docstrings_it_says_so(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run(str(tmp_path / "file/pydocs"))
+    assert done.returncode == 1
+    assert done.stderr == f"{tmp_path / 'file/pydocs/qrels'}: cannot be written: Not a directory\n"
+
+
 @pytest.mark.parametrize("arguments", [[], ["--no-such"], ["a", "b"]])
 def test_wrong_usage_is_a_sentence(arguments: list[str]) -> None:
     done = run(*arguments)

@@ -65,7 +65,10 @@ class FakeScorer:
         for qid, texts in items:
             if self.hook:
                 self.hook(qid, texts)
-        return [Scores(tuple(map(float, texts)), prompt_tokens=self.tokens * len(texts), scorer=self.name, batch=len(items)) for _, texts in items]
+        return [
+            Scores(tuple(map(float, texts)), prompt_tokens=self.tokens * len(texts), scorer=self.name, batch=len(items))
+            for _, texts in items
+        ]
 
 
 def one_window(view):

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from reranker.ordering import Ordering
+from reranker.ordering import Ordering, Walk
 
 
 def ordering_of(names):
@@ -25,8 +25,12 @@ def test_any_walk_spells_each_identifier_once(n):
     draw = random.Random(n)
     for _ in range(20):
         generated: list[int] = []
+        walk = Walk(ordering)
         while allowed := ordering.allowed(generated):
+            assert walk.allowed(generated) == allowed
             generated.append(draw.choice(allowed))
+        assert walk.allowed(generated) == []
+        assert Walk(ordering).allowed(generated[:-1]) == generated[-1:]
         answer = "".join(map(chr, generated))
         assert sorted(answer.split(" > ")) == sorted(f"[{i}]" for i in range(1, n + 1))
         assert len(generated) <= ordering.longest
@@ -42,5 +46,7 @@ def test_what_is_no_ordering_is_refused():
     ordering = ordering_of(["1", "2"])
     with pytest.raises(ValueError, match="does not begin"):
         ordering.allowed(characters("[1] > [1"))
+    with pytest.raises(ValueError, match="does not begin"):
+        Walk(ordering).allowed(characters("[1] > [1"))
     with pytest.raises(ValueError, match="follows"):
         ordering.allowed(characters("[1] > [2]."))

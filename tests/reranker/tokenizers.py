@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,23 @@ MISTRAL_CHAT = (
 )
 
 
+@cache
+def real_tokenizer(name: str) -> Any:
+    """`default`, `tekken`, or a version of SentencePiece; made once, for it takes seconds."""
+    if name == "default":
+        from reranker.models import load_model
+
+        return load_model("default").tokenizer
+    if name == "tekken":
+        return tekken()
+    with tempfile.TemporaryDirectory() as folder:
+        return sentencepiece(name, Path(folder))
+
+
 def sentencepiece(version: str, folder: Path) -> Any:
     """Mistral's SentencePiece tokenizer, with a chat template that knows no system role."""
     from transformers import AutoTokenizer
 
-    folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(MISTRAL / SENTENCEPIECE[version], folder / "tokenizer.model")
     (folder / "config.json").write_text('{"model_type": "mistral"}')
     settings = {

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
+import uvicorn
 
 from reranker.reranker import Reranker
 from server.app import create_app
@@ -48,6 +50,26 @@ async def serving(scorer=None, *, openers=None, ready=True, **settings) -> Async
         while ready and not app.state.service.registry.ready:
             await asyncio.sleep(0.001)
         yield client
+
+
+@contextlib.contextmanager
+def threaded(openers, **settings) -> Iterator[str]:
+    """The application under uvicorn on a thread of this process; gives its address."""
+    app = create_app(load_settings(**settings), openers)
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="on", ws="none", log_config=None, access_log=False))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        try:
+            deadline = time.monotonic() + 60
+            while not (server.started and app.state.service.registry.ready):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join(20)
 
 
 def body(*texts: str, **more) -> dict:

@@ -19,7 +19,7 @@ def wasserstein(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     scores, targets = prepared(scores, targets, mask)
     told = tells(targets, mask)
     mask = mask & told.unsqueeze(-1)
-    order = targets.masked_fill(~mask, -torch.inf).argsort(-1, descending=True, stable=True)
+    order = targets.masked_fill(~mask, -torch.inf).argsort(dim=-1, descending=True, stable=True)
     there = mask.gather(-1, order)
     found, wanted = (_centred(values.gather(-1, order), there) for values in (scores, targets))
     distance = _distance(found, wanted, there) / there.sum(-1).amax().clamp_min(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from reranker.types import Outcome, Scores, Strategy, View, Windows
+from reranker.types import UNBOUNDED, Outcome, Scores, Strategy, View, Windows
 
 Answer = Callable[[tuple[int, ...]], Sequence[float]]
 
@@ -20,10 +20,17 @@ class Driven(NamedTuple):
 
 
 def drive(
-    strategy: Strategy, n: int, answer: Answer, *, max_window: int | None = None, seed: int = 0, lengths: Sequence[int] | None = None
+    strategy: Strategy,
+    n: int,
+    answer: Answer,
+    *,
+    max_window: int | None = None,
+    seed: int = 0,
+    lengths: Sequence[int] | None = None,
+    room: int = UNBOUNDED,
 ) -> Driven:
     """Runs a strategy to its end over n candidates, each window scored by `answer`."""
-    generator = strategy(View(n, lengths or (10,) * n, n if max_window is None else max_window, seed))
+    generator = strategy(View(n, lengths or (10,) * n, n if max_window is None else max_window, seed, room))
     rounds: list[Windows] = []
     answers: list[Scores] | None = None
     while True:

@@ -1,0 +1,211 @@
+"""The HTTP service against the executor itself, in one run: what a request costs more, and how much of the throughput is left.
+
+`firstrank serve` runs as a process on loopback; the same requests are ranked by it and in this process, in turns, so that a machine
+that is slow today is slow on both sides. Each answer must hold the order that this process found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from reranker.errors import FirstrankError
+
+if TYPE_CHECKING:
+    import httpx
+
+    from reranker import Ranking, Request, Reranker
+
+ROUNDS = 5
+_START = 300.0
+"""seconds that a model may take to load"""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What one measurement found. Rates are medians over `ROUNDS`; milliseconds are medians over requests."""
+
+    model: str
+    threads: int | None
+    depth: int
+    """documents of a request"""
+    windows: int
+    """of a request"""
+    direct_ms: float
+    """one request at a time, in this process"""
+    http_ms: float
+    """the same requests, over HTTP"""
+    clients: int
+    requests: int
+    """of a round"""
+    offline: float
+    """windows a second, in this process"""
+    served: float
+    """windows a second, of `clients` clients"""
+    shares: tuple[float, ...]
+    """served / offline, of each round"""
+
+    @property
+    def overhead_ms(self) -> float:
+        return self.http_ms - self.direct_ms
+
+    @property
+    def share(self) -> float:
+        return statistics.median(self.shares)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"overhead_ms": self.overhead_ms, "share": self.share}
+
+
+def measure_server(model: str, *, depth: int = 20, clients: int = 64, requests: int = 128, singles: int = 60, **options: Any) -> Served:
+    """Serves `model` and ranks `requests` requests of `depth` documents in each round; `options` are the backend's.
+
+    Raises FirstrankError where the service does not start, fails a request, or gives another order than this process.
+    """
+    import httpx
+
+    from eval.bench.throughput import Load
+    from reranker import Reranker
+
+    options = {name: value for name, value in options.items() if value is not None}
+    load = list(Load(requests, depth).requests())
+    with serving(model, options) as url, Reranker(model, **options) as reranker, httpx.Client(base_url=url, timeout=None) as client:
+        warm = [*reranker.rank_many(load[:2])]
+        for request, ranking in zip(load, warm, strict=False):
+            _check(_post(client, request), ranking)
+        direct, http = _one_by_one(reranker, client, load, singles)
+        offline, served, shares = [], [], []
+        for _ in range(ROUNDS):
+            windows, seconds, rankings = _offline(reranker, load)
+            offline.append(windows / seconds)
+            served.append(windows / asyncio.run(_clients(url, load, rankings, clients)))
+            shares.append(served[-1] / offline[-1])
+    return Served(
+        model=model,
+        threads=options.get("threads"),
+        depth=depth,
+        windows=len(warm[0].trace.windows),
+        direct_ms=1000 * statistics.median(direct),
+        http_ms=1000 * statistics.median(http),
+        clients=clients,
+        requests=requests,
+        offline=statistics.median(offline),
+        served=statistics.median(served),
+        shares=tuple(shares),
+    )
+
+
+def report(found: Served, output: Path | None, *, as_json: bool) -> None:
+    """A table on stdout, or JSON; and `server.json` in the folder `output`."""
+    from rich.table import Table
+
+    from reranker.commands.output import print_json, print_table
+    from reranker.runs import whole_file
+
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        with whole_file(output / "server.json") as file:
+            file.write(json.dumps(found.to_dict(), indent=2) + "\n")
+    if as_json:
+        print_json(found.to_dict())
+        return
+    table = Table("what", "figure")
+    table.add_row(
+        "model", f"{found.model}, {found.threads or 'default'} threads, {found.depth} documents, {found.windows} windows a request"
+    )
+    table.add_row("one client", f"{found.http_ms:.2f} ms over HTTP, {found.direct_ms:.2f} ms direct: {found.overhead_ms:+.2f} ms")
+    table.add_row(f"{found.clients} clients", f"{found.served:.4g} windows/s, {found.offline:.4g} offline: {found.share:.3f}")
+    print_table(table)
+
+
+@contextmanager
+def serving(model: str, options: dict[str, Any]) -> Iterator[str]:
+    """`firstrank serve` with one model on a free port of loopback; gives its address once it can rank."""
+    flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    command = [sys.executable, "-c", "from reranker.cli import main; main()", "serve", "--port", "0", "--model", f"default={model}", *flags]
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
+        process = subprocess.Popen([*command, "--max-queue", "4096", "--timeout", "600", "--log-level", "info"], stderr=log)
+        try:
+            yield _address(process, log)
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def _address(process: subprocess.Popen[bytes], log: IO[str]) -> str:
+    import httpx
+
+    ends = time.monotonic() + _START
+    while process.poll() is None and time.monotonic() < ends:
+        log.seek(0)
+        for line in log.read().splitlines():
+            if '"listening"' in line and line.endswith("}"):
+                address: str = json.loads(line)["address"]
+                if httpx.get(f"{address}/ready").status_code == 200:
+                    return address
+        time.sleep(0.1)
+    log.seek(0)
+    raise FirstrankError(f"firstrank serve did not get ready: {log.read()[-2000:]}")
+
+
+def _one_by_one(reranker: Reranker, client: httpx.Client, load: list[Request], count: int) -> tuple[list[float], list[float]]:
+    """Seconds of `count` requests in this process and over HTTP, in turns."""
+    direct, http = [], []
+    for i in range(count):
+        request = load[i % len(load)]
+        started = time.perf_counter()
+        [ranking] = reranker.rank_many([request])
+        direct.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        answer = _post(client, request)
+        http.append(time.perf_counter() - started)
+        _check(answer, ranking)
+    return direct, http
+
+
+def _offline(reranker: Reranker, load: list[Request]) -> tuple[int, float, list[Ranking]]:
+    started = time.perf_counter()
+    rankings = [*reranker.rank_many(load)]
+    return sum(len(ranking.trace.windows) for ranking in rankings), time.perf_counter() - started, rankings
+
+
+async def _clients(url: str, load: list[Request], rankings: list[Ranking], clients: int) -> float:
+    """Seconds until `clients` clients, each with a connection of its own, have had all requests ranked."""
+    import httpx
+
+    left = iter([(_body(request), ranking) for request, ranking in zip(load, rankings, strict=True)])
+    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
+    async with httpx.AsyncClient(base_url=url, timeout=None, limits=limits) as client:
+
+        async def one() -> None:
+            for body, ranking in left:
+                _check(await client.post("/v2/rerank", content=body), ranking)
+
+        started = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(clients)))
+        return time.perf_counter() - started
+
+
+def _post(client: httpx.Client, request: Request) -> httpx.Response:
+    return client.post("/v2/rerank", content=_body(request))
+
+
+def _body(request: Request) -> bytes:
+    return json.dumps({"query": request.query, "documents": [passage.text for passage in request.passages]}).encode()
+
+
+def _check(answer: httpx.Response, ranking: Ranking) -> None:
+    if answer.status_code != 200:
+        raise FirstrankError(f"the service answered {answer.status_code}: {answer.text[:500]}")
+    if [one["index"] for one in answer.json()["results"]] != [result.index for result in ranking]:
+        raise FirstrankError("the service gave another order than the executor in this process")

@@ -1,0 +1,152 @@
+"""What each strategy costs and how well it ranks, side by side: windows, rounds, passages, prompt tokens and nDCG@10.
+
+Over an oracle of given noise a strategy is measured apart from any model; the noise is drawn anew for each call, and the
+interval is over its seeds. With a model, each query is ranked once.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eval.bench.collection import MEASURE, Collection
+from reranker.errors import MissingExtra
+from reranker.scorers.oracle import OracleOptions, OracleScorer
+from reranker.types import Ranking
+
+if TYPE_CHECKING:
+    from reranker.scorers import Scorer
+
+STRATEGIES = (
+    "sliding", "sliding:passes=2", "full", "topdown", "topdown:budget=20", "tournament", "blitz", "consistent", "consistent:of=topdown",
+)  # fmt: skip
+
+COSTS = ("windows", "rounds", "passages", "prompt_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One strategy over one scorer."""
+
+    strategy: str
+    noise: float | None
+    """of the oracle; None for a model"""
+    seeds: int
+    effectiveness: float
+    """nDCG@10, mean over queries and seeds"""
+    interval: tuple[float, float] | None
+    """95%, of that mean over seeds; None for one seed"""
+    median: dict[str, float]
+    """cost -> median over queries (and seeds)"""
+    mean: dict[str, float]
+
+
+def measure_oracle(collection: Collection, strategies: Sequence[str], noises: Sequence[float], seeds: int) -> Iterator[Row]:
+    """A row for each strategy and noise; without noise all seeds are alike, and one is drawn."""
+    for noise in noises:
+        for strategy in strategies:
+            scorers = (OracleScorer(collection.qrels, OracleOptions(noise=noise, seed=seed)) for seed in range(seeds if noise else 1))
+            yield _row(strategy, noise, collection, [collection.rank(scorer, strategy) for scorer in scorers])
+
+
+def measure_model(collection: Collection, strategies: Sequence[str], scorer: Scorer) -> Iterator[Row]:
+    """A row for each strategy; the caller closes the scorer."""
+    for strategy in strategies:
+        yield _row(strategy, None, collection, [collection.rank(scorer, strategy)])
+
+
+def _row(strategy: str, noise: float | None, collection: Collection, runs: Sequence[list[Ranking]]) -> Row:
+    values = [statistics.fmean(collection.effectiveness(rankings)) for rankings in runs]
+    costs = {name: [_costs(ranking)[name] for rankings in runs for ranking in rankings] for name in COSTS}
+    return Row(
+        strategy,
+        noise,
+        len(runs),
+        statistics.fmean(values),
+        interval_of_mean(values),
+        {name: statistics.median(found) for name, found in costs.items()},
+        {name: statistics.fmean(found) for name, found in costs.items()},
+    )
+
+
+def _costs(ranking: Ranking) -> dict[str, int]:
+    trace = ranking.trace
+    return {
+        "windows": len(trace.windows),
+        "rounds": trace.rounds,
+        "passages": sum(len(window.docids) for window in trace.windows),
+        "prompt_tokens": trace.prompt_tokens,
+    }
+
+
+def interval_of_mean(values: Sequence[float]) -> tuple[float, float] | None:
+    """Student's 95% interval of the mean; None for fewer than two values."""
+    from scipy import stats
+
+    if len(values) < 2:
+        return None
+    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return float(np.mean(values) - half), float(np.mean(values) + half)
+
+
+def report(rows: Sequence[Row], first_stage: float, facts: dict[str, Any], output: Path, *, as_json: bool) -> None:
+    """`strategies.json`, `strategies.png` and `.svg` in the folder `output`; on stdout a table, or the JSON."""
+    from reranker.commands.output import print_json
+    from reranker.runs import whole_file
+
+    output.mkdir(parents=True, exist_ok=True)
+    found = facts | {"measure": MEASURE, "first_stage": first_stage, "rows": [asdict(row) for row in rows]}
+    with whole_file(output / "strategies.json") as file:
+        file.write(json.dumps(found, indent=1) + "\n")
+    draw(rows, first_stage, output)
+    if as_json:
+        print_json(found)
+        return
+    _print_table(rows, first_stage)
+
+
+def _print_table(rows: Sequence[Row], first_stage: float) -> None:
+    from rich.table import Table
+
+    from reranker.commands.output import print_table
+
+    table = Table("strategy", "noise", MEASURE, "95%", "windows", "rounds", "passages", "tokens", caption="costs: medians over queries")
+    table.add_row("(first stage)", "", f"{first_stage:.4f}", "", "", "", "", "")
+    for row in rows:
+        noise = "" if row.noise is None else f"{row.noise:g}"
+        interval = "" if row.interval is None else f"{row.interval[0]:.4f}–{row.interval[1]:.4f}"
+        table.add_row(row.strategy, noise, f"{row.effectiveness:.4f}", interval, *(f"{row.median[cost]:.0f}" for cost in COSTS))
+    print_table(table)
+
+
+def draw(rows: Sequence[Row], first_stage: float, folder: Path) -> None:
+    """Effectiveness against prompt tokens, one point a strategy, one panel a noise."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise MissingExtra("matplotlib", "eval", "drawing plots") from error
+    from matplotlib.figure import Figure
+
+    noises = list(dict.fromkeys(row.noise for row in rows))
+    with matplotlib.rc_context({"svg.hashsalt": "firstrank", "svg.fonttype": "none", "font.size": 8}):
+        figure = Figure(figsize=(4.6 * len(noises), 4), layout="constrained")
+        for axes, noise in zip(figure.subplots(1, len(noises), squeeze=False)[0], noises, strict=True):
+            for row in (row for row in rows if row.noise == noise):
+                tokens, spread = row.median["prompt_tokens"], row.interval
+                error = None if spread is None else [[row.effectiveness - spread[0]], [spread[1] - row.effectiveness]]
+                axes.errorbar(tokens, row.effectiveness, yerr=error, fmt="o", capsize=2, markersize=4)
+                axes.annotate(row.strategy, (tokens, row.effectiveness), xytext=(5, 4), textcoords="offset points")
+            axes.axhline(first_stage, linestyle="--", linewidth=0.8, color="grey", label="first stage")
+            axes.set(xscale="log", xlabel="median prompt tokens a query", ylabel=MEASURE)
+            axes.set_title("a model" if noise is None else f"oracle, noise {noise:g}")
+            axes.margins(x=0.25)
+            axes.grid(alpha=0.3)
+            axes.legend(loc="lower right")
+        for suffix in ("png", "svg"):
+            figure.savefig(folder / f"strategies.{suffix}", dpi=150, metadata={"Date": None} if suffix == "svg" else {})

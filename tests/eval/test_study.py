@@ -1,0 +1,182 @@
+"""`firstrank eval` from end to end, on a small collection: what it writes, and what it says of bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from eval.study import Study, run_names
+from reranker.cli import app
+from reranker.errors import FormatError, InputError
+from reranker.runs import ScoredRequest, read_run, write_requests
+from reranker.setup import Oracle, Setup
+from reranker.types import Passage, Request
+from tests.eval import collection
+
+MADE = {
+    "report.html",
+    "report.json",
+    "per_query.csv",
+    "summary.md",
+    "summary.tex",
+    *(f"{plot}.{suffix}" for plot in ("effectiveness", "differences", "latency") for suffix in ("png", "svg")),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return collection.make(tmp_path_factory.mktemp("collection"))
+
+
+@pytest.fixture(scope="module")
+def made(folder, tmp_path_factory):
+    """A study of three runs, two of them with traces."""
+    work = tmp_path_factory.mktemp("study")
+    runs = [
+        collection.write_run(work / "base.trec", 1),
+        collection.write_run(work / "better.trec.gz".removesuffix(".gz"), 2, quality=0.5),
+        collection.write_run(work / "partial.trec", 3, queries=9),
+    ]
+    traces = [
+        f"better={collection.write_trace(work / 'better.jsonl', 0.5)}",
+        f"partial={collection.write_trace(work / 'partial.jsonl', 2, generated=30)}",
+    ]
+    study = Study(str(folder), None, runs, traces, (), work / "out")
+    return study, study.run()
+
+
+def test_everything_is_written(made):
+    study, _ = made
+    assert {file.name for file in study.output.iterdir()} == MADE
+
+
+def test_the_json_holds_the_figures(made):
+    study, evaluation = made
+    found = json.loads((study.output / "report.json").read_text())
+    base, better, partial = found["systems"]
+    assert better["measures"]["nDCG@10"]["mean"] == evaluation.systems[1].estimates["nDCG@10"].mean > base["measures"]["nDCG@10"]["mean"]
+    assert base["latency"] is None
+    assert better["latency"]["p50"] == pytest.approx(0.555)
+    assert partial["missing_queries"] == ["q9", "q10", "q11"]
+    assert partial["responses"]["well_formed"] == 0
+    assert found["dataset"]["relevant_from_grade"] == 2
+    assert {(one["a"], one["b"]) for one in found["comparisons"]} == {("base", "better"), ("base", "partial"), ("better", "partial")}
+    assert found["facts"]["versions"]["firstrank"]
+
+
+def test_the_csv_holds_a_value_for_every_query(made):
+    study, evaluation = made
+    with (study.output / "per_query.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == collection.QUERIES * len(evaluation.measures)
+    mean = sum(float(row["better"]) for row in rows if row["measure"] == "nDCG@10") / collection.QUERIES
+    assert mean == pytest.approx(evaluation.systems[1].estimates["nDCG@10"].mean, abs=1e-6)
+    assert {row["partial"] for row in rows if row["qid"] == "q11"} == {"0.000000"}
+
+
+def test_tables_mark_what_is_significantly_exceeded(made):
+    study, evaluation = made
+    assert 0 in evaluation.better_than(1, "nDCG@10")
+    value = f"{evaluation.systems[1].estimates['nDCG@10'].mean:.4f}"
+    assert f"{value} a" in (study.output / "summary.md").read_text()
+    assert f"{value}$^{{a" in (study.output / "summary.tex").read_text()
+
+
+def test_the_page_needs_nothing_else_and_holds_no_markup_of_a_passage(made):
+    study, _ = made
+    page = (study.output / "report.html").read_text()
+    assert "://" not in page
+    assert "<script>alert" not in page
+    assert "Effectiveness against latency" in page
+    assert "lacks 3 judged queries" in page
+    assert page.count("Content-Security-Policy") == 1
+
+
+def test_the_same_study_gives_the_same_figures(made, folder, tmp_path):
+    study, evaluation = made
+    again = Study(str(folder), None, study.runs, study.traces, (), tmp_path).run()
+    assert again.comparisons == evaluation.comparisons
+    for name in ("per_query.csv", "summary.md", "differences.svg"):
+        assert (tmp_path / name).read_bytes() == (study.output / name).read_bytes()
+
+
+def test_a_model_reranks_the_first_run_as_a_further_system(folder, tmp_path):
+    run = collection.write_run(tmp_path / "base.trec", 1)
+    setup = Setup("default", oracle=Oracle(str(folder)))
+    evaluation = Study(str(folder), None, [run], (), [setup], tmp_path / "out", depth=8).run()
+    base, reranked = evaluation.systems
+    assert reranked.name == "default on base"
+    assert reranked.estimates["nDCG@10"].mean == pytest.approx(1.0)
+    assert reranked.latency.queries == collection.QUERIES
+    assert reranked.system.facts["warm-up"] == "1 query, not counted"
+    assert base.latency is None
+    assert not list((tmp_path / "out").glob("*.part.jsonl"))
+
+
+def test_names_are_as_long_as_it_takes():
+    assert run_names([Path("a/bm25.trec.gz"), Path("b/tasb.run")]) == ["bm25", "tasb"]
+    assert run_names([Path("x/a/run.trec"), Path("x/b/run.trec")]) == ["a/run", "b/run"]
+    with pytest.raises(InputError, match="given twice"):
+        run_names([Path("a.trec"), Path("a.trec")])
+
+
+BAD = {
+    "no run": ({"runs": ()}, "--run: not given"),
+    "no dataset": ({"dataset": "nowhere"}, "no such folder"),
+    "no split": ({"split": "dev"}, "the splits there are test"),
+    "a split of ir_datasets": ({"dataset": "ir_datasets:beir/scifact/test", "split": "dev"}, "part of its id"),
+    "another dataset's run": ({"run": "z9 Q0 d1 1 1.0 t\n"}, "none of its 1 queries is judged"),
+    "a malformed run": ({"run": "q0 Q0 d1 1 1.0\n"}, "5 columns"),
+    "an unknown measure": ({"measures": ("nDGC@10",)}, "ir_measures does not know it"),
+    "a trace of no run": ({"traces": ("other=t.jsonl",)}, "the name being that of a run: base"),
+    "a trace that is not there": ({"traces": ("base=t.jsonl",)}, "no such file"),
+    "no depth": ({"depth": 0}, "at least 1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_named(folder, tmp_path, case):
+    changes, message = BAD[case]
+    run = tmp_path / "base.trec"
+    collection.write_run(run, 1)
+    if text := changes.pop("run", None) if "run" in (changes := dict(changes)) else None:
+        run.write_text(text)
+    fields = {"dataset": str(folder), "split": None, "runs": [run], "traces": (), "setups": (), "output": tmp_path / "out"}
+    with pytest.raises((InputError, FormatError), match=message):
+        Study(**(fields | changes)).run()
+    assert not (tmp_path / "out/report.json").exists()
+
+
+def test_a_run_in_rankllms_form_measures_the_same(folder, tmp_path):
+    run = read_run(collection.write_run(tmp_path / "base.trec", 1))
+    scored = [
+        ScoredRequest(Request(f"query {qid}", tuple(Passage(docid, docid) for docid in ranked.docids), qid), ranked.scores)
+        for qid, ranked in run.items()
+    ]
+    write_requests(tmp_path / "theirs.jsonl", scored)
+    evaluation = Study(str(folder), None, [tmp_path / "base.trec", tmp_path / "theirs.jsonl"], (), (), tmp_path / "out").run()
+    ours, theirs = evaluation.systems
+    assert ours.estimates == theirs.estimates
+    assert (evaluation.comparisons[0].ties, evaluation.comparisons[0].randomisation) == (collection.QUERIES, 1.0)
+
+
+def test_the_command_line(folder, tmp_path):
+    run = collection.write_run(tmp_path / "base.trec", 1)
+    given = ["eval", "--dataset", str(folder), "--output", str(tmp_path / "out"), "--run", str(run)]
+    done = CliRunner().invoke(app, [*given, "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["systems"][0]["name"]) == (0, "base")
+    assert "| a base |" in CliRunner().invoke(app, given).stdout
+
+
+def test_bad_input_on_the_command_line_is_a_sentence(folder, tmp_path):
+    given = ["eval", "--dataset", str(folder), "--output", str(tmp_path), "--run", str(tmp_path / "nothing.trec")]
+    done = subprocess.run([sys.executable, "-c", "from reranker.cli import main; main()", *given], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "no such file" in done.stderr
+    assert "Traceback" not in done.stderr

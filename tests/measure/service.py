@@ -1,0 +1,249 @@
+"""What only minutes of load can show of the service: overload, disconnects, the same bytes at any concurrency.
+
+    python -m tests.measure.service overload|disconnect|bytes [--seconds 60] [--model FOLDER]
+
+`firstrank serve` runs on loopback with one scorer thread, a tiny model unless another is named. Loops are bounded in time and count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx
+
+from tests.conftest import make_tiny_model
+from tests.server.serving import Live, figure, live
+
+WORDS = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "a",
+    "is",
+    "that",
+    "for",
+    "it",
+    "as",
+    "was",
+    "with",
+    "be",
+    "by",
+    "on",
+    "not",
+    "he",
+    "his",
+    "but",
+    "at",
+    "are",
+]
+
+
+def request(seed: int, documents: int = 20, words: int = 12) -> dict:
+    draw = random.Random(seed)
+    return {"query": " ".join(draw.choices(WORDS, k=6)), "documents": [" ".join(draw.choices(WORDS, k=words)) for _ in range(documents)]}
+
+
+def memory(server: Live) -> float:
+    """Resident MB of the service."""
+    text = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(text.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+async def closed_loop(url: str, clients: int, seconds: float, timeout: float = 60.0) -> list[tuple[float, int, float]]:
+    """Clients that ask again as soon as they are answered: (seconds since the start, status, seconds of the request)."""
+    answers: list[tuple[float, int, float]] = []
+    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
+    started = time.perf_counter()
+    async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as client:
+
+        async def one(number: int) -> None:
+            while time.perf_counter() - started < seconds:
+                asked = time.perf_counter()
+                answer = await client.post("/rerank", json=request(number), headers={"x-request-timeout": str(timeout)})
+                answers.append((time.perf_counter() - started, answer.status_code, time.perf_counter() - asked))
+
+        await asyncio.gather(*(one(number) for number in range(clients)))
+    return answers
+
+
+async def open_loop(
+    url: str, rate: float, seconds: float, timeout: float, server: Live, seen: list[float]
+) -> list[tuple[float, int, float]]:
+    """So many requests a second, whether or not earlier ones were answered."""
+    bodies = [json.dumps(request(number)).encode() for number in range(64)]
+    answers: list[tuple[float, int, float]] = []
+    limits = httpx.Limits(max_connections=1000, max_keepalive_connections=200)
+    headers = {"x-request-timeout": str(timeout)}
+    started = time.perf_counter()
+    async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as client:
+
+        async def one(number: int) -> None:
+            asked = time.perf_counter()
+            try:
+                status = (await client.post("/rerank", content=bodies[number % 64], headers=headers)).status_code
+            except httpx.HTTPError as error:
+                print(type(error).__name__, error, file=sys.stderr)
+                status = 0
+            answers.append((time.perf_counter() - started, status, time.perf_counter() - asked))
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(int(rate * seconds)):
+                if (wait := started + number / rate - time.perf_counter()) > 0:
+                    await asyncio.sleep(wait)
+                if number % max(1, int(rate)) == 0:
+                    seen.append(memory(server))
+                group.create_task(one(number))
+    return answers
+
+
+def quantile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
+
+
+def overload(server: Live, seconds: float) -> dict:
+    """Ten times as many requests as can be ranked."""
+    asyncio.run(closed_loop(server.url, 2, 3))  # warm
+    calm = asyncio.run(closed_loop(server.url, 2, 5))
+    capacity = sum(status == 200 for _, status, _ in calm) / 5
+    usual = statistics.median(took for _, status, took in calm if status == 200)
+    timeout, rate, seen = 2.0, 10 * capacity, []
+    answers = asyncio.run(open_loop(server.url, rate, seconds, timeout, server, seen))
+    ended = time.perf_counter()
+    while True:  # until a request takes its usual time again
+        asked = time.perf_counter()
+        status = httpx.post(f"{server.url}/rerank", json=request(0), timeout=60).status_code
+        took = time.perf_counter() - asked
+        if (status == 200 and took < 2 * usual) or time.perf_counter() - ended > 60:
+            break
+    recovered = time.perf_counter() - ended
+    ranked = [took for _, status, took in answers if status == 200]
+    refused = [took for _, status, took in answers if status == 429]
+    half = len(seen) // 2
+    metrics = httpx.get(f"{server.url}/metrics").text
+    return {
+        "capacity_per_second": capacity,
+        "asked_per_second": len(answers) / seconds,
+        "statuses": dict(Counter(status for _, status, _ in answers)),
+        "deadline_seconds": timeout,
+        "ranked_latest_seconds": max(ranked, default=float("nan")),
+        "server_ranked_latest_bucket": latest_bucket(metrics),
+        "refused_p50_ms": 1000 * quantile(refused, 0.5),
+        "refused_p99_ms": 1000 * quantile(refused, 0.99),
+        "ranked_per_second": len(ranked) / seconds,
+        "memory_mb": {"first half": max(seen[:half]), "second half": max(seen[half:]), "after": memory(server)},
+        "recovered_seconds": recovered,
+        "alive": server.process.poll() is None,
+        "tracebacks": sum("Traceback" in line or '"level": "error"' in line for line in server.log),
+    }
+
+
+def latest_bucket(metrics: str) -> str:
+    """The first bucket of ranked requests' latency, as the service saw it, that holds them all."""
+    wanted = r'firstrank_request_seconds_bucket\{le="([^"]+)",route="/rerank",status="200"\} (\S+)'
+    counts = re.findall(wanted, metrics)
+    return next(edge for edge, count in counts if count == counts[-1][1])
+
+
+def disconnect(server: Live, clients: int = 500) -> dict:
+    """Clients that send a request and leave."""
+
+    async def leave(number: int, signal: asyncio.Event) -> None:
+        body = json.dumps(request(number, documents=200)).encode()
+        _, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+        writer.write(b"POST /rerank HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        await signal.wait()
+        writer.close()
+
+    async def all_leave() -> None:
+        signal = asyncio.Event()
+        leaving = [asyncio.ensure_future(leave(number, signal)) for number in range(clients)]
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+            while (inside := figure((await client.get("/metrics")).text, names[0])) < clients - 5:
+                await asyncio.sleep(0.05)
+        waiting.append(inside)
+        signal.set()
+        await asyncio.gather(*leaving)
+
+    waiting: list[float] = []
+    names = ("firstrank_requests_inside", "firstrank_requests_waiting", "firstrank_requests_running", "firstrank_windows_in_flight")
+    before = httpx.get(f"{server.url}/metrics").text
+    asyncio.run(all_leave())
+    left = time.perf_counter()
+    while time.perf_counter() - left < 30:
+        metrics = httpx.get(f"{server.url}/metrics").text
+        if not any(figure(metrics, name) for name in names):
+            break
+        time.sleep(0.02)
+    clean = time.perf_counter() - left
+    time.sleep(1)
+    later = httpx.get(f"{server.url}/metrics").text
+    gone = 'firstrank_rejections_total{reason="client_gone"}'
+    return {
+        "clients": clients,
+        "inside_before": waiting[0],
+        "left": figure(metrics, gone) - figure(before, gone),
+        "seconds_until_nothing_is_queued": clean,
+        "after": {name: figure(metrics, name) for name in names},
+        "windows_scored": figure(later, "firstrank_windows_total") - figure(before, "firstrank_windows_total"),
+        "windows_scored_a_second_later": figure(later, "firstrank_windows_total") - figure(metrics, "firstrank_windows_total"),
+    }
+
+
+def same_bytes(server: Live, requests: int = 48) -> dict:
+    """Each request alone, then all of them at several concurrencies, in other orders."""
+    bodies = {f"r{number}": request(number, documents=10 + number % 35) for number in range(requests)}
+
+    async def all_of(clients: int, seed: int) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        left = list(bodies)
+        random.Random(seed).shuffle(left)
+        async with httpx.AsyncClient(base_url=server.url, timeout=600) as client:
+
+            async def one() -> None:
+                while left:
+                    name = left.pop()
+                    answer = await client.post("/rerank", json=bodies[name], headers={"x-request-id": name})
+                    assert answer.status_code == 200, answer.text
+                    found[name] = answer.content
+
+            await asyncio.gather(*(one() for _ in range(clients)))
+        return found
+
+    alone = asyncio.run(all_of(1, 0))
+    return {"requests": requests} | {
+        f"different_at_{clients}": sum(alone[name] != content for name, content in asyncio.run(all_of(clients, clients)).items())
+        for clients in (2, 8, 32)
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=["overload", "disconnect", "bytes"])
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--model")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        model = given.model or str(make_tiny_model(Path(folder)))
+        queue = ["--max-queue", "1000"] if given.what == "disconnect" else []
+        with live("--model", f"default={model}", "--threads", "1", *queue) as server:
+            found = {"overload": lambda: overload(server, given.seconds), "disconnect": lambda: disconnect(server)}.get(
+                given.what, lambda: same_bytes(server)
+            )()
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()

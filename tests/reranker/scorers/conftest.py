@@ -1,0 +1,26 @@
+"""What the tests of several engines share."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.reranker.scorers.windows import score_all, windows
+
+
+@pytest.fixture(scope="session")
+def parity_windows():
+    """200 windows of about 300 tokens."""
+    return windows(200)
+
+
+@pytest.fixture(scope="session")
+def reference(parity_windows):
+    """What transformers makes of them, in fp32."""
+    from reranker.scorers import open_scorer
+
+    scorer, _ = open_scorer("default", dtype="float32")
+    scores = asyncio.run(score_all(scorer, parity_windows, 2))
+    scorer.close()
+    return scores

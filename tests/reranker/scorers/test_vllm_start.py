@@ -1,0 +1,49 @@
+"""An engine that does not start says why, in a sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from reranker.errors import ModelError
+from reranker.models import load_model
+from reranker.scorers import open_scorer
+
+pytestmark = pytest.mark.vllm
+
+
+def refused(model="default", dtype=None, **engine):
+    with pytest.raises(ModelError) as error:
+        open_scorer(model, "vllm", dtype=dtype, engine=engine)
+    said = str(error.value)
+    assert len(said.splitlines()) == 1
+    assert "Traceback" not in said
+    return said
+
+
+def test_no_memory(capfd):
+    said = refused(kv_cache_memory_bytes="1MiB", max_model_len=4096)
+    assert "vLLM does not start: ValueError: " in said
+    assert "KV cache" in said
+    assert "(its log: " in said
+    spoken = capfd.readouterr()
+    assert spoken.out == spoken.err == ""
+
+
+def test_a_dtype_that_is_none():
+    assert "float33" in refused(dtype="float33")
+
+
+def test_a_model_that_vllm_does_not_know(tmp_path):
+    folder = shutil.copytree(load_model("default").path, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": ["HorseForCausalLM"], "auto_map": {}}))
+    said = refused(str(folder))
+    assert "HorseForCausalLM" in said
+
+
+def test_more_devices_than_there_are():
+    said = refused(data_parallel_size=4096)
+    assert "its parallel sizes take 4096 CPU cores; this machine has" in said

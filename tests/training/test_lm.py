@@ -1,0 +1,78 @@
+"""The LM loss without its logits: equal to the plain one, in value and gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from training import lm
+from training.lm import Head, token_losses
+
+
+def plain(hidden, head, ids):
+    raw = hidden @ head.weight.T + (0.0 if head.bias is None else head.bias)
+    return torch.nn.functional.cross_entropy(head.finished(raw), ids, reduction="none")
+
+
+HEADS = {
+    "plain": {},
+    "bias": {"bias": True},
+    "soft cap": {"cap": 4.0},
+    "scale, bias and cap": {"bias": True, "scale": 0.5, "cap": 3.0},
+}
+
+
+@pytest.mark.parametrize("form", HEADS)
+def test_equals_the_plain_loss(form, monkeypatch):
+    monkeypatch.setattr(lm, "_BLOCK", 7)  # does not divide the vocabulary
+    torch.manual_seed(0)
+    settings = dict(HEADS[form])
+    hidden, weight = torch.randn(9, 6, requires_grad=True), torch.randn(50, 6, requires_grad=True)
+    bias = torch.randn(50, requires_grad=True) if settings.pop("bias", False) else None
+    ids, weights = torch.tensor([0, 6, 7, 49, 3, 3, 20, 21, 48]), torch.rand(9)
+    head = Head(weight, bias, **settings)
+    inputs = [tensor for tensor in (hidden, weight, bias) if tensor is not None]
+    found, wanted = token_losses(hidden, head, ids), plain(hidden, head, ids)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+    mine, theirs = (torch.autograd.grad((losses * weights).sum(), inputs) for losses in (found, wanted))
+    for one, other in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", HEADS)
+def test_gradcheck(form, monkeypatch):
+    monkeypatch.setattr(lm, "_BLOCK", 4)
+    torch.manual_seed(1)
+    settings = dict(HEADS[form])
+    hidden = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(10, 3, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(10, dtype=torch.float64, requires_grad=True) if settings.pop("bias", False) else None
+    ids = torch.tensor([0, 3, 4, 9])
+    assert torch.autograd.gradcheck(
+        lambda h, w, b: lm._TokenLosses.apply(h, w, b, ids, settings.get("scale", 1.0), settings.get("cap")), (hidden, weight, bias)
+    )
+
+
+def test_a_frozen_head_gets_no_gradient():
+    hidden, weight = torch.randn(3, 4, requires_grad=True), torch.randn(8, 4)
+    token_losses(hidden, Head(weight), torch.tensor([1, 2, 3])).sum().backward()
+    assert hidden.grad is not None
+    assert weight.grad is None
+
+
+def test_bfloat16_states_with_huge_logits_stay_finite():
+    hidden = (1e3 * torch.randn(5, 8)).to(torch.bfloat16).requires_grad_()
+    weight = torch.randn(100, 8).to(torch.bfloat16)
+    losses = token_losses(hidden, Head(weight), torch.arange(5))
+    losses.sum().backward()
+    assert losses.dtype == torch.float32
+    assert torch.isfinite(losses).all()
+    assert torch.isfinite(hidden.grad).all()
+
+
+def test_label_logits_are_those_of_the_whole_head():
+    torch.manual_seed(2)
+    head = Head(torch.randn(30, 4), torch.randn(30), 0.5, 5.0)
+    hidden, ids = torch.randn(3, 4), torch.tensor([4, 29, 0])
+    whole = head.finished(hidden @ head.weight.T + head.bias)
+    torch.testing.assert_close(head.logits(hidden, ids), whole[:, ids])

@@ -1,0 +1,65 @@
+"""`firstrank train --dry-run`: three examples as the model will see them, with labels, targets and masks; no weights are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.markup import escape
+
+from reranker.models import Model
+from training.config import Config
+from training.examples import Examples
+from training.run import open_model, total_steps
+from training.windows import Batch, Window, Windows, collate
+
+_SHOWN = 3
+_EDGE = 700
+"""characters of a prompt's head and tail that are shown"""
+
+
+def show(config: Config) -> None:
+    """Raises InputError for what would stop the run before its first step."""
+    model, examples = open_model(config), Examples(config.train)
+    steps = total_steps(config, len(examples))
+    windows = Windows(config, model, examples, steps * config.batch.windows * config.batch.accumulation)
+    console = Console(highlight=False, soft_wrap=True)
+    for line in described(config, model, len(examples), steps, [windows[i] for i in range(min(_SHOWN, len(windows)))]):
+        console.print(line)
+
+
+def described(config: Config, model: Model, examples: int, steps: int, windows: list[Window]) -> Iterator[str]:
+    """The lines of a dry run, with rich's markup: labels green, the answer yellow."""
+    rank, lm = config.loss.rank, config.loss.lm
+    yield f"{examples} examples, {steps} steps of {config.batch.windows * config.batch.accumulation} windows in each process"
+    yield f"model {model.name}, template {model.spec.template_name}, context {model.prompter.context} tokens"
+    yield f"loss = {lm.weight:g} · LM ({lm.importance} importance) + {rank.weight:g} · {rank.name}"
+    for number, window in enumerate(windows):
+        sizes = f"{len(window.grades)} passages, {len(window.prompt)} prompt tokens, {len(window.answer)} answer tokens"
+        yield f"\n[bold]sample {number}[/]: query {escape(window.qid)}, {sizes}"
+        answer = f"[yellow]{escape(model.tokenizer.decode(window.answer))}[/]" if window.answer else ""
+        yield escape(_shortened(model.tokenizer.decode(window.prompt))) + answer
+        yield from _labelled(model, window, collate([window], packing=config.batch.packing))
+    yield from _masks(windows, config)
+
+
+def _labelled(model: Model, window: Window, batch: Batch) -> Iterator[str]:
+    end = escape(repr(model.tokenizer.decode(window.prompt[-3:])))
+    yield f"label logits are read at position {int(batch.label_rows[0])} (from 0), after {end}"
+    pairs = zip(model.prompter.identifiers, window.grades, window.places, strict=False)
+    yield "targets: " + ", ".join(f"[green]{name}[/] {grade:g} (first stage {place + 1})" for name, grade, place in pairs)
+    if window.answer:
+        rows, tokens = batch.answer_rows.tolist(), model.tokenizer.convert_ids_to_tokens(window.answer)
+        yield f"LM loss at positions {rows[0]} to {rows[-1]}, the prompt masked: " + " ".join(
+            f"{escape(str(token))}·{weight:.2f}" for token, weight in zip(tokens, window.importance, strict=True)
+        )
+
+
+def _masks(windows: list[Window], config: Config) -> Iterator[str]:
+    batch = collate(windows, packing=config.batch.packing)
+    yield f"\nas one batch: input {tuple(batch.input_ids.shape)}, of it {batch.tokens} tokens; mask of passages:"
+    yield from ("".join("1" if there else "0" for there in row) for row in batch.mask.tolist())
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 2 * _EDGE else f"{text[:_EDGE]}\n… {len(text) - 2 * _EDGE} characters …\n{text[-_EDGE:]}"
