@@ -53,7 +53,7 @@ test-integrations: .venv-integrations/.ready
 	.venv-integrations/bin/python -m pytest -m integrations tests/reranker/integrations tests/server/test_clients.py
 
 test-ray: .venv-integrations/.ready
-	.venv-integrations/bin/python -m pytest -m ray tests/reranker/integrations tests/eval/test_ray.py
+	.venv-integrations/bin/python -m pytest -m ray tests/reranker/integrations tests/eval/test_ray.py tests/server/test_ray.py
 
 .venv-integrations/.ready: pyproject.toml constraints/cpu.txt constraints/integrations.txt
 	$(PYTHON) -m venv .venv-integrations
