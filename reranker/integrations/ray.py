@@ -77,13 +77,15 @@ class Worker:
 
     def __call__(self, table: Any) -> Iterator[dict[str, list[bytes]]]:
         """A table with one chunk, as bytes; yields its results a few at a time, in the order of its requests."""
-        if self._fault is not None:
-            yield {"results": [pickle.dumps(_portable(self._fault))]}
-            return
-        requests: list[Request] = pickle.loads(table["chunk"][0].as_py())
-        results = map(self._light, self._reranker.stream(map(self._whole, requests)))
-        while some := list(islice(results, _TOGETHER)):
-            yield {"results": [pickle.dumps(some)]}
+        try:
+            if self._fault is not None:
+                raise self._fault
+            requests: list[Request] = pickle.loads(table["chunk"][0].as_py())
+            results = map(self._light, self._reranker.stream(map(self._whole, requests)))
+            while some := list(islice(results, _TOGETHER)):
+                yield {"results": [pickle.dumps(some)]}
+        except FirstrankError as error:
+            yield {"results": [pickle.dumps(_portable(error))]}
 
     def _whole(self, request: Request) -> Request:
         """The request with its texts."""
