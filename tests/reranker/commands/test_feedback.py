@@ -24,7 +24,7 @@ def call(*arguments):
 
 @pytest.fixture(scope="module")
 def small(data, tmp_path_factory) -> Path:
-    """Thirty questions over XQuAD's first forty paragraphs, as a BEIR folder; its article's other paragraphs are relevant too, with grade 1."""
+    """Thirty questions over XQuAD's first forty paragraphs; other paragraphs of the same article are relevant too, with grade 1."""
     folder = tmp_path_factory.mktemp("xquad")
     passages = [json.loads(line) for line in (data / "xquad-en/corpus.jsonl").read_text(encoding="utf-8").splitlines()][:40]
     known = {passage["_id"]: passage for passage in passages}
