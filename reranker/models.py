@@ -168,6 +168,11 @@ def read_folder(folder: Path) -> ModelSpec:
     return _read_spec(card, folder.name) if card.is_file() else ModelSpec(name=folder.name)
 
 
+def read_settings(name: str) -> ModelSpec:
+    """A model's settings by its name; fetches nothing. Raises ModelError where there is no such model."""
+    return _found(name)[0]
+
+
 def _found(name: str) -> tuple[ModelSpec, Path | None]:
     """A name's settings, and its folder if it is one."""
     known = config_dir() / "models" / f"{name}.yaml"
