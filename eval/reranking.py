@@ -16,7 +16,7 @@ from typing import Any
 from eval.datasets import Dataset
 from eval.evaluation import System
 from eval.latency import read_traces
-from eval.machine import scorer_facts
+from eval.machine import model_facts, scorer_facts
 from reranker.batch import Rank
 from reranker.commands.engine import Engine as Where
 from reranker.commands.engine import Placement
@@ -68,7 +68,7 @@ class Reranking:
         """The reranked run with its traces. Raises what `firstrank rerank` raises."""
         stem = name.replace("/", "_").replace(" ", "_")
         output, trace = self.folder / f"{stem}.trec", self.folder / f"{stem}.trace.jsonl"
-        facts: Facts = {"model": setup.model, "backend": setup.backend, "strategy": setup.strategy, "depth": self.depth}
+        facts: Facts = model_facts(setup.model) | {"backend": setup.backend, "strategy": setup.strategy, "depth": self.depth}
         facts |= {name: value for name in ("window", "stride") if (value := getattr(setup, name)) is not None}
         candidates = self.folder / "first_stage.trec"
         write_run(candidates, self.first_stage.values())

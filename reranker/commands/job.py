@@ -151,6 +151,7 @@ class Job:
             if self.output.exists() and not self.output.is_file():
                 raise InputError(f"--output {self.output}: --qrels measures what is written, so it must be a file")
         tasks = self.inputs.tasks()
+        self.setup.check(tasks.longest())
         with open_journal(self.output, self.facts()) as journal:
             if journal.resumed:
                 note(f"resuming: {journal.resumed} of {len(tasks)} queries are done already")

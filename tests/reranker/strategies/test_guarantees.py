@@ -99,7 +99,7 @@ def test_a_budget_certifies_nothing_only_where_it_cut(n, window, budget, seed):
 
 @quick
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=150), st.integers(100, 1000), st.integers(2, 60), seeds, st.integers(1, 3))
-@pytest.mark.parametrize("name", ["sliding", "topdown", "tournament", "blitz"])
+@pytest.mark.parametrize("name", ["sliding", "topdown", "tournament", "blitz", "consistent"])
 def test_windows_that_are_auto_fill_the_context_and_no_more(name, lengths, room, most, seed, passes):
     strategy = parse_strategy(f"{name}:window=auto", passes=passes)
     driven = ranked(strategy, graded(len(lengths), seed), lengths=lengths, room=room, max_window=most)
