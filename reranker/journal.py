@@ -103,7 +103,8 @@ def _resume(path: Path, writer: io.FileIO, header: bytes, facts: Mapping[str, st
             while (line := reader.readline()).endswith(b"\n"):
                 places[json.loads(line)["qid"]] = place
                 place = reader.tell()
-    if not first.endswith(b"\n"):
+        begin = first != header and _holds_nothing(first, reader)
+    if begin:
         writer.truncate(0)
         try:
             _append(path, writer, header)
@@ -115,6 +116,12 @@ def _resume(path: Path, writer: io.FileIO, header: bytes, facts: Mapping[str, st
         _refuse(path, first, facts)
     writer.truncate(place)
     return places
+
+
+def _holds_nothing(first: bytes, reader: IO[bytes]) -> bool:
+    """Whether a batch ended before its first query was done (an engine that did not start, say): there is nothing to lose."""
+    ours = first.startswith(b'{"firstrank": 1, ') and not reader.readline().endswith(b"\n")
+    return ours or not first.endswith(b"\n")
 
 
 def _refuse(path: Path, first: bytes, facts: Mapping[str, str]) -> None:
