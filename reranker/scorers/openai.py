@@ -101,6 +101,7 @@ class OpenAISession:
         self._scorer, self._encoded = scorer, encoded
         self.lengths = encoded.lengths
         self.max_window = encoded.max_window
+        self.room = encoded.room
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         if len(indices) > self.max_window:

@@ -47,10 +47,12 @@ def start_engine(
 
 
 def _started(model: Model, settings: EngineSettings, dtype: str | None, extra: Mapping[str, Any]) -> Any:
-    from vllm import AsyncEngineArgs
+    from vllm import AsyncEngineArgs, SamplingParams
     from vllm.platforms import current_platform
     from vllm.v1.engine.async_llm import AsyncLLM
 
+    if not hasattr(SamplingParams, "logprob_token_ids"):
+        raise ModelError("it is too old to answer by token id: pip install 'vllm>=0.32'")
     on_cpu = current_platform.is_cpu()
     _check_devices(model, settings, on_cpu)
     chosen = settings.of_vllm()

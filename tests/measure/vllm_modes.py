@@ -1,6 +1,6 @@
 """What vLLM's two modes cost, what batching gains, what holding an ordering to its language costs, and parity on long windows.
 
-    python tests/measure/vllm.py modes|batching|ordering|parity|adapter|parallel
+    python tests/measure/vllm_modes.py modes|batching|ordering|parity|adapter|parallel
 
 Real passages (docstrings of the standard library), the default model; figures are windows a second and seconds a window. Each
 question starts its own engines; the prefix cache is emptied before each pass. Run it in the venv of `make test-vllm`.
