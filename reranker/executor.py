@@ -14,7 +14,6 @@ import zlib
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 from reranker.alignment import align, relevance
@@ -96,12 +95,12 @@ class Executor:
     async def _open(self, request: Request) -> Session:
         """Encoding takes milliseconds, so it has a thread; a request that is cancelled meanwhile leaves no session open."""
         opening = self._encoder.submit(self.scorer.open, request)
+        opened = asyncio.wrap_future(opening)
         try:
-            return await asyncio.shield(asyncio.wrap_future(opening))
+            return await asyncio.shield(opened)
         except asyncio.CancelledError:
             if not opening.cancel():
-                with suppress(Exception):
-                    opening.result().close()
+                opened.add_done_callback(_close_opened)  # it cannot be stopped, and the loop must not wait for it
             raise
 
     async def _advance(self, request: Request, session: Session, strategy: Strategy, log: _Log) -> Outcome:
@@ -145,6 +144,11 @@ class Executor:
         if len(scores.values) != len(window) or not all(map(math.isfinite, scores.values)):
             raise ScorerError(f"the scorer gave {scores.values} for a window of {len(window)}: it must give one finite number each")
         return scores
+
+
+def _close_opened(opened: asyncio.Future[Session]) -> None:
+    if not opened.cancelled() and opened.exception() is None:
+        opened.result().close()
 
 
 async def _patiently(session: Session, window: tuple[int, ...]) -> Scores:

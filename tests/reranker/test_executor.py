@@ -357,4 +357,25 @@ def test_rounds_of_different_requests_run_in_one_batch_whatever_their_strategies
     asyncio.run(run())
     windows = sum(scorer.batches)
     assert len(scorer.batches) < windows / 5
+
+
+def test_a_cancel_does_not_wait_for_an_encoding_and_its_session_is_closed():
+    scorer, encoding = FakeScorer(), threading.Event()
+    plain = scorer.open
+
+    def slowly(asked):
+        assert encoding.wait(20)
+        return plain(asked)
+
+    scorer.open = slowly
+
+    async def run():
+        executor = Executor(scorer)
+        with pytest.raises(DeadlineExceeded):
+            await executor.rank(request(2), one_window, deadline=asyncio.get_running_loop().time() + 0.01)
+        assert not encoding.is_set()  # the deadline was kept all the same
+        encoding.set()
+        assert len(await executor.rank(request(2), one_window)) == 2
+
+    asyncio.run(run())
     assert scorer.open_sessions == 0
