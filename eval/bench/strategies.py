@@ -142,21 +142,25 @@ def draw(rows: Sequence[Row], first_stage: float, folder: Path) -> None:
     except ImportError as error:
         raise MissingExtra("matplotlib", "eval", "drawing plots") from error
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     noises = list(dict.fromkeys(row.noise for row in rows))
+    markers = {name: f"C{i}{'osD^vP*X<>'[i % 10]}" for i, name in enumerate(dict.fromkeys(row.strategy for row in rows))}
     with matplotlib.rc_context({"svg.hashsalt": "firstrank", "svg.fonttype": "none", "font.size": 8}):
-        figure = Figure(figsize=(4.6 * len(noises), 4), layout="constrained")
+        figure = Figure(figsize=(3.4 * len(noises) + 1.8, 3.4), layout="constrained")
         for axes, noise in zip(figure.subplots(1, len(noises), squeeze=False)[0], noises, strict=True):
             for row in (row for row in rows if row.noise == noise):
-                tokens, spread = row.median["prompt_tokens"], row.interval
-                error = None if spread is None else [[row.effectiveness - spread[0]], [spread[1] - row.effectiveness]]
-                axes.errorbar(tokens, row.effectiveness, yerr=error, fmt="o", capsize=2, markersize=4)
-                axes.annotate(row.strategy, (tokens, row.effectiveness), xytext=(5, 4), textcoords="offset points")
-            axes.axhline(first_stage, linestyle="--", linewidth=0.8, color="grey", label="first stage")
+                spread = row.interval and [[row.effectiveness - row.interval[0]], [row.interval[1] - row.effectiveness]]
+                axes.errorbar(
+                    row.median["prompt_tokens"], row.effectiveness, spread, fmt=markers[row.strategy], capsize=2, label=row.strategy
+                )
             axes.set(xscale="log", xlabel="median prompt tokens a query", ylabel=MEASURE)
             axes.set_title("a model" if noise is None else f"oracle, noise {noise:g}")
-            axes.margins(x=0.25)
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.margins(0.15)
             axes.grid(alpha=0.3)
-            axes.legend(loc="lower right")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", title=f"first stage: {first_stage:.4f}")
         for suffix in ("png", "svg"):
             figure.savefig(folder / f"strategies.{suffix}", dpi=150, metadata={"Date": None} if suffix == "svg" else {})
