@@ -149,7 +149,7 @@ def _output_into(log: Path) -> Iterator[None]:
 
 
 def _log_into(log: Path) -> None:
-    """What vLLM logs from this process follows."""
+    """What vLLM logs from this process follows; handlers that others hung there (pytest's, say) are left alone."""
     for handler in logging.getLogger("vllm").handlers:
-        if isinstance(handler, logging.StreamHandler):
+        if type(handler) is logging.StreamHandler:
             handler.setStream(log.open("a", encoding="utf-8"))
