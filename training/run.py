@@ -107,13 +107,20 @@ def total_steps(config: Config, examples: int) -> int:
     """Steps of the whole run; the last one is filled from the next epoch where examples run out."""
     from accelerate import PartialState
 
-    size = batch_size(config, PartialState().num_processes)
+    size = batch_size(config, PartialState(cpu=_on_cpu()).num_processes)
     return config.steps or max(1, math.ceil(config.epochs * examples / size))
 
 
 def batch_size(config: Config, processes: int) -> int:
     """Windows of one step, in all processes."""
     return config.batch.windows * config.batch.accumulation * processes
+
+
+def _on_cpu() -> bool:
+    """Said outright, because accelerate joins processes on a CPU (gloo) only when it is told of the CPU."""
+    import torch
+
+    return not torch.accelerator.is_available()
 
 
 def claim(config: Config) -> None:
@@ -159,6 +166,7 @@ def _arguments(config: Config, steps: int) -> Any:
             optim_args=optimiser.args or None,
             optim_target_modules=list(optimiser.target_modules) if optimiser.target_modules else None,
             seed=config.seed,
+            use_cpu=_on_cpu(),
             bf16=tuning.precision == "mixed",
             neftune_noise_alpha=tuning.neftune or None,
             **(checkpointing if tuning.gradient_checkpointing else {}),

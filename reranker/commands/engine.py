@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from reranker.commands.output import note
 from reranker.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,5 +52,9 @@ class Placement:
 
 @contextmanager
 def _local(setup: Setup) -> Iterator[Rank]:
+    from reranker.models import describe
+
+    if setup.oracle is None and describe(setup.model)["path"] is None:
+        note(f"model {setup.model}: fetched into the cache, once; this may take a minute")
     with setup.open() as reranker:
         yield reranker.stream

@@ -48,12 +48,12 @@ class Inputs:
     drop_self: bool
     missing: Missing
 
-    def check(self) -> None:
+    def check(self, *, needs_run: bool = True) -> None:
         together = {"--run": self.run, "--queries": self.queries, "--corpus": self.corpus}
         if self.requests is not None:
             if given := [name for name, value in together.items() if value is not None]:
                 raise InputError(f"--requests holds run, queries and texts in one: leave out {', '.join(given)}")
-        elif lacking := [name for name, value in together.items() if value is None]:
+        elif lacking := [name for name, value in together.items() if value is None and (needs_run or name != "--run")]:
             raise InputError(f"{', '.join(lacking)}: not given; a run needs --run, --queries and --corpus (or give --requests FILE.jsonl)")
         if self.depth < 1:
             raise InputError(f"--depth {self.depth}: must be at least 1")

@@ -22,7 +22,8 @@ class Backend(StrEnum):
     oracle = "oracle"
 
 
-INPUT, MODEL, SCHEDULE, ERRORS, ENGINE, OUTPUT = "Input", "Model", "Windows", "Faults", "Engine", "Output"
+INPUT, MODEL, SCHEDULE, FEEDBACK = "Input", "Model", "Windows", "Relevance feedback"
+ERRORS, ENGINE, OUTPUT = "Faults", "Engine", "Output"
 
 
 def option(panel: str, text: str, *names: str) -> Any:
@@ -59,6 +60,9 @@ def rerank(
     address: Annotated[str | None, option(ENGINE, "ray: the cluster's address, or auto; by default one on this machine.")] = None,
     workers: Annotated[int | None, option(ENGINE, "ray: by default as many as the cluster has GPUs, or cores, for.")] = None,
     gpus_per_worker: Annotated[float | None, option(ENGINE, "ray: by default 1 where there are GPUs.")] = None,
+    feedback: Annotated[int, option(FEEDBACK, "Rounds of: distil the ranking into query vectors, retrieve again, rerank again.")] = 0,
+    vectors: Annotated[Path | None, option(FEEDBACK, "Their folder; made if it is not there. By default OUTPUT.vectors.")] = None,
+    encoder: Annotated[str, option(FEEDBACK, "What makes vectors: minilm, a folder, or a Hugging Face id.")] = "minilm",
     on_error: Annotated[
         OnError, option(ERRORS, "A query that fails: fail at the end, skip it, or keep its first-stage order.")
     ] = OnError.fail,
@@ -103,8 +107,16 @@ def rerank(
         defer_rule=defer_rule,
     )
     inputs = Inputs(run, queries, corpus, requests, depth, drop_self, missing)
-    inputs.check()
-    Job(inputs, setup, output, trace, not no_tail, on_error, qrels, as_json).run(placement.open(setup))
+    inputs.check(needs_run=not feedback)
+    if vectors is not None and not feedback:
+        raise InputError(f"--vectors {vectors}: only with --feedback")
+    job = Job(inputs, setup, output, trace, not no_tail, on_error, qrels, as_json)
+    if feedback:
+        from reranker.commands.feedback import Rounds
+
+        Rounds(job, feedback, vectors or output.with_name(f"{output.name}.vectors"), encoder).run(placement.open(setup))
+    else:
+        job.run(placement.open(setup))
 
 
 def window_of(text: str | None) -> int | str | None:

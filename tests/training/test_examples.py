@@ -46,7 +46,13 @@ def test_a_bad_example_is_named_with_file_and_line(tmp_path, change, complaint):
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(b"{", "not valid JSON"), (b"\n", "an empty line"), (b"", "no examples"), (b"\x1f\x8b00", "unpack it first"), (b'{"a": "\xff"}', "UTF-8")],
+    [
+        (b"{", "not valid JSON"),
+        (b"\n", "an empty line"),
+        (b"", "no examples"),
+        (b"\x1f\x8b00", "unpack it first"),
+        (b'{"a": "\xff"}', "UTF-8"),
+    ],
 )
 def test_a_file_that_holds_none_is_refused(tmp_path, content, complaint):
     path = tmp_path / "train.jsonl"

