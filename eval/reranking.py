@@ -18,6 +18,8 @@ from eval.evaluation import System
 from eval.latency import read_traces
 from eval.machine import model_facts, scorer_facts
 from reranker.batch import Rank
+from reranker.commands.engine import Engine as Where
+from reranker.commands.engine import Placement
 from reranker.commands.job import Inputs, Job, Missing, OnError
 from reranker.reranker import Reranker
 from reranker.runs import Run, read_run, write_run
@@ -35,6 +37,21 @@ def one_at_a_time(setup: Setup, facts: Facts) -> Iterator[Rank]:
     with setup.open() as reranker:
         facts |= scorer_facts(reranker.scorer) | {"concurrency": 1, "warm-up": "1 query, not counted"}
         yield lambda requests: _warmed(reranker, requests)
+
+
+def engine_of(placement: Placement) -> Engine:
+    """What `--engine` names. On Ray queries share their workers, so a trace's seconds hold what a query waited for others."""
+    if placement.engine is Where.local:
+        return one_at_a_time
+
+    @contextmanager
+    def on_ray(setup: Setup, facts: Facts) -> Iterator[Rank]:
+        with placement.open(setup) as rank:
+            workers = placement.workers or "as many as fit"
+            facts |= {"engine": "Ray", "workers": workers, "concurrency": "many queries a worker: seconds hold their waiting"}
+            yield rank
+
+    return on_ray
 
 
 @dataclass(frozen=True, slots=True)

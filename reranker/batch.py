@@ -46,6 +46,10 @@ class RunTasks:
     def qids(self) -> Iterator[str]:
         return iter(self.run)
 
+    def longest(self) -> int:
+        """Candidates of the query that has most, within the depth."""
+        return max((min(len(ranked.docids), self.depth) for ranked in self.run.values()), default=0)
+
     def __iter__(self) -> Iterator[Task]:
         for qid, ranked in self.run.items():
             candidates = ranked.without(qid) if self.drop_self else ranked
@@ -67,6 +71,10 @@ class FileTasks:
 
     def qids(self) -> Iterator[str]:
         return (request.qid for request, _ in read_requests(self.path))
+
+    def longest(self) -> int:
+        """Candidates of the query that has most, within the depth."""
+        return max((min(len(request.passages), self.depth) for request, _ in read_requests(self.path)), default=0)
 
     def __iter__(self) -> Iterator[Task]:
         for request, _ in read_requests(self.path):

@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from reranker.commands.output import note
+from training.data_cli import data
+
+__all__ = ["data", "train"]
 
 
 def train(

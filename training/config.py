@@ -204,6 +204,7 @@ class Config(Section):
 
     model: str = Field(default="default", description="a name, a folder, or a Hugging Face id")
     revision: str | None = None
+    answer: Literal["logits", "permutation"] | None = Field(default=None, description="in place of the model's own")
     template: str | Template | None = Field(default=None, description="in place of the model's own")
     context: PositiveInt | None = Field(default=None, description="tokens of a prompt, in place of the model's own")
     chat: Mapping[str, Any] | None = Field(default=None, description="options of the chat template, in place of the model's own")

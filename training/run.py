@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -17,6 +17,9 @@ from reranker.errors import InputError
 from reranker.models import Model, ModelSpec, load_model, prompter_of
 from training.config import Config
 from training.examples import Examples
+
+if TYPE_CHECKING:
+    from training.trainer import RankTrainer
 
 CONFIG = "config.yaml"
 _FREE = ("checkpoints", "log", "export", "threads")
@@ -31,42 +34,65 @@ def train(config: Config, *, minutes: float | None = None) -> Path | None:
     import torch
 
     from reranker.scorers.transformers import keep_freed_memory
-    from training.dev import DevSet
-    from training.export import export
-    from training.journal import Journal
-    from training.network import load_network
-    from training.trainer import Patience, RankTrainer, TimeLimit, last_checkpoint
-    from training.windows import Windows
+    from training.trainer import last_checkpoint
 
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     keep_freed_memory()
-    model = open_model(config)
-    examples = Examples(config.train)
+    model, examples = open_model(config), Examples(config.train)
     claim(config)
+    trainer = _trainer(config, model, examples, minutes)
+    moving = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
+    trainer.train(resume_from_checkpoint=last_checkpoint(trainer.args.output_dir))
+    if not trainer.finished:
+        note(f"stopped at step {trainer.state.global_step} of {trainer.args.max_steps}: the same command goes on from there")
+        return None
+    facts = {"read": f"{len(examples):,} examples", "weights that moved": f"{moving:,}", "processes": trainer.args.world_size}
+    return _leave(config, model, trainer, facts | {"device": trainer.args.device})
+
+
+def _trainer(config: Config, model: Model, examples: Examples, minutes: float | None) -> RankTrainer:
+    """What is wrong with every example, or with the dev set, is said before the weights are loaded."""
+    from transformers import set_seed
+
+    from training.dev import DevSet
+    from training.journal import Journal
+    from training.lisa import LayerSampling
+    from training.network import load_network
+    from training.trainer import RankTrainer, TimeLimit
+    from training.windows import Windows
+
     arguments = _arguments(config, total_steps(config, len(examples)))
     windows = Windows(config, model, examples, arguments.max_steps * batch_size(config, arguments.world_size))
-    windows[0]  # what is wrong with every example is said before the weights are loaded
+    windows[0]
     dev = DevSet(config.dev) if config.dev else None
-    trainer = RankTrainer(load_network(model, config), config, model, windows, dev, arguments)
-    trainer.add_callback(Journal(config.output, arguments.max_steps))
-    patience = Patience(config.dev.patience) if config.dev and config.dev.patience else None
-    if patience is not None:
-        trainer.add_callback(patience)
+    set_seed(config.seed)  # an adapter's first weights are drawn
+    network = load_network(model, config)
+    trainer = RankTrainer(network, config, model, windows, dev, arguments)
+    if config.tuning.method == "lisa":
+        trainer.add_callback(LayerSampling(network, config.tuning.lisa, config.seed))
     if minutes is not None:
         trainer.add_callback(TimeLimit(minutes))
-    resumed = last_checkpoint(arguments.output_dir)
-    trainer.train(resume_from_checkpoint=resumed)
-    if trainer.state.global_step < arguments.max_steps and not (patience and patience.spent):
-        note(f"stopped at step {trainer.state.global_step} of {arguments.max_steps}: the same command goes on from there")
-        return None
-    return export(config, model, trainer)
+    trainer.add_callback(Journal(config.output, arguments.max_steps))
+    return trainer
+
+
+def _leave(config: Config, model: Model, trainer: RankTrainer, facts: dict[str, Any]) -> Path:
+    """The folder to rerank with, its card, and the run's pictures."""
+    from training.card import draw_plots, write_card
+    from training.export import export
+
+    folder = export(config, model, trainer)
+    if trainer.is_world_process_zero():
+        write_card(config, model, facts, folder)
+        draw_plots(config.output)
+    return folder
 
 
 def open_model(config: Config) -> Model:
     """The model with the recipe's template, context and labels in place of its own."""
     model = load_model(config.model, revision=config.revision)
-    given = {"template": config.template, "context": config.context, "chat": config.chat}
+    given = {"answer": config.answer, "template": config.template, "context": config.context, "chat": config.chat}
     changes = {name: value for name, value in given.items() if value is not None}
     if config.draw.window is not None:
         changes["window"] = max(config.draw.window.most, 2)
@@ -81,13 +107,20 @@ def total_steps(config: Config, examples: int) -> int:
     """Steps of the whole run; the last one is filled from the next epoch where examples run out."""
     from accelerate import PartialState
 
-    size = batch_size(config, PartialState().num_processes)
+    size = batch_size(config, PartialState(cpu=_on_cpu()).num_processes)
     return config.steps or max(1, math.ceil(config.epochs * examples / size))
 
 
 def batch_size(config: Config, processes: int) -> int:
     """Windows of one step, in all processes."""
     return config.batch.windows * config.batch.accumulation * processes
+
+
+def _on_cpu() -> bool:
+    """Said outright, because accelerate joins processes on a CPU (gloo) only when it is told of the CPU."""
+    import torch
+
+    return not torch.accelerator.is_available()
 
 
 def claim(config: Config) -> None:
@@ -133,6 +166,7 @@ def _arguments(config: Config, steps: int) -> Any:
             optim_args=optimiser.args or None,
             optim_target_modules=list(optimiser.target_modules) if optimiser.target_modules else None,
             seed=config.seed,
+            use_cpu=_on_cpu(),
             bf16=tuning.precision == "mixed",
             neftune_noise_alpha=tuning.neftune or None,
             **(checkpointing if tuning.gradient_checkpointing else {}),

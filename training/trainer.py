@@ -50,13 +50,21 @@ class RankTrainer(Trainer):
     """Trains a network from `training.network` on Windows."""
 
     def __init__(self, network: Any, config: Config, model: Model, windows: Windows, dev: DevSet | None, args: TrainingArguments) -> None:
-        super().__init__(model=network, args=args, train_dataset=windows)
+        super().__init__(model=network, args=args, train_dataset=windows, eval_dataset=dev)
         self.model_accepts_loss_kwargs = False  # losses are means over windows: to be divided by the passes of a step
         self._config, self._first_model, self._dev = config, model, dev
         self._objective = Objective(config)
         self._sums = {"lm": 0.0, "rank": 0.0, "windows": 0.0, "tokens": 0.0}
         self.remove_callback(PrinterCallback)
         self.add_callback(_FiniteGradients(self))
+        self._patience = Patience(config.dev.patience) if config.dev and config.dev.patience else None
+        if self._patience is not None:
+            self.add_callback(self._patience)
+
+    @property
+    def finished(self) -> bool:
+        """All steps taken, or no better nDCG@10 to be expected."""
+        return self.state.global_step >= self.args.max_steps or bool(self._patience and self._patience.spent)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         batch = self._config.batch
@@ -117,8 +125,8 @@ class RankTrainer(Trainer):
         for name, losses in (("lm", terms.lm), ("rank", terms.rank)):
             if not bool(torch.isfinite(losses).all()):
                 where = int((~torch.isfinite(losses)).nonzero()[0])
-                raise Diverged(self._stopped(f"the {name} loss of query {batch.qids[where]!r} is {float(losses[where])}"))
-        raise Diverged(self._stopped(f"the loss is {float(terms.total)}"))
+                raise Diverged(self._stopped(f"the {name} loss of query {batch.qids[where]!r} is {losses[where].item()}"))
+        raise Diverged(self._stopped(f"the loss is {terms.total.item()}"))
 
     def _stopped(self, why: str) -> str:
         saved = last_checkpoint(self.args.output_dir)

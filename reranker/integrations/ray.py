@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -76,13 +77,15 @@ class Worker:
 
     def __call__(self, table: Any) -> Iterator[dict[str, list[bytes]]]:
         """A table with one chunk, as bytes; yields its results a few at a time, in the order of its requests."""
-        if self._fault is not None:
-            yield {"results": [pickle.dumps(_portable(self._fault))]}
-            return
-        requests: list[Request] = pickle.loads(table["chunk"][0].as_py())
-        results = map(self._light, self._reranker.stream(map(self._whole, requests)))
-        while some := list(islice(results, _TOGETHER)):
-            yield {"results": [pickle.dumps(some)]}
+        try:
+            if self._fault is not None:
+                raise self._fault
+            requests: list[Request] = pickle.loads(table["chunk"][0].as_py())
+            results = map(self._light, self._reranker.stream(map(self._whole, requests)))
+            while some := list(islice(results, _TOGETHER)):
+                yield {"results": [pickle.dumps(some)]}
+        except FirstrankError as error:
+            yield {"results": [pickle.dumps(_portable(error))]}
 
     def _whole(self, request: Request) -> Request:
         """The request with its texts."""
@@ -120,37 +123,41 @@ def _rank(setup: Setup, workers: Workers, requests: Iterable[Request]) -> Iterat
 
 def _spread(setup: Setup, workers: Workers, texts: Texts | None, requests: Sequence[Request]) -> Iterator[list[Ranking | Failure]]:
     """The requests in chunks (smaller ones where there is not enough for all workers) over a pool of actors."""
-    import ray.data
-
     assert workers.number is not None
     size = max(1, min(CHUNK, len(requests) // (2 * _AT_ONCE * workers.number)))
-    chunks = [{"chunk": pickle.dumps(requests[i : i + size])} for i in range(0, len(requests), size)]
-    pool = ray.data.ActorPoolStrategy(
-        size=min(workers.number, len(chunks)),
-        max_tasks_in_flight_per_actor=_AT_ONCE,
-        max_concurrent_calls_per_actor=_AT_ONCE,
-        enable_true_multi_threading=True,
-    )
-    with ray.data.DataContext.current(_quiet()), _faults():
-        ranked = ray.data.from_items(chunks, override_num_blocks=len(chunks)).map_batches(
-            Worker,
-            fn_constructor_args=(setup, pickle.dumps(texts)),
-            compute=pool,
-            batch_size=1,
-            batch_format="pyarrow",
-            num_cpus=workers.cpus,
-            num_gpus=workers.gpus,
-            ray_remote_args_fn=_replaceable,
-        )
-        for row in ranked.iter_rows():
+    chunks = [pickle.dumps(requests[i : i + size]) for i in range(0, len(requests), size)]
+    with _faults():
+        for row in _dataset(setup, workers, pickle.dumps(texts), chunks).iter_rows():
             found = pickle.loads(row["results"])
             if isinstance(found, Exception):
                 raise found
             yield found
 
 
-def _replaceable() -> dict[str, int]:
-    return {"max_restarts": -1, "max_task_retries": _TRIES}
+def _dataset(setup: Setup, workers: Workers, texts: bytes, chunks: list[bytes]) -> Any:
+    """What Ray Data is to do, and with which actors."""
+    from ray.data import ActorPoolStrategy, DataContext, from_items
+
+    assert workers.number is not None
+    pool = ActorPoolStrategy(
+        size=min(workers.number, len(chunks)),
+        max_tasks_in_flight_per_actor=_AT_ONCE,
+        max_concurrent_calls_per_actor=_AT_ONCE,
+        enable_true_multi_threading=True,
+    )
+    with DataContext.current(_quiet()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Ray 2.60 deprecates the arguments that bound tries, and has no others
+        return from_items([{"chunk": chunk} for chunk in chunks], override_num_blocks=len(chunks)).map_batches(
+            Worker,
+            fn_constructor_args=(setup, texts),
+            compute=pool,
+            batch_size=1,
+            batch_format="pyarrow",
+            num_cpus=workers.cpus,
+            num_gpus=workers.gpus,
+            max_restarts=-1,
+            max_task_retries=_TRIES,
+        )
 
 
 def _quiet() -> Any:

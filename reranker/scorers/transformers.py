@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from reranker.batcher import Batcher
@@ -134,7 +135,7 @@ class TransformersSession:
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         prompt = self._encoded.prompt(indices)
-        return await self._batcher.score(Window(prompt, len(indices)), len(prompt))
+        return await self._batcher.score(Window(prompt, len(indices)), len(prompt), self)
 
     def close(self) -> None:
         """Nothing outlives a session: the executor has cancelled what still waited."""
@@ -164,16 +165,29 @@ def _dtype(name: str | None, on_cpu: bool) -> torch.dtype:
 
 
 def _load(model: Model, device: torch.device, dtype: torch.dtype) -> Any:
+    import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     try:
-        network: Any = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, attn_implementation="sdpa")
+        if (Path(model.path) / "adapter_config.json").is_file():
+            network: Any = _merged(model.path, dtype)
+        else:
+            network = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, attn_implementation="sdpa")
         return network.to(device).eval().requires_grad_(False)
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+    except torch.OutOfMemoryError as error:
+        raise MachineError(f"model {model.name!r}: its weights do not fit into the memory of {device}") from error
+    except Exception as error:  # what safetensors and a model's own code raise has no common root
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"model {model.name!r}: cannot load the weights in {model.path}: {reason}") from error
+
+
+def _merged(adapter: str, dtype: torch.dtype) -> Any:
+    """An adapter over the base weights that it names."""
+    from peft import AutoPeftModelForCausalLM
+
+    return AutoPeftModelForCausalLM.from_pretrained(adapter, dtype=dtype, attn_implementation="sdpa").merge_and_unload()
 
 
 def _prepare_thread(threads: int | None) -> None:

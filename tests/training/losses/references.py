@@ -173,5 +173,3 @@ def _gaussian(rows: list[list[float]], n: int) -> tuple[np.ndarray, np.ndarray]:
 def _root(matrix: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     return (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
-
-

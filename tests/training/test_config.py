@@ -1,0 +1,63 @@
+"""Recipes: what is wrong with one is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from reranker.errors import InputError
+from reranker.paths import config_dir
+from training.config import Config, Ramp, Range, read_config
+
+PLAIN = {"train": "a.jsonl", "output": "out"}
+
+
+@pytest.mark.parametrize("path", sorted((config_dir() / "training").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipes_are_valid(path):
+    assert read_config(path.stem).train
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("optimizer.lr=1", "optimizer: Extra inputs are not permitted"),
+        ("optimiser.learning_rate=1", "optimiser.learning_rate: Extra inputs are not permitted"),
+        ("optimiser.lr=fast", "optimiser.lr: Input should be a valid number"),
+        ("draw.window=[5, 2]", r"draw.window: .*\[5, 2\]: give \[low, high\]"),
+        ("tuning.method=qlora", "tuning.method: Input should be 'lora', 'full' or 'lisa'"),
+        ("loss={rank: {weight: 0}, lm: {weight: 0}}", "loss: .*both 0: nothing would be learned"),
+        ("reweighting={kind: linupper}", "reweighting: compares the windows of one forward pass"),
+        ("steps", "'steps': write key=value"),
+        ("steps=[", "the value is not YAML"),
+    ],
+)
+def test_a_bad_key_or_value_is_named(tmp_path, override, complaint):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("train: a.jsonl\noutput: out\nbatch: {windows: 1}\n")
+    with pytest.raises(InputError, match=complaint):
+        read_config(path, [override])
+
+
+def test_overrides_reach_into_sections(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("train: a.jsonl\noutput: out\noptimiser: {lr: 5e-6, warmup: 3}\n")
+    config = read_config(path, ["optimiser.lr=1e-4", "loss.rank.name=listmle", "seed=3"])
+    assert (config.optimiser.lr, config.optimiser.warmup, config.loss.rank.name, config.seed) == (1e-4, 3, "listmle", 3)
+
+
+def test_an_unknown_recipe_lists_those_there_are():
+    with pytest.raises(InputError, match=r"nothing: no such recipe; .*first-mistral"):
+        read_config("nothing")
+
+
+def test_ramps_are_straight_between_their_points_and_flat_outside():
+    ramp = Ramp.model_validate({0.2: 1.0, 0.6: 0.0})
+    assert [ramp.at(p) for p in (0.0, 0.2, 0.4, 0.6, 1.0)] == pytest.approx([1.0, 1.0, 0.5, 0.0, 0.0])
+    window = Range.model_validate({0: [2, 4], 1: [10, 20]})
+    assert [window.at(p) for p in (0.0, 0.5, 1.0)] == [(2, 4), (6, 12), (10, 20)]
+    assert window.most == 20
+    assert Range.model_validate([3, 7]).at(0.9) == (3, 7)
+
+
+def test_sections_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        Config.model_validate(PLAIN).seed = 1

@@ -1,0 +1,156 @@
+"""The trainer: what a killed run resumes to, what stops it, what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from reranker.errors import InputError
+from reranker.models import load_model
+from reranker.reranker import Reranker
+from training import trainer
+from training.journal import read_log
+from training.run import train
+from training.trainer import Diverged, RankTrainer, Shares, last_checkpoint
+
+
+class Killed(BaseException):
+    """Nothing catches it, like a kill."""
+
+
+def kill_at(monkeypatch, step: int) -> None:
+    usual = RankTrainer.compute_loss
+
+    def loss(self, *args, **kwargs):
+        if self.state.global_step == step:
+            raise Killed
+        return usual(self, *args, **kwargs)
+
+    monkeypatch.setattr(RankTrainer, "compute_loss", loss)
+
+
+def curve(config) -> list[tuple[float, float, float]]:
+    return [(entry["loss"], entry["lm"], entry["rank"]) for entry in read_log(config.output / "log.jsonl")]
+
+
+def seen(monkeypatch) -> list[str]:
+    """The queries that reach the loss, in order."""
+    found: list[str] = []
+    usual = trainer.Objective.__call__
+
+    def call(self, seen, batch, progress):
+        found.extend(batch.qids)
+        return usual(self, seen, batch, progress)
+
+    monkeypatch.setattr(trainer.Objective, "__call__", call)
+    return found
+
+
+def test_a_run_killed_at_any_step_resumes_to_the_same_losses(recipe, tmp_path, monkeypatch):
+    whole = recipe(output=str(tmp_path / "whole"))
+    queries = seen(monkeypatch)
+    train(whole)
+    uninterrupted = list(queries)
+    expected = curve(whole)
+    assert len(expected) == 6
+    for step in (1, 3, 4):
+        config = recipe(output=str(tmp_path / f"killed-{step}"))
+        queries.clear()
+        with monkeypatch.context() as patched:
+            kill_at(patched, step)
+            with pytest.raises(Killed):
+                train(config)
+        saved = step // 2 * 2
+        before = queries[: saved * 4]
+        queries.clear()
+        train(config)
+        assert before + queries == uninterrupted
+        for mine, theirs in zip(curve(config), expected, strict=True):
+            assert mine == pytest.approx(theirs, abs=1e-6)
+
+
+def test_workers_change_nothing(recipe, tmp_path):
+    alone, helped = recipe(output=str(tmp_path / "alone"), steps=3), recipe(output=str(tmp_path / "helped"), steps=3)
+    helped = helped.model_copy(update={"batch": helped.batch.model_copy(update={"workers": 2})})
+    train(alone)
+    train(helped)
+    assert curve(alone) == curve(helped)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_every_sample_of_a_run_is_taken_once(processes):
+    shares = [Shares(4, 2, processes, process) for process in range(processes)]
+    taken = [sample for share in shares for batch in share for sample in batch]
+    assert sorted(taken) == list(range(4 * 2 * processes))
+    shares[0].start = 3
+    assert list(shares[0]) == [[3 * 2 * processes, 3 * 2 * processes + 1]]
+    assert len(shares[0]) == 4
+
+
+def test_a_nan_stops_the_run_and_keeps_the_last_good_checkpoint(recipe, monkeypatch):
+    config, usual = recipe(), trainer.Objective.__call__
+    calls = iter(range(100))
+
+    def call(self, seen, batch, progress):
+        terms = usual(self, seen, batch, progress)
+        return terms._replace(total=terms.total * float("nan"), rank=terms.rank * float("nan")) if next(calls) == 6 else terms
+
+    monkeypatch.setattr(trainer.Objective, "__call__", call)
+    with pytest.raises(Diverged, match=r"step 4: the rank loss of query 'q\d+' is nan: .* the last good checkpoint is .*checkpoint-2;"):
+        train(config)
+    monkeypatch.undo()
+    assert train(config) == config.output / "model"
+    assert all(torch.isfinite(torch.tensor(values)).all() for values in curve(config))
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run(recipe, monkeypatch):
+    usual = trainer.Objective.__call__
+
+    def call(self, seen, batch, progress):
+        terms = usual(self, seen, batch, progress)
+        return terms._replace(total=terms.total + (seen.scores * 0.0).sqrt().sum())  # 0, but with an infinite slope
+
+    monkeypatch.setattr(trainer.Objective, "__call__", call)
+    with pytest.raises(Diverged, match=r"step 1: the gradient of .*lora.* is not finite: training stops, and no checkpoint had been saved"):
+        train(recipe())
+
+
+def test_a_checkpoint_that_was_cut_short_is_not_used(tmp_path):
+    for step, whole in ((2, True), (10, True), (12, False)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        if whole:
+            (folder / "trainer_state.json").write_text("{}")
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
+
+
+def test_a_stage_ends_with_a_checkpoint_and_the_next_goes_on(recipe):
+    config = recipe()
+    assert train(config, minutes=0) is None
+    assert last_checkpoint(config.output / "checkpoints").endswith("checkpoint-1")
+    assert train(config) == config.output / "model"
+    assert [entry["step"] for entry in read_log(config.output / "log.jsonl")] == [1, 2, 3, 4, 5, 6]
+    with pytest.raises(InputError, match="this run is finished"):
+        train(config)
+    with pytest.raises(InputError, match=r"another recipe \(seed differ"):
+        train(config.model_copy(update={"seed": 8}))
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_the_exported_model_reranks_as_the_trained_one_would(recipe, method):
+    config = recipe(steps=2, tuning={"method": method})
+    folder = train(config)
+    first = json.loads(config.train[0].read_text().splitlines()[0])
+    documents = [passage["text"] for passage in first["passages"]]
+    base, card = load_model(config.model), load_model(str(folder))
+    assert card.spec.window == 5
+    assert card.spec.template_name == "compact"
+    assert card.prompter.label_ids(5) == base.prompter.label_ids(5)
+    with Reranker(str(folder), threads=1) as merged, Reranker(config.model, threads=1) as untrained:
+        scores = [result.raw_score for result in merged.rank(first["query"], documents)]
+        assert scores != [result.raw_score for result in untrained.rank(first["query"], documents)]
+    if method == "lora":
+        with Reranker(str(config.output / "adapter"), threads=1) as adapter:
+            assert [result.raw_score for result in adapter.rank(first["query"], documents)] == pytest.approx(scores, abs=1e-4)

@@ -1,0 +1,86 @@
+"""Writes built examples to a file, whole or not at all, and checks files of examples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reranker.errors import FormatError, InputError
+from reranker.files import Source, byte_lines, json_object, name_of
+from reranker.requests import read_requests
+from reranker.runs import whole_file
+from reranker.types import Request
+from training.data.tally import Tally
+from training.data.teacher import Listed
+from training.examples import Example, as_json, parse_example
+
+
+def write_examples(path: Path, examples: Iterable[Example], tally: Tally) -> None:
+    """Raises InputError where nothing is left to write, and says what was dropped."""
+    with whole_file(path) as file:
+        for example in examples:
+            file.write(json.dumps(as_json(example), ensure_ascii=False) + "\n")
+            tally.keep()
+        if not tally.kept:
+            reasons = "; ".join(f"{why} ({found['count']})" for why, found in tally.report()["reasons"].items())
+            raise InputError(f"{path}: no example was built: {reasons or 'the input is empty'}")
+
+
+def from_rankllm(ranked: Source, first_stage: Source | None, tally: Tally, seed: int = 0) -> Iterator[Listed]:
+    """RankLLM's result file: its candidates stand best first. Their first-stage order comes from its request file, else by chance."""
+    before = {} if first_stage is None else {request.qid: request for request, _ in read_requests(first_stage)}
+    for request, _ in read_requests(ranked):
+        order = tuple(passage.docid for passage in request.passages)
+        if first_stage is None:
+            rng = np.random.default_rng([seed, *request.qid.encode()])
+            shown = tuple(request.passages[i] for i in rng.permutation(len(order)).tolist())
+        elif request.qid not in before:
+            tally.drop("the request file lacks the query", request.qid)
+            continue
+        else:
+            shown = tuple(passage for passage in before[request.qid].passages if passage.docid in set(order))
+            order = tuple(docid for docid in order if docid in {passage.docid for passage in shown})
+        yield Listed(Request(request.query, shown, request.qid), order, 0)
+
+
+def check(source: Source) -> dict[str, Any]:
+    """Every line of a file of examples: counts, and what is wrong with the lines that are (file and line of each).
+
+    An example in which nothing is better than anything else is no error, but teaches nothing: it is counted as a warning.
+    """
+    name, errors, tally = name_of(source), list[str](), Tally()
+    lengths, words, queries, empty = list[int](), list[int](), set[str](), 0
+    for number, line in byte_lines(source):
+        try:
+            example = parse_example(name, number, json_object(name, number, line))
+        except FormatError as error:
+            errors.append(str(error))
+            continue
+        tally.keep()
+        queries.add(example.qid)
+        lengths.append(len(example.passages))
+        words += [len(passage.text.split()) for passage in example.passages]
+        empty += sum(not passage.text.strip() and not passage.title.strip() for passage in example.passages)
+        if len(set(example.grades)) == 1:
+            tally.drop("nothing is better than anything else", f"{name}:{number}")
+    return {
+        "examples": tally.kept,
+        "queries": len(queries),
+        "passages": sum(lengths),
+        "passages of an example": _spread(lengths),
+        "words of a passage": _spread(words),
+        "empty passages": empty,
+        "warnings": tally.report()["reasons"],
+        "errors": errors,
+    }
+
+
+def _spread(values: list[int]) -> dict[str, float]:
+    if not values:
+        return {}
+    low, middle, high = np.percentile(values, [0, 50, 100]).tolist()
+    return {"least": low, "median": middle, "most": high}

@@ -1,0 +1,83 @@
+"""Examples from RankZephyr-style training conversations: a prompt with labelled passages, and the answer `[C] > [A] > [B]`.
+
+A line is `{"conversations": [{"from"|"role", "value"|"content"}, …]}` (system turns are skipped), or a list already parsed:
+`{"qid"?, "query", "passages": [text …], "permutation": [1-based, best first]}`. Labels may be letters or numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from reranker.files import Source, json_lines
+from reranker.permutation import parse
+from reranker.types import Passage
+from training.data.tally import Tally
+from training.examples import BEST, Example
+
+_PASSAGE = re.compile(r"^\[([A-Za-z]{1,2}|\d+)\][ \t]?(.*?)(?=^\[(?:[A-Za-z]{1,2}|\d+)\]|\Z)", re.M | re.S)
+_QUERY = re.compile(r"^Search Query:[ \t]*(.*?)\.?[ \t]*$", re.M)
+_HUMAN, _MODEL = {"human", "user"}, {"gpt", "assistant"}
+
+
+def from_conversations(source: Source, tally: Tally) -> Iterator[Example]:
+    """Examples with complete rankings. A line that cannot be read as one is dropped and counted; FormatError where it is no JSON."""
+    for number, found in json_lines(source):
+        try:
+            example = _example(found, number)
+        except ValueError as why:
+            tally.drop(str(why), f"line {number}")
+        else:
+            yield example
+
+
+def _example(found: dict[str, Any], number: int) -> Example:
+    if "permutation" in found:
+        return _parsed(found, number)
+    turns = found.get("conversations", found.get("messages"))
+    if not isinstance(turns, list):
+        raise ValueError("neither 'conversations' nor 'permutation'")
+    said = {turn.get("from", turn.get("role")): turn.get("value", turn.get("content")) for turn in turns if isinstance(turn, dict)}
+    prompt = next((text for who, text in said.items() if who in _HUMAN), None)
+    answer = next((text for who, text in said.items() if who in _MODEL), None)
+    if not isinstance(prompt, str) or not isinstance(answer, str):
+        raise ValueError("a turn of the user and one of the model are expected")
+    query = _QUERY.search(prompt)
+    if query is None:
+        raise ValueError("the prompt has no line 'Search Query: …'")
+    body = prompt[: query.start()]
+    labelled = [(match[1], match[2].strip()) for match in _PASSAGE.finditer(body)]
+    return _ranked(str(found.get("id", number)), query[1].strip(), labelled, answer)
+
+
+def _ranked(qid: str, query: str, labelled: list[tuple[str, str]], answer: str) -> Example:
+    labels = [label for label, _ in labelled]
+    if len(labels) < 2:
+        raise ValueError("fewer than two labelled passages in the prompt")
+    if len(set(labels)) < len(labels):
+        raise ValueError("a label is there twice in the prompt")
+    order, faults = parse(answer, labels)
+    if faults.foreign:
+        raise ValueError("the answer has a label that no passage has")
+    if faults.missing:
+        raise ValueError("the answer leaves passages out")
+    if faults.repeated:
+        raise ValueError("the answer has a label twice")
+    return _of(qid, query, [text for _, text in labelled], list(order))
+
+
+def _parsed(found: dict[str, Any], number: int) -> Example:
+    query, texts, permutation = found.get("query"), found.get("passages"), found["permutation"]
+    if not isinstance(query, str) or not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("'query' must be a string and 'passages' a list of strings")
+    if not isinstance(permutation, list) or sorted(map(str, permutation)) != sorted(str(i) for i in range(1, len(texts) + 1)):
+        raise ValueError("'permutation' does not hold each passage once")
+    return _of(str(found.get("id", found.get("qid", number))), query, texts, [int(i) - 1 for i in permutation])
+
+
+def _of(qid: str, query: str, texts: list[str], order: list[int]) -> Example:
+    """`order` lists places, best first."""
+    passages = tuple(Passage(f"{qid}-{i}", text) for i, text in enumerate(texts, 1))
+    rank = {place: rank for rank, place in enumerate(order)}
+    return Example(qid, query, passages, tuple(BEST * (1.0 - rank[i] / max(len(texts) - 1, 1)) for i in range(len(texts))))

@@ -1,0 +1,82 @@
+"""Examples from judgments and a first-stage run: relevant passages, and hard negatives by rank band."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reranker.qrels import Qrels
+from reranker.runs import Ranked, Run
+from reranker.texts import Texts, passages
+from training.data.tally import Tally
+from training.examples import Example
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """How a window is filled: `size` passages, at most `positives` relevant ones, the rest spread over the rank bands.
+
+    A band (1, 10) holds the run's ranks 1 to 10. Negatives are those that the qrels grade 0, and those that they do not judge.
+    """
+
+    size: int = 20
+    positives: int = 3
+    bands: tuple[tuple[int, int], ...] = ((1, 20), (21, 50), (51, 100))
+    windows: int = 1
+    """of each query, drawn anew"""
+    shuffled: bool = False
+    """else passages stand in first-stage order; relevant ones that the run lacks come last"""
+    seed: int = 0
+
+
+def from_qrels(run: Run, qrels: Qrels, queries: Mapping[str, str], texts: Texts, settings: Bands, tally: Tally) -> Iterator[Example]:
+    """Examples with grades. A query without a relevant passage that has a text, or without negatives, is dropped and counted."""
+    for qid, ranked in run.items():
+        grades = qrels.get(qid)
+        if grades is None:
+            tally.drop("the query is not judged", qid)
+        elif qid not in queries:
+            tally.drop("the query has no text", qid)
+        else:
+            yield from _windows(ranked, grades, queries[qid], texts, settings, tally)
+
+
+def _windows(ranked: Ranked, grades: Mapping[str, int], query: str, texts: Texts, settings: Bands, tally: Tally) -> Iterator[Example]:
+    rng = np.random.default_rng([settings.seed, *ranked.qid.encode()])
+    wanted = [docid for docid, grade in grades.items() if grade > 0]
+    there = {passage.docid for passage in passages(texts, [*ranked.docids, *wanted])}
+    relevant = [docid for docid in wanted if docid in there]
+    bands = [
+        [docid for docid in ranked.docids[low - 1 : high] if docid in there and grades.get(docid, 0) <= 0] for low, high in settings.bands
+    ]
+    if not relevant:
+        tally.drop("no relevant passage has a text", ranked.qid)
+        return
+    if not any(bands):
+        tally.drop("no negatives in the bands", ranked.qid)
+        return
+    for _ in range(settings.windows):
+        chosen = _draw(relevant, min(settings.positives, settings.size - 1), rng)
+        chosen += _spread(bands, settings.size - len(chosen), rng)
+        order = rng.permutation(chosen).tolist() if settings.shuffled else _first_stage(chosen, ranked)
+        shown = passages(texts, order)
+        yield Example(ranked.qid, query, shown, tuple(float(max(grades.get(passage.docid, 0), 0)) for passage in shown))
+
+
+def _draw(docids: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
+    return [docids[i] for i in sorted(rng.choice(len(docids), min(count, len(docids)), replace=False).tolist())]
+
+
+def _spread(bands: Sequence[list[str]], count: int, rng: np.random.Generator) -> list[str]:
+    """As many of each band as can be; what a short band lacks comes from the others."""
+    shares = [count // len(bands) + (i < count % len(bands)) for i in range(len(bands))]
+    chosen = [docid for band, share in zip(bands, shares, strict=True) for docid in _draw(band, share, rng)]
+    left = [docid for band in bands for docid in band if docid not in set(chosen)]
+    return list(dict.fromkeys(chosen + _draw(left, count - len(chosen), rng)))
+
+
+def _first_stage(docids: Sequence[str], ranked: Ranked) -> list[str]:
+    place = {docid: i for i, docid in enumerate(ranked.docids)}
+    return sorted(docids, key=lambda docid: place.get(docid, len(place)))
