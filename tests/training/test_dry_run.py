@@ -20,6 +20,7 @@ from training.windows import Windows
 @pytest.fixture(scope="module")
 def mistral(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mistral")
+    (folder / "source").mkdir()
     sentencepiece("v3", folder / "source").save_pretrained(folder / "model")
     (folder / "model" / "config.json").write_text('{"model_type": "mistral", "max_position_embeddings": 32768}')
     line = {
