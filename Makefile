@@ -30,7 +30,7 @@ check: setup
 # The optional suites: each installs what it needs into a virtual environment of its own and runs the tests of its marker.
 
 test-vllm: .venv-vllm/.ready
-	.venv-vllm/bin/python -m pytest -m vllm
+	.venv-vllm/bin/python -m pytest -m vllm tests/reranker/scorers/test_vllm*.py
 
 .venv-vllm/.ready: pyproject.toml constraints/cpu.txt
 	$(PYTHON) -m venv .venv-vllm
@@ -40,25 +40,25 @@ test-vllm: .venv-vllm/.ready
 	touch $@
 
 test-pyserini: .venv-pyserini/.ready
-	.venv-pyserini/bin/python -m pytest -m pyserini
+	.venv-pyserini/bin/python -m pytest -m pyserini tests/reranker/integrations
 
 .venv-pyserini/.ready: pyproject.toml constraints/cpu.txt constraints/pyserini.txt
 	$(PYTHON) -m venv .venv-pyserini
 	.venv-pyserini/bin/python $(PIP) -r constraints/cpu.txt
 	.venv-pyserini/bin/python $(PIP) --no-deps pyserini==1.6.0
-	.venv-pyserini/bin/python $(PIP) -c constraints/cpu.txt -r constraints/pyserini.txt -e . pytest
+	.venv-pyserini/bin/python $(PIP) -c constraints/cpu.txt -r constraints/pyserini.txt -e .
 	touch $@
 
 test-integrations: .venv-integrations/.ready
-	.venv-integrations/bin/python -m pytest -m integrations
+	.venv-integrations/bin/python -m pytest -m integrations tests/reranker/integrations tests/server/test_clients.py
 
 test-ray: .venv-integrations/.ready
-	.venv-integrations/bin/python -m pytest -m ray
+	.venv-integrations/bin/python -m pytest -m ray tests/reranker/integrations tests/eval/test_ray.py tests/server/test_ray.py
 
 .venv-integrations/.ready: pyproject.toml constraints/cpu.txt constraints/integrations.txt
 	$(PYTHON) -m venv .venv-integrations
 	.venv-integrations/bin/python $(PIP) -r constraints/cpu.txt
-	.venv-integrations/bin/python $(PIP) -c constraints/cpu.txt -r constraints/integrations.txt -e '.[ray]' pytest
+	.venv-integrations/bin/python $(PIP) -c constraints/cpu.txt -r constraints/integrations.txt -e .
 	touch $@
 
 # Chromium comes from the system's packages; Playwright only drives it. Where it is missing, root may install it.

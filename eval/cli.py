@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from eval.bench.commands import cascade, strategies
+from reranker.commands.engine import Engine, Placement
 
 bench = typer.Typer(help="Measures cost: latency, throughput, strategies.", no_args_is_help=True)
 
@@ -65,7 +66,7 @@ class Backend(StrEnum):
     openai = "openai"
 
 
-INPUT, RERANKING, STATISTICS, OUTPUT = "Input", "Reranking", "Statistics", "Output"
+INPUT, RERANKING, ENGINE, STATISTICS, OUTPUT = "Input", "Reranking", "Engine", "Statistics", "Output"
 
 
 def option(panel: str, text: str, *names: str) -> Any:
@@ -86,26 +87,41 @@ def evaluate(
     stride: Annotated[int | None, option(RERANKING, "Places that the window moves; by default the model's.")] = None,
     backend: Annotated[Backend, option(RERANKING, "What scores the windows.")] = Backend.transformers,
     base_url: Annotated[list[str] | None, option(RERANKING, "openai: a server's address.")] = None,
+    engine_arg: Annotated[list[str] | None, option(RERANKING, "vllm, openai: a setting of the engine, KEY=VALUE; repeatable.")] = None,
     device: Annotated[str | None, option(RERANKING, "auto, cpu, cuda or mps.")] = None,
+    engine: Annotated[Engine, option(ENGINE, "local: in this process, one query at a time; ray: in many workers.")] = Engine.local,
+    address: Annotated[str | None, option(ENGINE, "ray: the cluster's address, or auto; by default one on this machine.")] = None,
+    workers: Annotated[int | None, option(ENGINE, "ray: by default as many as the cluster has GPUs, or cores, for.")] = None,
+    gpus_per_worker: Annotated[float | None, option(ENGINE, "ray: by default 1 where there are GPUs.")] = None,
     measure: Annotated[list[str] | None, option(STATISTICS, "In ir_measures' words: nDCG@10, RR(rel=2)@10. The first leads.")] = None,
     seed: Annotated[int, option(STATISTICS, "For the bootstrap and the randomisation test.")] = 0,
+    no_texts: Annotated[bool, option(OUTPUT, "Do not read the corpus: the report shows docids, no passages.", "--no-texts")] = False,
     as_json: Annotated[bool, option(OUTPUT, "Print the report as JSON.", "--json")] = False,
 ) -> None:
     """Measures runs and models side by side: effectiveness with significance, and what a query costs."""
     from eval import tables
     from eval.report import report_object
+    from eval.reranking import engine_of
     from eval.study import Study
     from reranker.commands.output import note, print_json
     from reranker.commands.rerank import window_of
+    from reranker.scorers.settings import engine_args
     from reranker.setup import Setup
 
-    options = {"base_urls": tuple(base_url) if base_url else None, "device": device}
+    placement = Placement(engine, address, workers, gpus_per_worker)
+    options = {
+        "base_urls": tuple(base_url) if base_url else None,
+        "engine": engine_args(engine_arg) if engine_arg else None,
+        "device": device,
+        "threads": placement.threads(None, backend),
+    }
     options = {name: value for name, value in options.items() if value is not None}
     setups = [
         Setup(model, backend.value, strategy, window_of(window), stride, seed=seed, options=options)
         for model in dict.fromkeys(rerank or ())
     ]
-    study = Study(dataset, split, run or (), trace or (), setups, output, depth, drop_self, measure or (), seed)
+    how = engine_of(placement)
+    study = Study(dataset, split, run or (), trace or (), setups, output, depth, drop_self, measure or (), seed, not no_texts, how)
     evaluation = study.run()
     if as_json:
         print_json(report_object(evaluation, study.facts()))
@@ -174,6 +190,7 @@ def latency(
     revision: Annotated[str | None, option(MODEL, "The model's revision on the hub.")] = None,
     backend: Annotated[Backend, option(MODEL, "What runs it.")] = Backend.transformers,
     base_url: Annotated[list[str] | None, option(MODEL, "openai: a server's address.")] = None,
+    engine_arg: Annotated[list[str] | None, option(MODEL, "vllm, openai: a setting of the engine, KEY=VALUE; repeatable.")] = None,
     device: Annotated[str | None, option(MODEL, "auto, cpu, cuda or mps.")] = None,
     dtype: Annotated[str | None, option(MODEL, "float32, bfloat16 or float16.")] = None,
     threads: Annotated[int | None, option(MODEL, "CPU threads.")] = None,
@@ -199,9 +216,11 @@ def latency(
     from reranker.commands.output import print_json
     from reranker.commands.rerank import window_of
     from reranker.schedule import Schedule
+    from reranker.scorers.settings import engine_args
 
     options = {
         "base_urls": tuple(base_url) if base_url else None,
+        "engine": engine_args(engine_arg) if engine_arg else None,
         "device": device,
         "dtype": dtype,
         "threads": threads,

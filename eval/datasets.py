@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reranker.errors import InputError
+from reranker.errors import FormatError, InputError, MachineError
 from reranker.irds import PREFIX
 from reranker.runs import Qrels, Run, read_qrels, read_queries
 from reranker.texts import Docids, Texts, open_texts
+from reranker.types import Passage
 
 SPLIT = "test"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,20 @@ class Dataset:
     split: str
     queries: Mapping[str, str]
     qrels: Qrels
+
+    def passages(self, docids: Sequence[str]) -> dict[str, Passage]:
+        """Those of the docids whose text can be had here: a report is whole without them, so what is in the way is only warned of."""
+        try:
+            texts = self.texts(lambda: docids)
+        except FormatError:
+            raise
+        except (InputError, MachineError) as error:
+            _log.warning("the report shows no passages: %s", error)
+            return {}
+        try:
+            return texts.get(list(dict.fromkeys(docids)))
+        finally:
+            texts.close()
 
     def texts(self, wanted: Docids) -> Texts:
         """The passages of those docids, as far as they have a text."""

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from reranker.models import describe
 from reranker.scorers import Scorer
 
 
@@ -21,6 +22,16 @@ def machine_facts(packages: Iterable[str] = ()) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "versions": {"python": platform.python_version()} | _versions(("firstrank", *packages)),
     }
+
+
+def model_facts(name: str, revision: str | None = None) -> dict[str, str]:
+    """A model's name, where its weights come from, its template, and the revision: as given, else the folder that holds it
+    (on the hub that is the commit; elsewhere its name holds a hash of the weights)."""
+    known = describe(name)
+    path = known.get("path")
+    facts = {"model": name, "weights": str(known["weights"]), "template": str(known["template"])}
+    found = revision or (Path(path).name if path else None)
+    return facts | ({"revision": found} if found else {})
 
 
 def scorer_facts(scorer: Scorer) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ def render(template: str, **context: Any) -> str:
     return environment.get_template(template).render(**context)
 
 
-def report_page(evaluation: Evaluation, facts: Mapping[str, Any]) -> str:
-    """The whole report of an evaluation."""
+def report_page(evaluation: Evaluation, facts: Mapping[str, Any], *, passages: bool = True) -> str:
+    """The whole report of an evaluation; without `passages` the corpus is not read, and single queries show docids."""
     systems, primary = evaluation.systems, evaluation.primary
     points = [Point(one.name, one.latency.p50 if one.latency else None, one.estimates[primary].mean) for one in systems]
     return render(
@@ -51,7 +52,7 @@ def report_page(evaluation: Evaluation, facts: Mapping[str, Any]) -> str:
         generating=[one for one in systems if one.responses],
         bars=_bars(evaluation),
         rows=_rows(evaluation),
-        single=_single(evaluation),
+        single=_single(evaluation, passages),
     )
 
 
@@ -93,46 +94,34 @@ def _rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-def _single(evaluation: Evaluation) -> dict[str, Any]:
+def _single(evaluation: Evaluation, passages: bool) -> dict[str, Any]:
     """What the view of single queries needs: the top of each system's list, its passages and grades."""
-    places = _most_different(evaluation, _QUERIES)
-    qids, values = evaluation.qids, evaluation.values[evaluation.primary]
-    tops = {qid: [_top(one.system.run, qid) for one in evaluation.systems] for qid in (qids[i] for i in places)}
-    passages = _passages(evaluation, [docid for lists in tops.values() for docids in lists for docid in docids])
+    shown = [(place, evaluation.qids[place]) for place in _most_different(evaluation, _QUERIES)]
+    tops = {qid: [_top(one.system.run, qid) for one in evaluation.systems] for _, qid in shown}
+    docids = [docid for lists in tops.values() for docid in chain.from_iterable(lists)]
+    found = evaluation.dataset.passages(docids) if passages else {}
     return {
         "systems": [one.name for one in evaluation.systems],
         "measure": evaluation.primary,
         "depth": DEPTH,
-        "passages": passages,
-        "queries": [
-            {
-                "qid": qid,
-                "text": _cut(evaluation.dataset.queries[qid]),
-                "values": values[:, i].tolist(),
-                "lists": tops[qid],
-                "grades": {
-                    docid: evaluation.dataset.qrels[qid][docid]
-                    for docids in tops[qid]
-                    for docid in docids
-                    if docid in evaluation.dataset.qrels[qid]
-                },
-            }
-            for i, qid in ((i, qids[i]) for i in places)
-        ],
+        "passages": {docid: (_cut(passage.title), _cut(passage.text)) for docid, passage in found.items()},
+        "queries": [_query(evaluation, place, qid, tops[qid]) for place, qid in shown],
+    }
+
+
+def _query(evaluation: Evaluation, place: int, qid: str, lists: list[list[str]]) -> dict[str, Any]:
+    listed = set(chain.from_iterable(lists))
+    return {
+        "qid": qid,
+        "text": _cut(evaluation.dataset.queries[qid]),
+        "values": evaluation.values[evaluation.primary][:, place].tolist(),
+        "lists": lists,
+        "grades": {docid: grade for docid, grade in evaluation.dataset.qrels[qid].items() if docid in listed},
     }
 
 
 def _top(run: Mapping[str, Any], qid: str) -> list[str]:
     return list(run[qid].docids[:DEPTH]) if qid in run else []
-
-
-def _passages(evaluation: Evaluation, docids: list[str]) -> dict[str, tuple[str, str]]:
-    texts = evaluation.dataset.texts(lambda: docids)
-    try:
-        found = texts.get(list(dict.fromkeys(docids)))
-    finally:
-        texts.close()
-    return {docid: (_cut(passage.title), _cut(passage.text)) for docid, passage in found.items()}
 
 
 def _cut(text: str, characters: int = _CHARACTERS) -> str:

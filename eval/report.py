@@ -41,14 +41,14 @@ def make_folder(folder: Path) -> None:
         raise MachineError(f"{folder}: cannot be made: {error.strerror or error}") from error
 
 
-def write_report(folder: Path, evaluation: Evaluation, facts: Mapping[str, Any]) -> None:
-    """Writes them all into a folder that is there; each appears whole or not at all."""
+def write_report(folder: Path, evaluation: Evaluation, facts: Mapping[str, Any], *, passages: bool = True) -> None:
+    """Writes them all into a folder that is there; each appears whole or not at all. `passages` as for `report_page`."""
     write_plots(folder, evaluation)
     write_json(folder / "report.json", report_object(evaluation, facts))
     texts = {
         "summary.md": tables.markdown(evaluation),
         "summary.tex": tables.latex(evaluation),
-        "report.html": report_page(evaluation, facts),
+        "report.html": report_page(evaluation, facts, passages=passages),
     }
     for name, text in texts.items():
         with whole_file(folder / name) as file:

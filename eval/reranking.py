@@ -16,8 +16,10 @@ from typing import Any
 from eval.datasets import Dataset
 from eval.evaluation import System
 from eval.latency import read_traces
-from eval.machine import scorer_facts
+from eval.machine import model_facts, scorer_facts
 from reranker.batch import Rank
+from reranker.commands.engine import Engine as Where
+from reranker.commands.engine import Placement
 from reranker.commands.job import Inputs, Job, Missing, OnError
 from reranker.reranker import Reranker
 from reranker.runs import Run, read_run, write_run
@@ -37,6 +39,21 @@ def one_at_a_time(setup: Setup, facts: Facts) -> Iterator[Rank]:
         yield lambda requests: _warmed(reranker, requests)
 
 
+def engine_of(placement: Placement) -> Engine:
+    """What `--engine` names. On Ray queries share their workers, so a trace's seconds hold what a query waited for others."""
+    if placement.engine is Where.local:
+        return one_at_a_time
+
+    @contextmanager
+    def on_ray(setup: Setup, facts: Facts) -> Iterator[Rank]:
+        with placement.open(setup) as rank:
+            workers = placement.workers or "as many as fit"
+            facts |= {"engine": "Ray", "workers": workers, "concurrency": "many queries a worker: seconds hold their waiting"}
+            yield rank
+
+    return on_ray
+
+
 @dataclass(frozen=True, slots=True)
 class Reranking:
     """How the candidates of a first stage are reranked, and where runs and traces are kept."""
@@ -51,7 +68,7 @@ class Reranking:
         """The reranked run with its traces. Raises what `firstrank rerank` raises."""
         stem = name.replace("/", "_").replace(" ", "_")
         output, trace = self.folder / f"{stem}.trec", self.folder / f"{stem}.trace.jsonl"
-        facts: Facts = {"model": setup.model, "backend": setup.backend, "strategy": setup.strategy, "depth": self.depth}
+        facts: Facts = model_facts(setup.model) | {"backend": setup.backend, "strategy": setup.strategy, "depth": self.depth}
         facts |= {name: value for name in ("window", "stride") if (value := getattr(setup, name)) is not None}
         candidates = self.folder / "first_stage.trec"
         write_run(candidates, self.first_stage.values())

@@ -38,6 +38,7 @@ class Study:
     drop_self: bool = False
     measures: Sequence[str] = ()
     seed: int = 0
+    passages: bool = True
     engine: Engine = one_at_a_time
 
     def run(self) -> Evaluation:
@@ -55,7 +56,7 @@ class Study:
             reranking = Reranking(dataset, systems[0].run, self.output, self.depth, self.engine)
             systems += [reranking.system(setup, f"{setup.model} on {systems[0].name}") for setup in self.setups]
         evaluation = evaluate(dataset, systems, self.measures, self.seed)
-        write_report(self.output, evaluation, self.facts())
+        write_report(self.output, evaluation, self.facts(), passages=self.passages)
         for one in evaluation.systems:
             if one.missing:
                 note(f"{one.name}: lacks {len(one.missing)} of {len(dataset.qrels)} judged queries; each counts 0")

@@ -46,6 +46,10 @@ class RunTasks:
     def qids(self) -> Iterator[str]:
         return iter(self.run)
 
+    def longest(self) -> int:
+        """Candidates of the query that has most, within the depth."""
+        return max((min(len(ranked.docids), self.depth) for ranked in self.run.values()), default=0)
+
     def __iter__(self) -> Iterator[Task]:
         for qid, ranked in self.run.items():
             candidates = ranked.without(qid) if self.drop_self else ranked
@@ -67,6 +71,10 @@ class FileTasks:
 
     def qids(self) -> Iterator[str]:
         return (request.qid for request, _ in read_requests(self.path))
+
+    def longest(self) -> int:
+        """Candidates of the query that has most, within the depth."""
+        return max((min(len(request.passages), self.depth) for request, _ in read_requests(self.path)), default=0)
 
     def __iter__(self) -> Iterator[Task]:
         for request, _ in read_requests(self.path):
@@ -90,16 +98,9 @@ def rerank(tasks: Iterable[Task], rank: Rank, journal: Journal) -> Iterator[Rank
 
     Raises EngineLost at once: no further query can succeed.
     """
-    tails: dict[str, tuple[str, ...]] = {}
-
-    def requests() -> Iterator[Request]:
-        for task in tasks:
-            if task.request.qid not in journal:
-                tails[task.request.qid] = task.tail
-                yield task.request
-
-    for result in rank(requests()):
-        tail = tails.pop(result.qid)
+    unfinished = Unfinished(tasks, journal)
+    for result in rank(unfinished):
+        tail = unfinished.tails.pop(result.qid)
         if isinstance(result, Ranking):
             journal.add(result.qid, _entry(result, tail))
             yield result
@@ -107,6 +108,25 @@ def rerank(tasks: Iterable[Task], rank: Rank, journal: Journal) -> Iterator[Rank
             raise result.error
         else:
             yield Unranked(result, tail)
+
+
+class Unfinished:
+    """The requests that a journal does not hold yet, read once and lazily; `tails` has those of the requests that are out."""
+
+    def __init__(self, tasks: Iterable[Task], journal: Journal) -> None:
+        self._tasks, self._journal = tasks, journal
+        self.tails: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def texts(self) -> Texts | None:
+        """Where the passages' texts were read, so that workers elsewhere may read them there too; None if they came with the requests."""
+        return self._tasks.texts if isinstance(self._tasks, RunTasks) else None
+
+    def __iter__(self) -> Iterator[Request]:
+        for task in self._tasks:
+            if task.request.qid not in self._journal:
+                self.tails[task.request.qid] = task.tail
+                yield task.request
 
 
 class Unranked(NamedTuple):

@@ -1,8 +1,8 @@
 """Windows of many requests -> batches for a scorer that wants batches.
 
 One batch is scored at a time, on a thread of its own, so the event loop stays free; behind it a full one may stand ready, so
-that the thread never waits for the loop. A batch takes the oldest window
-that waits and fills up with those nearest to it in length, so that little is padded. A failed batch is split until the
+that the thread never waits for the loop. A batch takes the oldest window that waits, of the owner (a request) that was served
+longest ago, and fills up with those nearest to it in length, so that little is padded. A failed batch is split until the
 window at fault stands alone: its neighbours are scored all the same. A window whose caller has left is never scored.
 """
 
@@ -25,6 +25,7 @@ Answer = TypeVar("Answer")
 class _Waiting(Generic[Item, Answer]):
     item: Item
     tokens: int
+    owner: object
     future: asyncio.Future[Answer]
 
 
@@ -49,6 +50,8 @@ class Batcher(Generic[Item, Answer]):
         self._max_windows, self._max_tokens = max_windows, max_tokens
         self._thread = ThreadPoolExecutor(1, "firstrank-scorer", initializer=setup)
         self._waiting: list[_Waiting[Item, Answer]] = []
+        self._batches = 0
+        self._served: dict[object, int] = {}
         self._pump: asyncio.Task[None] | None = None
 
     @property
@@ -56,10 +59,13 @@ class Batcher(Generic[Item, Answer]):
         """Windows that no batch has taken yet."""
         return len(self._waiting)
 
-    async def score(self, item: Item, tokens: int) -> Answer:
-        """The answer to one item. Raises what `score_batch` raised for it, tried alone."""
+    async def score(self, item: Item, tokens: int, owner: object = None) -> Answer:
+        """The answer to one item. Raises what `score_batch` raised for it, tried alone.
+
+        Owners take turns: one that asks for much at once does not keep the others waiting.
+        """
         loop = asyncio.get_running_loop()
-        entry: _Waiting[Item, Answer] = _Waiting(item, tokens, loop.create_future())
+        entry: _Waiting[Item, Answer] = _Waiting(item, tokens, owner, loop.create_future())
         self._waiting.append(entry)
         if self._pump is None or self._pump.done():
             self._pump = loop.create_task(self._run())
@@ -89,14 +95,18 @@ class Batcher(Generic[Item, Answer]):
         self._waiting = [entry for entry in self._waiting if not entry.future.done()]
         if not self._waiting or (full and (self._max_windows == 1 or len(self._waiting) < self._max_windows)):
             return []
-        oldest = self._waiting[0]
+        oldest = min(self._waiting, key=lambda entry: self._served.get(entry.owner, 0))
         batch: list[_Waiting[Item, Answer]] = []
         longest = 0
-        for entry in sorted(self._waiting, key=lambda entry: abs(entry.tokens - oldest.tokens))[: self._max_windows]:
+        for entry in sorted(self._waiting, key=lambda entry: (entry is not oldest, abs(entry.tokens - oldest.tokens)))[: self._max_windows]:
             longest = max(longest, entry.tokens)
             if batch and longest * (len(batch) + 1) > self._max_tokens:
                 break
             batch.append(entry)
+        self._batches += 1
+        present = {entry.owner for entry in self._waiting}
+        self._served = {owner: turn for owner, turn in self._served.items() if owner in present}
+        self._served |= {entry.owner: self._batches for entry in batch}
         taken = set(map(id, batch))
         self._waiting = [entry for entry in self._waiting if id(entry) not in taken]
         return batch

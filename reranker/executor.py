@@ -11,10 +11,9 @@ import asyncio
 import math
 import time
 import zlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 from reranker.alignment import align, relevance
@@ -96,12 +95,12 @@ class Executor:
     async def _open(self, request: Request) -> Session:
         """Encoding takes milliseconds, so it has a thread; a request that is cancelled meanwhile leaves no session open."""
         opening = self._encoder.submit(self.scorer.open, request)
+        opened = asyncio.wrap_future(opening)
         try:
-            return await asyncio.shield(asyncio.wrap_future(opening))
+            return await asyncio.shield(opened)
         except asyncio.CancelledError:
             if not opening.cancel():
-                with suppress(Exception):
-                    opening.result().close()
+                opened.add_done_callback(_close_opened)  # it cannot be stopped, and the loop must not wait for it
             raise
 
     async def _advance(self, request: Request, session: Session, strategy: Strategy, log: _Log) -> Outcome:
@@ -137,14 +136,19 @@ class Executor:
 
     async def _window(self, session: Session, window: tuple[int, ...]) -> Scores:
         tokens = sum(session.lengths[i] for i in window)
-        held = await self._tokens.acquire(tokens)
+        held = await self._tokens.acquire(tokens, session)
         try:
             scores = await _patiently(session, window)
         finally:
-            self._tokens.release(held)
+            self._tokens.release(held, session)
         if len(scores.values) != len(window) or not all(map(math.isfinite, scores.values)):
             raise ScorerError(f"the scorer gave {scores.values} for a window of {len(window)}: it must give one finite number each")
         return scores
+
+
+def _close_opened(opened: asyncio.Future[Session]) -> None:
+    if not opened.cancelled() and opened.exception() is None:
+        opened.result().close()
 
 
 async def _patiently(session: Session, window: tuple[int, ...]) -> Scores:
@@ -197,35 +201,55 @@ class _Alive:
 
 
 class _TokenGate:
-    """A semaphore that counts tokens, first come, first served. What is larger than the gate passes alone."""
+    """A semaphore that counts tokens. What is larger than the gate passes alone.
+
+    Where some wait, the next to pass is a window of the request that has least in flight, first come, first served among
+    equals: a request that asks a hundred windows at once is no wall before the others.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._capacity, self._free = capacity, capacity
-        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._held: Counter[object] = Counter()
+        self._queue: list[tuple[int, object, asyncio.Future[None]]] = []
 
-    async def acquire(self, tokens: int) -> int:
+    async def acquire(self, tokens: int, owner: object) -> int:
         """Waits for its turn; returns what to `release`."""
         tokens = min(tokens, self._capacity)
         if not self._queue and tokens <= self._free:
-            self._free -= tokens
+            self._take(tokens, owner)
             return tokens
         turn = asyncio.get_running_loop().create_future()
-        self._queue.append((tokens, turn))
+        self._queue.append((tokens, owner, turn))
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.release(tokens)
+                self.release(tokens, owner)
+            else:
+                self._queue.remove((tokens, owner, turn))
+                self._admit()
             raise
         return tokens
 
-    def release(self, tokens: int) -> None:
-        self._free += tokens
-        while self._queue and (self._queue[0][1].done() or self._queue[0][0] <= self._free):
-            wanted, turn = self._queue.popleft()
-            if not turn.done():
-                self._free -= wanted
-                turn.set_result(None)
+    def release(self, tokens: int, owner: object) -> None:
+        self._take(-tokens, owner)
+        if not self._held[owner]:
+            del self._held[owner]
+        self._admit()
+
+    def _take(self, tokens: int, owner: object) -> None:
+        self._free -= tokens
+        self._held[owner] += tokens
+
+    def _admit(self) -> None:
+        while self._queue:
+            entry = min(self._queue, key=lambda entry: self._held[entry[1]])
+            tokens, owner, turn = entry
+            if tokens > self._free:
+                return
+            self._queue.remove(entry)
+            self._take(tokens, owner)
+            turn.set_result(None)
 
 
 class _Log:

@@ -151,8 +151,12 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[TextIO]:
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raises what `whole_file` would raise for a wrong folder or a missing permission, before any work is done."""
-    with suppress(_Unused), whole_file(path):
-        raise _Unused
+    target = Path(path)
+    if not target.exists() or target.is_file() or target.is_dir():
+        with suppress(_Unused), whole_file(path):
+            raise _Unused
+    elif not os.access(target, os.W_OK):  # a device or a pipe is not opened for a trial: who reads it would take that for the end
+        raise MachineError(f"{path}: cannot be written: no permission")
 
 
 class _Unused(Exception):

@@ -31,7 +31,7 @@ def passages(name: str) -> Iterator[Passage]:
 
 
 class Docstore:
-    """A dataset's own docstore as a source of texts."""
+    """A dataset's own docstore as a source of texts. Pickles as its name (for workers that have the dataset too)."""
 
     def __init__(self, name: str) -> None:
         dataset = _load(name)
@@ -48,6 +48,9 @@ class Docstore:
 
     def close(self) -> None:
         """Nothing to free: ir_datasets keeps its docstores itself."""
+
+    def __reduce__(self) -> tuple[type[Docstore], tuple[str]]:
+        return Docstore, (self._name,)
 
 
 def _load(name: str) -> Any:

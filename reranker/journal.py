@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from reranker.errors import InputError, MachineError
@@ -24,8 +26,8 @@ Entry = dict[str, Any]
 class Journal:
     """Finished queries by qid, in a file. Use `open_journal`."""
 
-    def __init__(self, path: Path, file: IO[bytes], places: dict[str, int]) -> None:
-        self.path, self._file, self._places = path, file, places
+    def __init__(self, path: Path, reader: IO[bytes], writer: io.FileIO, places: dict[str, int]) -> None:
+        self.path, self._reader, self._writer, self._places = path, reader, writer, places
         self.resumed = len(places)
 
     def __contains__(self, qid: str) -> bool:
@@ -35,18 +37,12 @@ class Journal:
         return len(self._places)
 
     def add(self, qid: str, entry: Entry) -> None:
-        """Appends a finished query; it survives the end of this process from here on."""
-        place = self._file.seek(0, os.SEEK_END)
-        try:
-            self._file.write(json.dumps({"qid": qid} | entry, ensure_ascii=False).encode() + b"\n")
-            self._file.flush()
-        except OSError as error:
-            raise MachineError(f"{self.path}: cannot be written: {error.strerror or error}") from error
-        self._places[qid] = place
+        """Appends a finished query; it survives the end of this process from here on. Raises MachineError for a full disk."""
+        self._places[qid] = _append(self.path, self._writer, json.dumps({"qid": qid} | entry, ensure_ascii=False).encode() + b"\n")
 
     def __getitem__(self, qid: str) -> Entry:
-        self._file.seek(self._places[qid])
-        entry: Entry = json.loads(self._file.readline())
+        self._reader.seek(self._places[qid])
+        entry: Entry = json.loads(self._reader.readline())
         return entry
 
     def delete(self) -> None:
@@ -58,40 +54,74 @@ class Journal:
 def open_journal(output: Path, facts: Mapping[str, str]) -> Iterator[Journal]:
     """The journal beside `output`, resumed if there is one. `facts` are what must be the same for that: name -> value or hash.
 
-    Raises InputError where another batch is writing it, or where its facts differ.
+    Where the output is a device or a pipe, the journal is a temporary file. Raises InputError where another batch is writing it,
+    or where its facts differ.
     """
-    path = output.with_name(output.name + ".part.jsonl")
+    name = output.name + ".part.jsonl"
     header = json.dumps({"firstrank": 1, "facts": dict(facts)}).encode() + b"\n"
-    try:
-        file = open(path, "a+b")  # noqa: SIM115, PTH123 (closed below; also when the lock is refused)
-    except OSError as error:
-        raise MachineError(f"{path}: cannot be opened: {error.strerror or error}") from error
-    with file:
+    with ExitStack() as stack:
+        special = output.exists() and not output.is_file()
+        path = Path(stack.enter_context(TemporaryDirectory())) / name if special else output.with_name(name)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            writer = stack.enter_context(path.open("ab", buffering=0))
+        except OSError as error:
+            raise MachineError(f"{path}: cannot be opened: {error.strerror or error}") from error
+        try:
+            fcntl.flock(writer, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise InputError(f"{path}: another process is writing {output}: wait for it, or give another --output") from error
-        yield Journal(path, file, _resume(path, file, header, facts))
+        places = _resume(path, writer, header, facts)
+        journal = Journal(path, stack.enter_context(path.open("rb")), writer, places)
+        try:
+            yield journal
+        finally:
+            if not journal:  # a batch that finished nothing has nothing to resume
+                journal.delete()
 
 
-def _resume(path: Path, file: IO[bytes], header: bytes, facts: Mapping[str, str]) -> dict[str, int]:
+def _append(path: Path, writer: io.FileIO, line: bytes) -> int:
+    """Writes a line at the end, whole or not at all; gives its offset."""
+    place = writer.seek(0, os.SEEK_END)
+    written = 0
+    try:
+        while written < len(line):
+            written += writer.write(line[written:])
+    except OSError as error:
+        with suppress(OSError):
+            writer.truncate(place)
+        raise MachineError(f"{path}: cannot be written: {error.strerror or error}") from error
+    return place
+
+
+def _resume(path: Path, writer: io.FileIO, header: bytes, facts: Mapping[str, str]) -> dict[str, int]:
     """qid -> offset of what is there; writes the header of a new journal."""
-    file.seek(0)
-    first = file.readline()
-    if not first.endswith(b"\n"):
-        file.truncate(0)
-        file.write(header)
-        file.flush()
+    with path.open("rb") as reader:
+        first = reader.readline()
+        place = reader.tell()
+        places: dict[str, int] = {}
+        if first == header:
+            while (line := reader.readline()).endswith(b"\n"):
+                places[json.loads(line)["qid"]] = place
+                place = reader.tell()
+        begin = first != header and _holds_nothing(first, reader)
+    if begin:
+        writer.truncate(0)
+        try:
+            _append(path, writer, header)
+        except MachineError:
+            path.unlink(missing_ok=True)
+            raise
         return {}
     if first != header:
         _refuse(path, first, facts)
-    places: dict[str, int] = {}
-    place = file.tell()
-    while (line := file.readline()).endswith(b"\n"):
-        places[json.loads(line)["qid"]] = place
-        place = file.tell()
-    file.truncate(place)
+    writer.truncate(place)
     return places
+
+
+def _holds_nothing(first: bytes, reader: IO[bytes]) -> bool:
+    """Whether a batch ended before its first query was done (an engine that did not start, say): there is nothing to lose."""
+    ours = first.startswith(b'{"firstrank": 1, ') and not reader.readline().endswith(b"\n")
+    return ours or not first.endswith(b"\n")
 
 
 def _refuse(path: Path, first: bytes, facts: Mapping[str, str]) -> None:

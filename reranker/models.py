@@ -68,7 +68,10 @@ class ModelSpec(BaseModel):
     passes: int = Field(default=1, ge=1)
     context: int | None = Field(default=None, ge=64, description="tokens; by default what the model's own configuration says")
     label_ids: tuple[int, ...] | None = Field(default=None, description="the labels' token ids, frozen; by default found in the vocabulary")
-    chat: Mapping[str, Any] = Field(default={}, description="options of the chat template: enable_thinking: false …")
+    chat: Mapping[str, Any] = Field(
+        default={}, description="options of the chat template: enable_thinking: false …, or chat_template itself"
+    )
+    system_role: bool = Field(default=True, description="false: the system text goes before the user's, whatever the chat template knows")
     dtype: str | None = Field(default=None, description="on a GPU; by default bfloat16")
     engine: Mapping[str, Any] = Field(default={}, description="vLLM's own settings: tensor_parallel_size, quantization …")
 
@@ -89,7 +92,8 @@ class ModelSpec(BaseModel):
         return str(self.weights)
 
     def read_template(self) -> Template:
-        return read_template(self.template) if isinstance(self.template, str) else self.template
+        template = read_template(self.template) if isinstance(self.template, str) else self.template
+        return template if self.system_role else template.without_system()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,11 @@ def read_folder(folder: Path) -> ModelSpec:
     """What a model's folder says of itself; defaults where it has no `firstrank.yaml`."""
     card = folder / CARD
     return _read_spec(card, folder.name) if card.is_file() else ModelSpec(name=folder.name)
+
+
+def read_settings(name: str) -> ModelSpec:
+    """A model's settings by its name; fetches nothing. Raises ModelError where there is no such model."""
+    return _found(name)[0]
 
 
 def _found(name: str) -> tuple[ModelSpec, Path | None]:

@@ -44,6 +44,24 @@ class Setup:
             **self.options,
         )
 
+    def check(self, n: int) -> None:
+        """Raises InputError for a schedule, or a cascade's options, that cannot work on n candidates. Loads no model."""
+        from reranker.models import read_settings
+        from reranker.schedule import Schedule
+        from reranker.scorers.cascade import check_budget
+        from reranker.scorers.deferral import find_rule
+        from reranker.strategies import check_strategy
+
+        schedule = Schedule(self.strategy, self.window, self.stride, self.passes)
+        if self.oracle is None:
+            schedule = schedule.completed(read_settings(self.model))
+        strategy = schedule.strategy(self.top_k)
+        if self.top_k is not None:
+            check_strategy(strategy, n, n)
+        if self.cascade is not None:
+            check_budget(self.defer_budget)
+            find_rule(self.defer_rule)
+
     def facts(self) -> dict[str, str]:
         """What must be the same for a batch to be resumed."""
         from reranker.journal import fingerprint

@@ -55,6 +55,11 @@ class Template(BaseModel):
         before, between, after = re.split(r"\{label\}|\{text\}", self.passage)
         return before, between, after
 
+    def without_system(self) -> Self:
+        """The same, its system text in front of the user's."""
+        joined = self.system + self.system_joint + self.before if self.system else self.before
+        return self.model_copy(update={"system": "", "before": joined})
+
     def text_of(self, title: str, text: str) -> str:
         """A passage as it is shown: stripped, with its title, cut to `words`."""
         shown = text.strip()
@@ -108,8 +113,8 @@ def in_chat(template: Template, tokenizer: Any, options: Mapping[str, Any]) -> C
     A chat template without a system role gets the system text in front of the user's; a tokenizer without any gets plain text.
     """
     user = template.before + _PASSAGES + template.after
-    folded = template.system + template.system_joint + user if template.system else user
-    if not getattr(tokenizer, "chat_template", None):
+    folded = template.without_system().before + _PASSAGES + template.after
+    if not (getattr(tokenizer, "chat_template", None) or "chat_template" in options):
         rendered = f"{tokenizer.bos_token or ''}{folded}\n"
     else:
         rendered = _with_system(template, tokenizer, user, options) or _render(tokenizer, [("user", folded)], options)

@@ -38,7 +38,7 @@ def create_app(settings: Settings, openers: Openers | None = None, *, failed: Ca
 
     `openers` make the rerankers, in place of what `settings.model` says; `failed` is told when a model cannot be loaded.
     """
-    metrics = Metrics()
+    metrics, keys = Metrics(), Keys(settings.keys(), settings.rate_limit)
     openers = openers or {name: settings.setup(name).open for name in settings.model}
     models = [_served(name, opener, settings, metrics) for name, opener in openers.items()]
     registry = Registry(models, settings.alias)
@@ -57,13 +57,13 @@ def create_app(settings: Settings, openers: Openers | None = None, *, failed: Ca
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        middleware=_middleware(settings, metrics),
+        middleware=_middleware(settings, metrics, keys),
         exception_handlers={Refused: _answer, FirstrankError: _answer, HTTPException: _answer_http},
     )
     app.state.service = service
     app.include_router(routes.router)
     app.router.routes.extend(page.routes())
-    app.openapi = lambda: _openapi(app, bool(settings.keys()))  # type: ignore[method-assign]
+    app.openapi = lambda: _openapi(app, guarded=bool(keys))  # type: ignore[method-assign]
     return app
 
 
@@ -72,7 +72,7 @@ def _served(name: str, opener: Callable[[], Reranker], settings: Settings, metri
     return ServedModel(name, opener, metrics, slots=engine.slots, seed=engine.seed)
 
 
-def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
+def _middleware(settings: Settings, metrics: Metrics, keys: Keys) -> list[Middleware]:
     """From the outside in."""
     layers = [Middleware(Observed, metrics=metrics)]
     if settings.cors_origins:
@@ -89,7 +89,7 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
     return [
         *layers,
         Middleware(Answering),
-        Middleware(Guard, keys=Keys(settings.keys(), settings.rate_limit)),
+        Middleware(Guard, keys=keys),
         Middleware(BodyLimit, most=settings.max_body_bytes),
     ]
 
@@ -109,7 +109,7 @@ async def _answer_http(request: Request, error: Exception) -> Response:
     return refused.response()
 
 
-def _openapi(app: FastAPI, guarded: bool) -> dict[str, Any]:
+def _openapi(app: FastAPI, *, guarded: bool) -> dict[str, Any]:
     """FastAPI's document, with the request's shapes (which the handler reads itself) and the key."""
     if app.openapi_schema is None:
         found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)

@@ -12,12 +12,14 @@ from typing import Literal, TypeVar
 from reranker.errors import FirstrankError
 from reranker.executor import Executor
 from reranker.reranker import Reranker
+from reranker.types import Passage, Request
 from server.admission import Turns
 from server.errors import Refused
 from server.metrics import MeteredScorer, Metrics
 
 T = TypeVar("T")
 State = Literal["loading", "ready", "failed"]
+WARM_UP = Request("which is larger?", (Passage("0", "1"), Passage("1", "2")), "warm-up")
 ANY = "*"
 """an alias that takes every name"""
 
@@ -39,10 +41,14 @@ class ServedModel:
     state: State
 
     async def load(self) -> None:
-        """Opens the model on a thread of its own. Raises what that raises, and remembers it."""
+        """Opens the model on a thread of its own and ranks once: a first window is slow, and may show that the model cannot rank.
+
+        Raises what that raises, and remembers it.
+        """
         self.state, self.problem = "loading", ""
         try:
             self.reranker = await _in_daemon_thread(self._opener)
+            await _warm(self.reranker)
         except FirstrankError as error:
             self.state, self.problem = "failed", str(error)
             raise
@@ -137,6 +143,14 @@ class Registry:
 
 def _said(error: Exception) -> str:
     return str(error) if isinstance(error, FirstrankError) else type(error).__name__
+
+
+async def _warm(reranker: Reranker) -> None:
+    executor = Executor(reranker.scorer)
+    try:
+        await executor.rank(WARM_UP, reranker.schedule.strategy())
+    finally:
+        executor.close()
 
 
 async def _in_daemon_thread(work: Callable[[], T]) -> T:

@@ -44,6 +44,7 @@ class _Server(uvicorn.Server):
                 host=settings.host,
                 port=settings.port,
                 lifespan="on",
+                http="h11",  # httptools has no bound on headers: a client could fill the memory
                 ws="none",
                 log_config=None,
                 access_log=False,

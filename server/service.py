@@ -60,7 +60,7 @@ class Service:
         except InputError:
             raise
         except Exception as error:
-            if isinstance(error, EngineLost):
+            if isinstance(error, EngineLost) and model.executor is executor:
                 self.registry.revive(model)
             if model.executor is not executor or model.state != "ready":
                 raise EngineLost(f"model {model.name!r}: {error}") from error

@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from reranker.errors import InputError
+from reranker.scorers.settings import engine_args
 from reranker.setup import Setup
 from reranker.strategies import parse_strategy
 from reranker.template import read_yaml
@@ -59,6 +60,7 @@ class Engine(BaseModel):
 
     backend: Literal["transformers", "vllm", "openai"] = setting("Model", "What scores the windows.", "transformers")
     base_url: Listed = setting("Model", "openai: a server's address; several are balanced.", ())
+    engine_arg: Listed = setting("Model", "vllm, openai: a setting of the engine, KEY=VALUE; several.", ())
     device: str | None = setting("Model", "auto, cpu, cuda or mps.", None)
     dtype: str | None = setting("Model", "float32, bfloat16 or float16; by default what suits the device.", None)
     threads: int | None = setting("Model", "CPU threads of the model.", None, ge=1)
@@ -173,6 +175,7 @@ class Settings(Engine, BaseSettings):
         """What it takes to open the model `name`."""
         engine = self.engine(name)
         options = {"device": engine.device, "dtype": engine.dtype, "threads": engine.threads, "revision": engine.revision}
+        options |= {"base_urls": engine.base_url or None, "engine": engine_args(engine.engine_arg) or None}
         return Setup(
             model=self.model[name].source or name,
             backend=engine.backend,
@@ -181,7 +184,7 @@ class Settings(Engine, BaseSettings):
             stride=engine.stride,
             passes=engine.passes,
             seed=engine.seed,
-            options={key: value for key, value in (options | {"base_urls": engine.base_url or None}).items() if value is not None},
+            options={key: value for key, value in options.items() if value is not None},
             cascade=engine.cascade,
             defer_budget=engine.defer_budget,
         )

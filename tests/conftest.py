@@ -23,6 +23,15 @@ CHATML = (
 )
 
 
+def no_package_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip, as on a machine without a network, whatever its settings here."""
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real collections, `FIRSTRANK_DATA`; skips without it, but fails where CI=true."""

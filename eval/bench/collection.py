@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from reranker.errors import InputError
+from reranker.executor import Executor
 from reranker.measures import per_query
 from reranker.qrels import Qrels, read_qrels
-from reranker.reranker import Reranker
 from reranker.runs import Ranked, Run
 from reranker.scorers import Scorer
-from reranker.types import Failure, Ranking, Request
+from reranker.strategies import parse_strategy
+from reranker.types import Failure, Ranking, Request, Strategy
 
 MEASURE = "nDCG@10"
 
@@ -28,7 +30,7 @@ class Collection:
 
     def rank(self, scorer: Scorer, strategy: str) -> list[Ranking]:
         """Every query ranked. Raises what the first query that failed raised."""
-        found = list(Reranker(scorer, strategy=strategy).stream(self.requests))
+        found = asyncio.run(self._ranked(scorer, parse_strategy(strategy)))
         if failed := next((one for one in found if isinstance(one, Failure)), None):
             raise failed.error
         return [one for one in found if isinstance(one, Ranking)]
@@ -40,6 +42,13 @@ class Collection:
     def first_stage(self) -> list[float]:
         """nDCG@10 of each query as it came."""
         return self._measured({request.qid: tuple(passage.docid for passage in request.passages) for request in self.requests})
+
+    async def _ranked(self, scorer: Scorer, strategy: Strategy) -> list[Ranking | Failure]:
+        executor = Executor(scorer)
+        try:
+            return [one async for one in executor.stream(self.requests, strategy)]
+        finally:
+            executor.close()
 
     def _measured(self, lists: dict[str, tuple[str, ...]]) -> list[float]:
         ranked = (Ranked(qid, docids, -np.arange(len(docids), dtype=np.float32)) for qid, docids in lists.items())

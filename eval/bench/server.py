@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from reranker import Ranking, Request, Reranker
 
 ROUNDS = 5
+_SINGLES = 100
+"""requests at most that are sent one at a time"""
 _START = 300.0
 """seconds that a model may take to load"""
 
@@ -67,7 +69,7 @@ class Served:
         return asdict(self) | {"overhead_ms": self.overhead_ms, "share": self.share}
 
 
-def measure_server(model: str, *, depth: int = 20, clients: int = 64, requests: int = 128, singles: int = 60, **options: Any) -> Served:
+def measure_server(model: str, *, depth: int = 20, clients: int = 64, requests: int = 128, **options: Any) -> Served:
     """Serves `model` and ranks `requests` requests of `depth` documents in each round; `options` are the backend's.
 
     Raises FirstrankError where the service does not start, fails a request, or gives another order than this process.
@@ -83,7 +85,7 @@ def measure_server(model: str, *, depth: int = 20, clients: int = 64, requests: 
         warm = [*reranker.rank_many(load[:2])]
         for request, ranking in zip(load, warm, strict=False):
             _check(_post(client, request), ranking)
-        direct, http = _one_by_one(reranker, client, load, singles)
+        direct, http = _one_by_one(reranker, client, load[:_SINGLES])
         offline, served, shares = [], [], []
         for _ in range(ROUNDS):
             windows, seconds, rankings = _offline(reranker, load)
@@ -151,18 +153,18 @@ def _address(process: subprocess.Popen[bytes], log: IO[str]) -> str:
         for line in log.read().splitlines():
             if '"listening"' in line and line.endswith("}"):
                 address: str = json.loads(line)["address"]
-                if httpx.get(f"{address}/ready").status_code == 200:
-                    return address
+                with suppress(httpx.TransportError):  # it may be ending already
+                    if httpx.get(f"{address}/ready").status_code == 200:
+                        return address
         time.sleep(0.1)
     log.seek(0)
     raise FirstrankError(f"firstrank serve did not get ready: {log.read()[-2000:]}")
 
 
-def _one_by_one(reranker: Reranker, client: httpx.Client, load: list[Request], count: int) -> tuple[list[float], list[float]]:
-    """Seconds of `count` requests in this process and over HTTP, in turns."""
+def _one_by_one(reranker: Reranker, client: httpx.Client, load: list[Request]) -> tuple[list[float], list[float]]:
+    """Seconds of each request in this process and over HTTP, in turns."""
     direct, http = [], []
-    for i in range(count):
-        request = load[i % len(load)]
+    for request in load:
         started = time.perf_counter()
         [ranking] = reranker.rank_many([request])
         direct.append(time.perf_counter() - started)

@@ -112,11 +112,21 @@ def report(rows: Sequence[Row], first_stage: float, facts: dict[str, Any], outpu
 
 
 def _print_table(rows: Sequence[Row], first_stage: float) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from reranker.commands.output import print_table
 
-    table = Table("strategy", "noise", MEASURE, "95%", "windows", "rounds", "passages", "tokens", caption="costs: medians over queries")
+    table = Table(
+        Column("strategy", overflow="fold"),
+        "noise",
+        MEASURE,
+        "95%",
+        "windows",
+        "rounds",
+        "passages",
+        "tokens",
+        caption="costs: medians over queries",
+    )
     table.add_row("(first stage)", "", f"{first_stage:.4f}", "", "", "", "", "")
     for row in rows:
         noise = "" if row.noise is None else f"{row.noise:g}"

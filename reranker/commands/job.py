@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -48,12 +48,12 @@ class Inputs:
     drop_self: bool
     missing: Missing
 
-    def check(self) -> None:
+    def check(self, *, needs_run: bool = True) -> None:
         together = {"--run": self.run, "--queries": self.queries, "--corpus": self.corpus}
         if self.requests is not None:
             if given := [name for name, value in together.items() if value is not None]:
                 raise InputError(f"--requests holds run, queries and texts in one: leave out {', '.join(given)}")
-        elif lacking := [name for name, value in together.items() if value is None]:
+        elif lacking := [name for name, value in together.items() if value is None and (needs_run or name != "--run")]:
             raise InputError(f"{', '.join(lacking)}: not given; a run needs --run, --queries and --corpus (or give --requests FILE.jsonl)")
         if self.depth < 1:
             raise InputError(f"--depth {self.depth}: must be at least 1")
@@ -77,9 +77,13 @@ class Inputs:
         assert self.corpus is not None
         run = read_run(self.run)
         queries = queries_of(run, read_queries(self.queries), self.queries)
-        extra = 1 if self.drop_self else 0
-        texts = open_texts(self.corpus, lambda: run.docids(self.depth + extra), missing=self.missing.value)
+        texts = open_texts(self.corpus, lambda: self._candidates(run), missing=self.missing.value)
         return RunTasks(run, queries, texts, self.depth, self.drop_self)
+
+    def _candidates(self, run: Run) -> Iterator[str]:
+        """The docids that are reranked."""
+        for qid, ranked in run.items():
+            yield from (ranked.without(qid) if self.drop_self else ranked).docids[: self.depth]
 
 
 @dataclass(slots=True)
@@ -134,7 +138,7 @@ class Job:
     def run(self, engine: AbstractContextManager[Rank]) -> None:
         """Reads, reranks, writes and reports; the engine starts when the input has been found sound.
 
-        Raises RequestFailed where queries failed and may not.
+        Where queries failed and may not: raises InputError if all of them asked for what cannot be, else RequestFailed.
         """
         from reranker.batch import Finished, rerank
         from reranker.journal import open_journal
@@ -144,7 +148,10 @@ class Job:
             check_writable(path)
         if self.qrels is not None:
             self._judgments()
+            if self.output.exists() and not self.output.is_file():
+                raise InputError(f"--output {self.output}: --qrels measures what is written, so it must be a file")
         tasks = self.inputs.tasks()
+        self.setup.check(tasks.longest())
         with open_journal(self.output, self.facts()) as journal:
             if journal.resumed:
                 note(f"resuming: {journal.resumed} of {len(tasks)} queries are done already")
@@ -163,7 +170,8 @@ class Job:
         for qid, reason in tally.reasons().items():
             note(f"query {qid!r} failed: {reason}")
         if tally.failed and self.on_error is OnError.fail:
-            raise RequestFailed(
+            fault = InputError if all(isinstance(one.failure.error, InputError) for one in tally.failed) else RequestFailed
+            raise fault(
                 f"{len(tally.failed)} of {total} queries failed, so {self.output} was not written. Finished queries are kept in {journal}: "
                 "the same command tries the others again; --on-error skip leaves them out, --on-error keep writes them in first-stage order"
             )

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from reranker.commands.engine import Engine, Placement
 from reranker.commands.job import Inputs, Job, Missing, OnError
 from reranker.errors import InputError
-
-if TYPE_CHECKING:
-    from reranker.batch import Rank
-    from reranker.setup import Setup
 
 
 class Backend(StrEnum):
@@ -27,7 +22,8 @@ class Backend(StrEnum):
     oracle = "oracle"
 
 
-INPUT, MODEL, SCHEDULE, ERRORS, ENGINE, OUTPUT = "Input", "Model", "Windows", "Faults", "Engine", "Output"
+INPUT, MODEL, SCHEDULE, FEEDBACK = "Input", "Model", "Windows", "Relevance feedback"
+ERRORS, ENGINE, OUTPUT = "Faults", "Engine", "Output"
 
 
 def option(panel: str, text: str, *names: str) -> Any:
@@ -60,6 +56,13 @@ def rerank(
     passes: Annotated[int | None, option(SCHEDULE, "Times over the list.")] = None,
     top_k: Annotated[int | None, option(SCHEDULE, "Only the best N need be right.")] = None,
     seed: Annotated[int, option(SCHEDULE, "For strategies and oracles that draw.")] = 0,
+    engine: Annotated[Engine, option(ENGINE, "local: in this process; ray: in many workers.")] = Engine.local,
+    address: Annotated[str | None, option(ENGINE, "ray: the cluster's address, or auto; by default one on this machine.")] = None,
+    workers: Annotated[int | None, option(ENGINE, "ray: by default as many as the cluster has GPUs, or cores, for.")] = None,
+    gpus_per_worker: Annotated[float | None, option(ENGINE, "ray: by default 1 where there are GPUs.")] = None,
+    feedback: Annotated[int, option(FEEDBACK, "Rounds of: distil the ranking into query vectors, retrieve again, rerank again.")] = 0,
+    vectors: Annotated[Path | None, option(FEEDBACK, "Their folder; made if it is not there. By default OUTPUT.vectors.")] = None,
+    encoder: Annotated[str, option(FEEDBACK, "What makes vectors: minilm, a folder, or a Hugging Face id.")] = "minilm",
     on_error: Annotated[
         OnError, option(ERRORS, "A query that fails: fail at the end, skip it, or keep its first-stage order.")
     ] = OnError.fail,
@@ -79,12 +82,13 @@ def rerank(
         raise InputError("--cascade defers to a model, and --backend oracle has none: try `firstrank bench cascade`")
     if backend is Backend.openai and not base_url:
         raise InputError("--backend openai asks a running server: give --base-url, say http://127.0.0.1:8000")
+    placement = Placement(engine, address, workers, gpus_per_worker)
     options = {
         "base_urls": tuple(base_url) if base_url else None,
         "engine": engine_args(engine_arg) if engine_arg else None,
         "device": device,
         "dtype": dtype,
-        "threads": threads,
+        "threads": placement.threads(threads, backend),
         "revision": revision,
     }
     setup = Setup(
@@ -103,15 +107,16 @@ def rerank(
         defer_rule=defer_rule,
     )
     inputs = Inputs(run, queries, corpus, requests, depth, drop_self, missing)
-    inputs.check()
-    Job(inputs, setup, output, trace, not no_tail, on_error, qrels, as_json).run(local(setup))
+    inputs.check(needs_run=not feedback)
+    if vectors is not None and not feedback:
+        raise InputError(f"--vectors {vectors}: only with --feedback")
+    job = Job(inputs, setup, output, trace, not no_tail, on_error, qrels, as_json)
+    if feedback:
+        from reranker.commands.feedback import Rounds
 
-
-@contextmanager
-def local(setup: Setup) -> Iterator[Rank]:
-    """A Reranker in this process."""
-    with setup.open() as reranker:
-        yield reranker.stream
+        Rounds(job, feedback, vectors or output.with_name(f"{output.name}.vectors"), encoder).run(placement.open(setup))
+    else:
+        job.run(placement.open(setup))
 
 
 def window_of(text: str | None) -> int | str | None:

@@ -22,7 +22,8 @@ def retrieve(
     corpus: Annotated[str | None, typer.Option(help="A BEIR folder, corpus.jsonl[.gz], a .tsv, or ir_datasets:ID.")] = None,
     depth: Annotated[int, typer.Option(help="Candidates of a query.")] = 100,
     drop_self: Annotated[bool, typer.Option("--drop-self", help="Leave out the candidate whose docid is the qid (ArguAna).")] = False,
-    retriever: Annotated[str, typer.Option(help="bm25, dense:MODEL or pyserini:INDEX.")] = "bm25",
+    retriever: Annotated[str, typer.Option(help="bm25, rm3, dense:MODEL, hybrid:MODEL or pyserini:INDEX.")] = "bm25",
+    save_vectors: Annotated[Path | None, typer.Option(help="dense, hybrid: a folder for the vectors, for firstrank feedback.")] = None,
     qrels: Annotated[str | None, typer.Option(help="Judgments: retrieve their queries only, and measure the run.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
 ) -> None:
@@ -34,6 +35,8 @@ def retrieve(
         raise InputError(f"--depth {depth}: must be at least 1")
     if corpus is None and not retriever.startswith("pyserini:"):
         raise InputError(f"--corpus: not given; {retriever} reads it (only pyserini:INDEX holds its own)")
+    if save_vectors is not None and not retriever.startswith(("dense:", "hybrid:")):
+        raise InputError(f"--save-vectors {save_vectors}: {retriever} has no vectors; use dense:MODEL or hybrid:MODEL")
     check_writable(output)
     judged = read_qrels(qrels) if qrels is not None else None
     wanted = [query for query in read_queries(queries) if judged is None or query.qid in judged]
@@ -45,6 +48,8 @@ def retrieve(
     with Progress("retrieving", len(wanted)) as progress:
         found = retrievers.retrieve(first_stage, _counted(wanted, progress), depth, drop_self=drop_self)
         write_run(output, found, tag=retriever.partition(":")[0])
+    if save_vectors is not None:
+        first_stage.save(save_vectors)  # type: ignore[attr-defined]
     seconds = time.perf_counter() - started - indexed
     summary = {"output": str(output), "queries": len(wanted), "index_seconds": indexed, "seconds": seconds}
     measured = None

@@ -25,6 +25,8 @@ LOCK = threading.RLock()
 NEEDED = 21
 """the Java that pyserini 1.6 and later are compiled for"""
 
+_STACK = "8m"
+"""Java guards the main thread's stack from there on; at its own 1 MB, linear algebra in that thread is a segmentation fault"""
 _VECTOR = "jdk.incubator.vector"
 _PURPOSE = "searching a Lucene index"
 
@@ -68,13 +70,14 @@ def start() -> None:
             import jnius_config
         except ImportError as error:
             raise MissingExtra("pyjnius", "pyserini", _PURPOSE) from error
-        jar = _jar()
+        classes = jar()
         if jnius_config.vm_running:
             return
         java = find()
         os.environ["JAVA_HOME"] = str(java.home)
         os.environ["PATH"] = f"{java.home / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
-        jnius_config.add_classpath(str(jar))
+        jnius_config.add_classpath(str(classes))
+        jnius_config.add_options(f"-Xss{_STACK}")
         if _VECTOR in java.modules:
             jnius_config.add_options(f"--add-modules={_VECTOR}")
         with faults(f"Java {java.version} in {java.home} does not start"):
@@ -113,12 +116,13 @@ def _openai_key() -> Iterator[None]:
         del os.environ["OPENAI_API_KEY"]
 
 
-def _jar() -> Path:
+def jar() -> Path:
+    """pyserini's classes. Raises MissingExtra without pyserini, InputError where they are not with it."""
     spec = find_spec("pyserini")
     if spec is None or not spec.submodule_search_locations:
         raise MissingExtra("pyserini", "pyserini", _PURPOSE)
     folder = Path(spec.submodule_search_locations[0]) / "resources" / "jars"
-    jars = sorted(folder.glob("anserini-*-fatjar.jar"), key=lambda jar: jar.stat().st_mtime)
+    jars = sorted(folder.glob("anserini-*-fatjar.jar"), key=lambda file: file.stat().st_mtime)
     if not jars:
         raise InputError(f"{folder}: pyserini has no anserini-*-fatjar.jar there: pip install --force-reinstall --no-deps pyserini")
     return jars[-1]

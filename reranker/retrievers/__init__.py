@@ -1,4 +1,4 @@
-"""First stages, by name: `bm25`, `dense:MODEL`, `pyserini:INDEX`.
+"""First stages, by name: `bm25`, `rm3`, `dense:MODEL`, `hybrid:MODEL`, `pyserini:INDEX`.
 
 A module here that wraps a first stage has a function `open_retriever(argument, corpus)`, which gives a Retriever.
 """
@@ -13,8 +13,7 @@ from typing import Protocol
 from reranker.errors import InputError
 from reranker.runs import Query, Ranked
 
-_MODULES = {"bm25": "reranker.retrievers.bm25", "dense": "reranker.retrievers.dense", "pyserini": "reranker.retrievers.pyserini"}
-_ARGUMENTS = {"bm25": "", "dense": ":MODEL", "pyserini": ":INDEX"}
+_ARGUMENTS = {"bm25": "", "rm3": "", "dense": ":MODEL", "hybrid": ":MODEL", "pyserini": ":INDEX"}
 
 
 class Retriever(Protocol):
@@ -30,10 +29,10 @@ class Retriever(Protocol):
 def open_retriever(name: str, corpus: str | os.PathLike[str]) -> Retriever:
     """The first stage of that name over a corpus (a SOURCE). Raises InputError for an unknown name, MissingExtra."""
     kind, colon, argument = name.partition(":")
-    if kind not in _MODULES or bool(_ARGUMENTS[kind]) != bool(argument) or (colon and not argument):
+    if kind not in _ARGUMENTS or bool(_ARGUMENTS[kind]) != bool(argument) or (colon and not argument):
         known = ", ".join(kind + argument for kind, argument in _ARGUMENTS.items())
         raise InputError(f"no first stage is called {name!r}; there are {known}")
-    retriever: Retriever = import_module(_MODULES[kind]).open_retriever(argument, os.fspath(corpus))
+    retriever: Retriever = import_module(f"reranker.retrievers.{kind}").open_retriever(argument, os.fspath(corpus))
     return retriever
 
 

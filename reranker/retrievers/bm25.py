@@ -12,6 +12,7 @@ import bm25s
 import numpy as np
 import Stemmer
 from bm25s.tokenization import Tokenizer
+from numpy.typing import NDArray
 
 from reranker.errors import InputError
 from reranker.runs import Query, Ranked, trec_order
@@ -28,7 +29,7 @@ class BM25:
         """Raises InputError for no passages, or a docid that comes twice."""
         self._docids: list[str] = []
         self._tokenizer = Tokenizer(stopwords="en", stemmer=Stemmer.Stemmer("english"))
-        tokens = list(self._tokenizer.streaming_tokenize(self._remembered(passages)))
+        tokens = self._tokenized(passages)
         if not tokens:
             raise InputError("the corpus holds no passage: there is nothing to search")
         if len(set(self._docids)) < len(tokens):
@@ -39,17 +40,26 @@ class BM25:
     def search(self, queries: Iterable[Query], depth: int) -> Iterator[Ranked]:
         """The best `depth` passages that share a word with each query; ties by docid, descending, also at the cut."""
         for query in queries:
-            [tokens] = self._tokenizer.streaming_tokenize([query.text], update_vocab=False, allow_empty=False)
-            scores = self._index.get_scores_from_ids(tokens)
-            best = np.flatnonzero(scores > 0)
-            if len(best) > depth:
-                best = best[scores[best] >= np.partition(scores[best], -depth)[-depth]]
-            docids = [self._docids[i] for i in best]
-            order = trec_order(docids, scores[best])[:depth]
-            yield Ranked(query.qid, tuple(docids[i] for i in order), scores[best[order]])
+            yield self._best(query.qid, self._index.get_scores_from_ids(self._words(query.text)), depth)
 
     def close(self) -> None:
         """Nothing to free but memory."""
+
+    def _words(self, text: str) -> list[int]:
+        """A query's words that the corpus knows."""
+        [words] = self._tokenizer.streaming_tokenize([text], update_vocab=False, allow_empty=False)
+        return list(words)
+
+    def _best(self, qid: str, scores: NDArray[np.float32], depth: int) -> Ranked:
+        best = np.flatnonzero(scores > 0)
+        if len(best) > depth:
+            best = best[scores[best] >= np.partition(scores[best], -depth)[-depth]]
+        docids = [self._docids[i] for i in best]
+        order = trec_order(docids, scores[best])[:depth]
+        return Ranked(qid, tuple(docids[i] for i in order), scores[best[order]])
+
+    def _tokenized(self, passages: Iterable[Passage]) -> list[list[int]]:
+        return list(self._tokenizer.streaming_tokenize(self._remembered(passages)))
 
     def _remembered(self, passages: Iterable[Passage]) -> Iterator[str]:
         for passage in passages:

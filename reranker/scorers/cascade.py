@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import median_low
 
 from reranker.errors import InputError
 from reranker.scorers.base import Scorer, Session, room_of
@@ -26,8 +27,7 @@ class CascadeScorer:
     """
 
     def __init__(self, small: Scorer, large: Scorer, *, budget: float = 0.3, rule: Rule = entropy, stake: Stake = discounts) -> None:
-        if not 0.0 <= budget <= 1.0:
-            raise InputError(f"defer_budget={budget}: is a share of a request's windows, from 0 to 1")
+        check_budget(budget)
         self.small, self.large, self.budget, self.rule, self.stake = small, large, budget, rule, stake
         self.name = f"{small.name}>{large.name}"
 
@@ -46,6 +46,11 @@ class CascadeScorer:
     def close(self) -> None:
         self.small.close()
         self.large.close()
+
+
+def check_budget(budget: float) -> None:
+    if not 0.0 <= budget <= 1.0:
+        raise InputError(f"defer_budget={budget}: is a share of a request's windows, from 0 to 1")
 
 
 class CascadeSession:
@@ -104,17 +109,17 @@ class _Purse:
     def __init__(self, scorer: CascadeScorer, n: int) -> None:
         self._scorer = scorer
         self._unread = set(range(n))
-        self._windows, self._deferred, self._doubt, self._largest = 0, 0, 0.0, 1
+        self._doubts: list[float] = []
+        self._deferred, self._largest = 0, 1
 
     def spend(self, window: tuple[int, ...], doubt: float) -> bool:
         """Whether to defer this window: fewer windows that are still to come promise more than the purse can pay for."""
         self._unread -= {*window}
-        self._windows += 1
-        self._doubt += doubt
+        self._doubts.append(doubt)
         self._largest = max(self._largest, len(window))
         to_come = parts(sorted(self._unread), self._largest)
-        left = int(self._scorer.budget * (self._windows + len(to_come)) + 1e-9) - self._deferred
-        here, usual = doubt * self._scorer.stake(window), self._doubt / self._windows
+        left = int(self._scorer.budget * (len(self._doubts) + len(to_come)) + 1e-9) - self._deferred
+        here, usual = doubt * self._scorer.stake(window), median_low(self._doubts)
         if left <= sum(usual * self._scorer.stake(part) > here for part in to_come):
             return False
         self._deferred += 1

@@ -72,7 +72,7 @@ class LearnedRule(BaseModel):
 
     def __call__(self, values: Sequence[float]) -> float:
         standardised = (features(values) - np.array(self.means)) / np.array(self.deviations)
-        return float(self.intercept + standardised @ np.array(self.weights))
+        return max(0.0, float(self.intercept + standardised @ np.array(self.weights)))
 
     def save(self, path: Path) -> None:
         """Writes the rule whole or not at all; `read_rule` reads it."""

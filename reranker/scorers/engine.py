@@ -19,6 +19,7 @@ from reranker.template import explained
 Mode = Literal["auto", "generate", "pooling"]
 """whether label logits come from the sampler of one token, or from a pooler that holds the head's label rows only"""
 
+_DTYPES = ("float32", "bfloat16", "float16")
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
@@ -70,6 +71,13 @@ def engine_settings(model: Model, given: Mapping[str, Any]) -> EngineSettings:
         raise ModelError(f"model {model.name!r}, engine settings: {_explained(error)}") from error
     _check(model, settings)
     return settings
+
+
+def dtype_of(name: str | None) -> str | None:
+    """The weights' type; None where it is left to the device. Raises ModelError for a name that is none."""
+    if name not in (None, "auto", *_DTYPES):
+        raise ModelError(f"--dtype {name}: unknown; use auto, {', '.join(_DTYPES)}")
+    return None if name == "auto" else name
 
 
 def lora_rank(folder: Path) -> int:

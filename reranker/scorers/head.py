@@ -9,11 +9,13 @@ from reranker.errors import ModelError
 if TYPE_CHECKING:
     import torch
 
+_BLOCK = 16
+"""rows and labels of the product that gives a window's logits: BLAS sums a smaller one in another order than a whole prompt's"""
 _TOLERANCE = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 2e-2}  # of 1 + the largest logit
 
 
 class LabelHead:
-    """hidden state [d] and label ids -> logits [n], fp32.
+    """hidden state [d] and label ids -> logits [n], fp32; with fp32 weights on a CPU, those of the model's own full logits to the bit.
 
     A head may have a bias, a scale (`logit_scale`, `logits_scaling`) or a soft cap (`final_logit_softcapping`); a head that
     is not a plain matrix (a quantised one) computes its whole row itself, at that one position. What comes out is compared
@@ -38,7 +40,8 @@ class LabelHead:
 
         if self._plain:
             weight, bias = self._rows_of(label_ids)
-            logits = torch.nn.functional.linear(hidden.float(), weight, bias)
+            rows = hidden.float().expand(_BLOCK, -1).contiguous()
+            logits = torch.nn.functional.linear(rows, weight, bias)[0, : len(label_ids)]
         else:
             logits = self._head(hidden.unsqueeze(0))[0, list(label_ids)].float()
         logits = logits * self._scale
@@ -46,7 +49,8 @@ class LabelHead:
 
     def _rows_of(self, label_ids: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor | None]:
         if label_ids not in self._rows:
-            ids, bias = list(label_ids), self._head.bias
+            surplus = -len(label_ids) % _BLOCK
+            ids, bias = [*label_ids, *label_ids[:1] * surplus], self._head.bias
             self._rows[label_ids] = (self._head.weight[ids].float(), None if bias is None else bias[ids].float())
         return self._rows[label_ids]
 

@@ -101,6 +101,7 @@ class OpenAISession:
         self._scorer, self._encoded = scorer, encoded
         self.lengths = encoded.lengths
         self.max_window = encoded.max_window
+        self.room = encoded.room
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         if len(indices) > self.max_window:
@@ -174,7 +175,7 @@ def _asked(client: httpx.Client, method: str, url: str, body: Mapping[str, Any] 
     try:
         response = client.request(method, url, json=body)
     except httpx.TransportError as error:
-        raise ModelError(f"{url}: no server answers there ({error}); start one: vllm serve MODEL --max-logprobs 128") from error
+        raise ModelError(f"{url}: no server answers there ({error}); start one: vllm serve MODEL") from error
     if response.status_code in (401, 403):
         raise ModelError(f"{url}: {response.status_code}: the server wants a key: set OPENAI_API_KEY")
     if response.is_error:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from reranker.errors import InputError
 
 
-def engine_args(texts: list[str]) -> dict[str, Any]:
+def engine_args(texts: Sequence[str]) -> dict[str, Any]:
     """`--engine-arg KEY=VALUE`, repeated -> a mapping; values are read as YAML (true, 2, 0.8). Raises InputError for another form."""
     import yaml
 

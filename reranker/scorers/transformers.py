@@ -135,7 +135,7 @@ class TransformersSession:
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         prompt = self._encoded.prompt(indices)
-        return await self._batcher.score(Window(prompt, len(indices)), len(prompt))
+        return await self._batcher.score(Window(prompt, len(indices)), len(prompt), self)
 
     def close(self) -> None:
         """Nothing outlives a session: the executor has cancelled what still waited."""
@@ -165,6 +165,7 @@ def _dtype(name: str | None, on_cpu: bool) -> torch.dtype:
 
 
 def _load(model: Model, device: torch.device, dtype: torch.dtype) -> Any:
+    import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
@@ -175,7 +176,9 @@ def _load(model: Model, device: torch.device, dtype: torch.dtype) -> Any:
         else:
             network = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, attn_implementation="sdpa")
         return network.to(device).eval().requires_grad_(False)
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+    except torch.OutOfMemoryError as error:
+        raise MachineError(f"model {model.name!r}: its weights do not fit into the memory of {device}") from error
+    except Exception as error:  # what safetensors and a model's own code raise has no common root
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"model {model.name!r}: cannot load the weights in {model.path}: {reason}") from error
 

@@ -19,7 +19,7 @@ from reranker.errors import EngineLost, InputError, ScorerError
 from reranker.models import Model, prompter_of
 from reranker.permutation import parse
 from reranker.prompt import EncodedRequest
-from reranker.scorers.engine import EngineSettings, engine_settings, mode_of, network_config
+from reranker.scorers.engine import EngineSettings, dtype_of, engine_settings, mode_of, network_config
 from reranker.scorers.vllm_engine import complaint, start_engine
 from reranker.types import Request, Scores
 
@@ -40,12 +40,13 @@ class VLLMScorer:
 
     def __init__(self, model: Model, options: VLLMOptions = VLLMOptions()) -> None:
         settings = engine_settings(model, options.engine)
+        dtype = dtype_of(options.dtype)
         self._model = model = _within(model, settings)
         self.name = model.name
         self.mode = mode_of(model, settings, network_config(model))
         self._ask = _Generating(model, options.constrained) if model.spec.answer == "permutation" else _MODES[self.mode](model)
-        self._engine, self.log = start_engine(model, settings, options.dtype, self._ask.arguments(settings), self._ask.environment)
-        self._on_cpu = self._engine.vllm_config.device_config.device_type == "cpu"
+        self.engine, self.log = start_engine(model, settings, dtype, self._ask.arguments(settings), self._ask.environment)
+        self._on_cpu = self.engine.vllm_config.device_config.device_type == "cpu"
         self._adapter = _adapter(settings)
         self._ids = (f"window-{number}" for number in itertools.count())
 
@@ -56,25 +57,25 @@ class VLLMScorer:
     @property
     def alive(self) -> bool:
         """False once the engine is gone: a fresh scorer is needed."""
-        return self._engine is not None and not self._engine.errored
+        return self.engine is not None and not self.engine.errored
 
     def open(self, request: Request) -> VLLMSession:
         return VLLMSession(self, self._model.prompter.encode(request))
 
     def close(self) -> None:
-        if self._engine is not None:
-            self._engine.shutdown()
-            self._engine = None
+        if self.engine is not None:
+            self.engine.shutdown()
+            self.engine = None
 
     async def score(self, prompt: Sequence[int], n: int) -> Scores:
         """The scores of one prompt that shows n passages. Raises EngineLost; cancelling it aborts the window in the engine."""
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        if self._engine is None:
+        if self.engine is None:
             raise EngineLost(f"model {self.name!r}: its scorer has been closed")
         started = time.perf_counter()
         try:
-            answers = [one async for one in self._ask.submit(self._engine, prompt, n, next(self._ids), self._adapter)]
+            answers = [one async for one in self._ask.submit(self.engine, prompt, n, next(self._ids), self._adapter)]
         except EngineDeadError as error:
             reason = complaint(self.log) or "its process was ended from outside"
             raise EngineLost(f"model {self.name!r}: vLLM's engine is gone: {reason} (its log: {self.log})") from error

@@ -10,15 +10,19 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
+
+from pydantic import ValidationError
 
 from reranker.errors import MissingExtra, ModelError
 from reranker.models import Model
 from reranker.paths import cache_dir
-from reranker.scorers.engine import EngineSettings
+from reranker.scorers.engine import EngineSettings, dtype_of
 
 _CPU_CACHE = 2 << 30  # bytes
 _LOGS_KEPT = 10
+_LONGEST_REASON = 400  # characters; vLLM lists every architecture that it knows
 _number = itertools.count()
 
 
@@ -43,10 +47,12 @@ def start_engine(
 
 
 def _started(model: Model, settings: EngineSettings, dtype: str | None, extra: Mapping[str, Any]) -> Any:
-    from vllm import AsyncEngineArgs
+    from vllm import AsyncEngineArgs, SamplingParams
     from vllm.platforms import current_platform
     from vllm.v1.engine.async_llm import AsyncLLM
 
+    if not hasattr(SamplingParams, "logprob_token_ids"):
+        raise ModelError("it is too old to answer by token id: pip install 'vllm>=0.32'")
     on_cpu = current_platform.is_cpu()
     _check_devices(model, settings, on_cpu)
     chosen = settings.of_vllm()
@@ -57,7 +63,7 @@ def _started(model: Model, settings: EngineSettings, dtype: str | None, extra: M
         os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")  # vLLM compiles a helper of its sampler all the same, at the first window
     arguments = AsyncEngineArgs(
         model=model.path,
-        dtype=dtype or ("float32" if on_cpu else model.spec.dtype or "bfloat16"),
+        dtype=dtype or ("float32" if on_cpu else dtype_of(model.spec.dtype) or "bfloat16"),
         skip_tokenizer_init=True,
         seed=0,
         **{"max_model_len": model.prompter.context, **chosen, **extra},
@@ -78,13 +84,19 @@ def complaint(log: Path) -> str | None:
     """The first error in an engine's log, which is the root of what followed it."""
     said = log.read_text(encoding="utf-8", errors="replace")
     found = [match for match in _RAISED.findall(said) if not match.startswith(_WRAPPERS)]
-    return " ".join(found[0].split())[:600] if found else None
+    return _shortened(found[0]) if found else None
 
 
 def _reason(error: Exception, log: Path) -> str:
     if isinstance(error, ModelError):
         return str(error)
-    return complaint(log) or " ".join(f"{type(error).__name__}: {error}".split())[:600]
+    if isinstance(error, ValidationError):
+        return _shortened("; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors()))
+    return complaint(log) or _shortened(f"{type(error).__name__}: {error}")
+
+
+def _shortened(text: str) -> str:
+    return shorten(text, _LONGEST_REASON, placeholder=" …")
 
 
 _RAISED = re.compile(r"^(?:\([^)]*\) )?(?:ERROR [^\]]*\] )?((?:\w+\.)*\w*(?:Error|Exception): .+)$", re.MULTILINE)

@@ -53,7 +53,7 @@ def parse_strategy(text: str, **defaults: Any) -> Strategy:
     given = _pairs(text, rest)
     if "window" in given:
         defaults["stride"] = None
-    strategy, legal = _build(name, given, {key: value for key, value in defaults.items() if value is not None})
+    strategy, legal = _build(name.strip(), given, {key: value for key, value in defaults.items() if value is not None})
     if given:
         raise InputError(f"strategy {text!r}: unknown key {next(iter(given))!r}; use {', '.join(legal)}")
     return Named(text.strip(), strategy)

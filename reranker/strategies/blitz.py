@@ -55,7 +55,7 @@ class _Graph:
 
     def next_window(self, k: int, most: int) -> Windows:
         """The window of the best candidates in the running that are not all ordered yet; none if they are."""
-        rank = [self._better(i).bit_count() for i in range(self._n)]
+        rank = self._ranks()
         running = sum(1 << i for i in range(self._n) if rank[i] < k)
         unknown = [running & ~(self._above[i] | self._below[i] | 1 << i) if running >> i & 1 else 0 for i in range(self._n)]
         window: list[int] = []
@@ -68,15 +68,9 @@ class _Graph:
 
     def order(self) -> list[int]:
         """All candidates by how many are known to be better, then by how many are known to be worse."""
-        return sorted(
-            range(self._n),
-            key=lambda i: (
-                self._better(i).bit_count(),
-                -(self._below[i] & ~self._above[i]).bit_count(),
-                -(self._beaten[i] & self.mates(i)).bit_count(),
-                i,
-            ),
-        )
+        rank = self._ranks()
+        worse = [(below & ~above).bit_count() for above, below in zip(self._above, self._below, strict=True)]
+        return sorted(range(self._n), key=lambda i: (rank[i], -worse[i], -(self._beaten[i] & self.mates(i)).bit_count(), i))
 
     def cycles(self) -> set[tuple[int, ...]]:
         """The sets of two or more candidates that are each better than the other."""
@@ -86,8 +80,9 @@ class _Graph:
         """Those in a cycle with i, and i; 0 where i is in none."""
         return self._above[i] & self._below[i]
 
-    def _better(self, i: int) -> int:
-        return self._above[i] & ~self._below[i]
+    def _ranks(self) -> list[int]:
+        """How many are better than each, those in a cycle with it left out."""
+        return [(above & ~below).bit_count() for above, below in zip(self._above, self._below, strict=True)]
 
 
 def _gains(chain: list[int], ahead: list[int], back: list[int]) -> Iterator[tuple[int, int]]:
@@ -100,10 +95,11 @@ def _gains(chain: list[int], ahead: list[int], back: list[int]) -> Iterator[tupl
     for i in reversed(chain):
         behind.append(behind[-1] | ahead[i] | 1 << i)
     reach = behind[:0:-1]
-    done = 0
+    done = members = 0
     for j, i in enumerate(chain):
-        first = next(earlier for earlier in range(j + 1) if reach[j] >> chain[earlier] & 1)
+        first = next(earlier for earlier in range(j) if reach[j] >> chain[earlier] & 1) if reach[j] & members else j
         reach[j] = reach[first]
+        members |= 1 << i
         if not done >> i & 1:
             yield i, reach[j] if first < j else behind[-j - 2] | ahead[i]
         leading = back[i] & ~(done | 1 << i)

@@ -49,7 +49,7 @@ _AGGREGATES: dict[str, Callable[[Sequence[Order]], list[int]]] = {"borda": borda
 def _shuffled(of: Strategy, view: View, dice: random.Random) -> Run:
     """`of` on the candidates in another order; it sees places in that order, those outside see candidates."""
     names = dice.sample(range(view.n), view.n)
-    return _renamed(of(View(view.n, [view.lengths[i] for i in names], view.max_window, dice.getrandbits(32))), names)
+    return _renamed(of(view._replace(lengths=[view.lengths[i] for i in names], seed=dice.getrandbits(32))), names)
 
 
 def _renamed(run: Run, names: Sequence[int]) -> Run:

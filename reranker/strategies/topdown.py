@@ -10,9 +10,9 @@ from reranker.types import Outcome, Strategy, View
 def topdown(window: Window = 20, k: int | None = None, budget: int | None = None, top_k: int | None = None) -> Strategy:
     """Ranks the first window; its k-th passage is the pivot that all others are compared with; the winners are ranked likewise.
 
-    Certifies k places (`top_k`, else 10, else as many as the window allows). A `budget` keeps the winners that are that many
-    places best and never compares the others again: at most one more round, and no guarantee where it cut. Candidates below
-    the pivot are ordered by how far below it they scored.
+    Certifies k places (`top_k`, else 10, else as many as the window allows). A `budget` keeps so many winners, those furthest
+    above the pivot, and never compares the others again: one more round where a window holds them, and no guarantee where it
+    cut. Candidates below the pivot are ordered by how far below it they scored.
     """
     check_window(window)
     check_at_least(1, k=k, top_k=top_k)

@@ -130,19 +130,18 @@ async function examples() {
   });
 }
 
-async function models() {
-  const answer = await fetch("v1/models", { headers: headers() });
-  if (!answer.ok) return;
-  const { data } = await answer.json();
-  $("model").replaceChildren(...data.map(({ id }) => Object.assign(made("option", "", id), { value: id })));
-  $("model-label").hidden = data.length < 2;
+function models(names) {
+  if ($("model").options.length === names.length) return;
+  $("model").replaceChildren(...names.map((name) => Object.assign(made("option", "", name), { value: name })));
+  $("model-label").hidden = names.length < 2;
 }
 
 async function state() {
   let shown = ["gone", "not reachable"];
   try {
-    const { status } = await (await fetch("ready")).json();
-    shown = READY[status] ?? shown;
+    const found = await (await fetch("ready")).json();
+    shown = READY[found.status] ?? shown;
+    models(Object.keys(found.models));
   } catch {
     // shown as not reachable
   }
@@ -160,7 +159,6 @@ $("cancel").addEventListener("click", () => {
   $("summary").textContent = "Cancelled.";
 });
 $("passages").addEventListener("input", count);
-$("key").addEventListener("change", models);
 for (const button of document.querySelectorAll("[data-copy]"))
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText($(button.dataset.copy).textContent);
@@ -171,4 +169,3 @@ for (const button of document.querySelectorAll("[data-copy]"))
 $("key").value = sessionStorage.getItem("key") ?? "";
 examples();
 state();
-if ($("key").value) models();

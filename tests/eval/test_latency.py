@@ -51,6 +51,11 @@ def test_a_single_windows_answer_may_be_told_by_the_request():
     assert (found.well_formed, found.foreign) == (0, 3)
 
 
+def test_a_request_of_several_windows_does_not_say_whose_answer_it_was():
+    found = responses_of([trace(windows=[window(), window()], generated=20, notes=[str(Faults(0, 0, 3))])])
+    assert (found.windows, found.well_formed) == (2, 1)
+
+
 @pytest.mark.parametrize("generated", [0, 1])
 def test_reading_logits_is_no_answer(generated):
     assert responses_of([trace(generated=generated)]) is None

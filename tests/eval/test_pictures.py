@@ -22,6 +22,10 @@ def test_of_equals_in_time_the_better_is_on_the_front():
     assert [point.name for point in pareto([Point("worse", 1, 0.1), Point("better", 1, 0.2)])] == ["better"]
 
 
+def test_of_equals_in_value_the_faster_is_on_the_front():
+    assert [point.name for point in pareto([Point("slower", 2, 0.2), Point("faster", 1, 0.2)])] == ["faster"]
+
+
 def test_no_cost_no_picture():
     assert effectiveness_against_latency([Point("a", None, 0.5)]) is None
 

@@ -54,6 +54,7 @@ def test_no_difference_is_no_finding():
 def test_one_query_has_no_spread():
     assert np.isnan(paired_t(np.array([[0.5]]))).all()
     assert np.isnan(interval(np.array([[0.5]]))).all()
+    assert randomisation(np.array([[0.5]])).tolist() == [1.0]
 
 
 def test_holm_by_hand():

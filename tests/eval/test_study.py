@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from eval.reranking import _warmed
 from eval.study import Study, run_names
 from reranker.cli import app
 from reranker.errors import FormatError, InputError
@@ -117,6 +118,45 @@ def test_a_model_reranks_the_first_run_as_a_further_system(folder, tmp_path):
     assert reranked.system.facts["warm-up"] == "1 query, not counted"
     assert base.latency is None
     assert not list((tmp_path / "out").glob("*.part.jsonl"))
+
+
+def test_the_first_query_is_ranked_once_more_to_warm_up():
+    asked = []
+
+    class Recording:
+        def stream(self, requests):
+            asked.extend(requests)
+            return iter(requests)
+
+    assert list(_warmed(Recording(), iter("abc"))) == ["a", "b", "c"]
+    assert asked == ["a", "a", "b", "c"]
+    assert list(_warmed(Recording(), iter(""))) == []
+
+
+def test_only_judged_queries_cost(folder, tmp_path):
+    run = collection.write_run(tmp_path / "base.trec", 1)
+    trace = collection.write_trace(tmp_path / "t.jsonl", 1)
+    trace.write_text(trace.read_text() + trace.read_text().splitlines()[0].replace('"q0"', '"unjudged"') + "\n")
+    [system] = Study(str(folder), None, [run], [f"base={trace}"], (), tmp_path / "out").run().systems
+    assert system.latency.queries == collection.QUERIES
+
+
+def test_judgments_and_queries_are_enough(tmp_path, caplog):
+    folder = collection.make(tmp_path / "small")
+    (folder / "corpus.jsonl").unlink()
+    run = collection.write_run(tmp_path / "base.trec", 1)
+    Study(str(folder), None, [run], (), (), tmp_path / "out").run()
+    assert "the report shows no passages" in caplog.text
+    assert "Title d1" not in (tmp_path / "out/report.html").read_text()
+
+
+def test_the_corpus_is_left_alone_when_told(folder, tmp_path, caplog):
+    run = collection.write_run(tmp_path / "base.trec", 1)
+    Study(str(folder), None, [run], (), (), tmp_path / "out", passages=False).run()
+    page = (tmp_path / "out/report.html").read_text()
+    assert "Title d1" not in page
+    assert '"d1"' in page
+    assert caplog.text == ""
 
 
 def test_names_are_as_long_as_it_takes():

@@ -255,3 +255,127 @@ def test_the_batcher_puts_like_lengths_together():
 
     asyncio.run(run())
     assert batches == [[10, 11, 12], [50, 50], [200]]
+
+
+def test_owners_take_turns_in_the_batcher():
+    """Ten windows of one request, then one of another: the other is second, not eleventh."""
+    from reranker.batcher import Batcher
+
+    seen = []
+
+    def score(items):
+        seen.extend(items)
+        return items
+
+    async def run():
+        batcher = Batcher(score, max_windows=1, max_tokens=100)
+        await asyncio.gather(*(batcher.score(f"many {i}", 1, "many") for i in range(10)), batcher.score("one", 1, "one"))
+        batcher.close()
+
+    asyncio.run(run())
+    assert seen[1] == "one"
+    assert [item for item in seen if item != "one"] == [f"many {i}" for i in range(10)]
+
+
+def test_a_request_that_asks_much_at_once_delays_no_other():
+    """Its windows wait at the gate; that of a request which comes later is the next to pass."""
+    seen = []
+
+    class Session:
+        lengths, max_window = (10,) * 40, 40
+
+        def __init__(self, qid, hold):
+            self.qid, self.hold = qid, hold
+
+        async def score(self, indices):
+            seen.append(self.qid)
+            await self.hold.wait()
+            return Scores(tuple(map(float, indices)))
+
+        def close(self):
+            pass
+
+    class Scorer:
+        name, concurrency = "s", 100
+
+        def __init__(self):
+            self.hold = asyncio.Event()
+
+        def open(self, asked):
+            return Session(asked.qid, self.hold)
+
+    def pairs(view):
+        yield [(i, i + 1) for i in range(0, view.n, 2)]
+        return Outcome(range(view.n), certified=0)
+
+    async def run():
+        scorer = Scorer()
+        executor = Executor(scorer, max_tokens=40)
+        much = asyncio.create_task(executor.rank(request(40, "much"), pairs))
+        while len(executor._tokens._queue) < 18:
+            await asyncio.sleep(0.001)
+        little = asyncio.create_task(executor.rank(request(2, "little"), pairs))
+        while len(executor._tokens._queue) < 19:
+            await asyncio.sleep(0.001)
+        scorer.hold.set()
+        await asyncio.gather(much, little)
+
+    asyncio.run(run())
+    assert seen[:3] == ["much", "much", "little"]
+    assert seen.count("much") == 20
+
+
+def test_cancelling_at_the_gate_gives_the_turn_to_the_next():
+    from reranker.executor import _TokenGate
+
+    async def run():
+        gate = _TokenGate(10)
+        held = await gate.acquire(10, "a")
+        large = asyncio.create_task(gate.acquire(10, "b"))
+        small = asyncio.create_task(gate.acquire(2, "c"))
+        await asyncio.sleep(0)
+        large.cancel()
+        await asyncio.gather(large, return_exceptions=True)
+        gate.release(held, "a")
+        assert await small == 2
+        gate.release(2, "c")
+        assert await gate.acquire(10, "d") == 10
+
+    asyncio.run(run())
+
+
+def test_rounds_of_different_requests_run_in_one_batch_whatever_their_strategies():
+    from reranker.strategies import parse_strategy
+
+    scorer = FakeScorer(seconds=0.01, concurrency=300)
+
+    async def run():
+        executor = Executor(scorer)
+        names = ["sliding", "topdown", "tournament", "blitz", "consistent:shuffles=2"] * 4
+        await asyncio.gather(*(executor.rank(request(60, f"{i}"), parse_strategy(name)) for i, name in enumerate(names)))
+
+    asyncio.run(run())
+    windows = sum(scorer.batches)
+    assert len(scorer.batches) < windows / 5
+
+
+def test_a_cancel_does_not_wait_for_an_encoding_and_its_session_is_closed():
+    scorer, encoding = FakeScorer(), threading.Event()
+    plain = scorer.open
+
+    def slowly(asked):
+        assert encoding.wait(20)
+        return plain(asked)
+
+    scorer.open = slowly
+
+    async def run():
+        executor = Executor(scorer)
+        with pytest.raises(DeadlineExceeded):
+            await executor.rank(request(2), one_window, deadline=asyncio.get_running_loop().time() + 0.01)
+        assert not encoding.is_set()  # the deadline was kept all the same
+        encoding.set()
+        assert len(await executor.rank(request(2), one_window)) == 2
+
+    asyncio.run(run())
+    assert scorer.open_sessions == 0

@@ -52,6 +52,15 @@ def test_other_inputs_or_options_are_refused_by_name(tmp_path):
         pass
 
 
+def test_a_batch_that_finished_nothing_stands_in_nobodys_way(tmp_path):
+    with open_journal(tmp_path / "out.trec", FACTS):
+        pass
+    with open_journal(tmp_path / "out.trec", FACTS | {"--depth": "20"}) as journal:
+        journal.add("1", {})
+    with open_journal(tmp_path / "out.trec", FACTS | {"--depth": "20"}) as journal:
+        assert journal.resumed == 1
+
+
 def test_a_file_of_somebody_elses_is_left_alone(tmp_path):
     part = tmp_path / "out.trec.part.jsonl"
     part.write_text("my notes\n")

@@ -272,6 +272,7 @@ def test_an_ir_datasets_id_serves_as_queries_qrels_and_corpus(dataset: str, tmp_
     texts = open_texts(dataset, lambda: ["d2", "d3"])
     assert "1 passage is empty" in caplog.text
     assert passages(texts, ["d2", "d1"]) == (Passage("d2", "the pear tree"), Passage("d1", "the apple tree"))
+    assert pickle.loads(pickle.dumps(texts)).get(["d2"]) == texts.get(["d2"])
     with pytest.raises(InputError, match=r"2 passages are not there.*\(d8, d9\)"):
         open_texts(dataset, lambda: ["d1", "d8", "d9", "d8"])
     found = list(open_retriever("bm25", dataset).search(read_queries(dataset), 10))

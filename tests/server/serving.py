@@ -21,6 +21,7 @@ import uvicorn
 
 from reranker.reranker import Reranker
 from server.app import create_app
+from server.registry import WARM_UP
 from server.settings import load_settings
 from tests.reranker.fakes import FakeScorer
 
@@ -38,10 +39,10 @@ def in_loop(test: Callable) -> Callable:
 
 
 @contextlib.asynccontextmanager
-async def serving(scorer=None, *, openers=None, ready=True, **settings) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(scorer=None, *, openers=None, ready=True, failed=lambda error: None, **settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application; `client.app` is the application."""
     scorer = scorer or FakeScorer()
-    app = create_app(load_settings(**settings), openers or {"default": lambda: Reranker(scorer)})
+    app = create_app(load_settings(**settings), openers or {"default": lambda: Reranker(scorer)}, failed=failed)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
@@ -91,6 +92,8 @@ class Slow:
         self.scorer = FakeScorer(hook=self._hook, max_windows=1, **options)
 
     def _hook(self, qid: str, texts: list[str]) -> None:
+        if qid == WARM_UP.qid:
+            return
         self.started.set()
         assert self.gate.wait(20)
 
@@ -136,7 +139,7 @@ class Live:
         self.url = next(json.loads(line)["address"] for line in self.log if '"listening"' in line)
 
     def wait_ready(self) -> None:
-        self._wait(lambda: httpx.get(f"{self.url}/ready").status_code == 200)
+        self._wait(lambda: httpx.get(f"{self.url}/ready", timeout=60).status_code == 200)
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 120

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from reranker.errors import ModelError
+from reranker.errors import ModelError, ScorerError
 from reranker.reranker import Reranker
 from tests.reranker.fakes import FakeScorer
 from tests.server.serving import Slow, body, in_loop, serving, until
@@ -48,6 +48,19 @@ async def test_a_model_that_cannot_be_loaded_says_why(error):
     assert answer.status_code == ready.status_code == 503
     assert ("no such name" in answer.text) is isinstance(error, ModelError)
     assert "s3cret" not in answer.text
+
+
+@in_loop
+async def test_a_model_that_cannot_rank_is_never_ready():
+    def hook(qid, texts):
+        raise ScorerError("no window of this model can be scored")
+
+    told = []
+    async with serving(FakeScorer(hook=hook), ready=False, failed=told.append) as client:
+        await until(lambda: bool(told))
+        ready = await client.get("/ready")
+    assert isinstance(told[0], ScorerError)
+    assert (ready.status_code, ready.json()["models"]) == (503, {"default": "failed"})
 
 
 @in_loop

@@ -166,4 +166,4 @@ async def test_500_clients_that_leave_leave_nothing_behind():
     assert figure(metrics, 'firstrank_rejections_total{reason="client_gone"}') == 500
     assert after.status_code == 200
     assert scored == 1
-    assert len(slow.scorer.batches) <= 2  # the one that was being scored, and the last request's
+    assert len(slow.scorer.batches) <= 3  # the warm-up's, the one that was being scored, and the last request's

@@ -43,7 +43,8 @@ def server(tiny_model):
 
 @pytest.fixture(scope="module")
 def guarded(tiny_model):
-    with live("--model", f"default={tiny_model}", "--threads", "1", env={"FIRSTRANK_API_KEYS": KEY}) as running:
+    models = ["--model", f"default={tiny_model}", "--model", f"second={tiny_model}"]
+    with live(*models, "--threads", "1", env={"FIRSTRANK_API_KEYS": KEY}) as running:
         yield running
 
 
@@ -174,7 +175,9 @@ def test_the_key_is_typed_into_its_field(browser, guarded):
         assert page.evaluate("document.activeElement.id") == "key"
         watched.errors.clear()  # the browser itself reports the 401
         page.fill("#key", KEY)
+        page.select_option("#model", "second")
         assert len(watched.rerank()) == 10
+        assert '"model": "second"' in page.text_content("#curl")
         assert KEY not in page.text_content("#curl") + page.text_content("#python")
         watched.check_clean()
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -29,18 +30,24 @@ def passages(n: int) -> list[str]:
     return [f"passage {i} says {i * 7919 % 1000}" for i in range(n)]
 
 
-def settled(url: str) -> str:
-    """The metrics, once nothing is inside."""
-    for _ in range(500):
-        metrics = httpx.get(f"{url}/metrics").text
-        if figure(metrics, "firstrank_requests_inside") == 0 and figure(metrics, "firstrank_windows_in_flight") == 0:
+GONE = 'firstrank_rejections_total{reason="client_gone"}'
+
+
+def settled(url: str, gone: float = 0) -> str:
+    """The metrics, once nothing is inside and so many clients have gone."""
+    for _ in range(1500):
+        metrics = httpx.get(f"{url}/metrics", timeout=60).text
+        quiet = figure(metrics, "firstrank_requests_inside") == 0 and figure(metrics, "firstrank_windows_in_flight") == 0
+        if quiet and figure(metrics, GONE) >= gone:
             return metrics
         time.sleep(0.02)
     raise AssertionError(metrics)
 
 
 def test_it_answers_and_logs_json(server):
-    answer = httpx.post(f"{server.url}/v1/rerank", json={"query": "q", "documents": passages(30)}, headers={"x-request-id": "traced-1"})
+    answer = httpx.post(
+        f"{server.url}/v1/rerank", json={"query": "q", "documents": passages(30)}, headers={"x-request-id": "traced-1"}, timeout=60
+    )
     assert answer.status_code == 200
     assert len(answer.json()["results"]) == 30
     for _ in range(250):
@@ -53,7 +60,7 @@ def test_it_answers_and_logs_json(server):
 
 
 def test_100_mb_are_413_and_the_connection_lives_on(server):
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         answer = client.post("/rerank", content=b" " * (100 << 20))
         after = client.post("/rerank", json={"query": "q", "documents": ["a"]})
     assert answer.status_code == 413
@@ -78,23 +85,32 @@ def test_what_is_no_http_is_refused_and_harms_nobody(server, raw):
         connection.sendall(raw)
         connection.shutdown(socket.SHUT_WR)
         said = connection.recv(1 << 16)
-    assert not said or b" 4" in said[:16] or b" 200" in said[:16]
-    assert b" 500" not in said[:16]
-    assert httpx.get(f"{server.url}/health").status_code == 200
+    assert not said or b" 4" in said[:16]
+    assert httpx.get(f"{server.url}/health", timeout=60).status_code == 200
+
+
+def test_endless_headers_are_cut_off(server):
+    where = urlsplit(server.url)
+    sent = 0
+    with socket.create_connection((where.hostname, where.port), timeout=60) as connection, suppress(OSError):
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        while sent < 40 << 20:
+            connection.sendall(b"X: aaaaaaaaaaaaaaa\r\n" * 3000)
+            sent += 60_000
+    assert sent < 40 << 20
 
 
 def test_clients_that_disconnect_leave_nothing_behind(server):
     where = urlsplit(server.url)
     body = json.dumps({"query": "q", "documents": passages(1000)})
-    before = figure(settled(server.url), 'firstrank_rejections_total{reason="client_gone"}')
+    before = figure(settled(server.url), GONE)
     connections = [http.client.HTTPConnection(where.hostname, where.port, timeout=20) for _ in range(40)]
     for connection in connections:
         connection.request("POST", "/rerank", body, {"content-type": "application/json"})
     for connection in connections:
         connection.close()
-    metrics = settled(server.url)
-    assert figure(metrics, 'firstrank_rejections_total{reason="client_gone"}') - before >= 30  # a few may have been ranked
-    assert httpx.post(f"{server.url}/rerank", json={"query": "q", "documents": ["a"]}).status_code == 200
+    settled(server.url, gone=before + 30)  # a few may have been ranked
+    assert httpx.post(f"{server.url}/rerank", json={"query": "q", "documents": ["a"]}, timeout=60).status_code == 200
 
 
 def test_what_cannot_start_says_why_and_exits():
@@ -114,7 +130,9 @@ def test_sigterm_lets_running_requests_end(server):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         post = partial(httpx.post, f"{server.url}/rerank", json={"query": "q", "documents": passages(200)}, timeout=60)
         answers = [pool.submit(post) for _ in range(4)]
-        while figure(httpx.get(f"{server.url}/metrics").text, "firstrank_requests_inside") < 4 and not any(a.done() for a in answers):
+        while figure(httpx.get(f"{server.url}/metrics", timeout=60).text, "firstrank_requests_inside") < 4 and not any(
+            a.done() for a in answers
+        ):
             time.sleep(0.01)
         server.process.send_signal(signal.SIGTERM)
         statuses = [answer.result().status_code for answer in answers]

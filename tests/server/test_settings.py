@@ -27,12 +27,14 @@ def test_several_models_each_with_its_own_settings(tmp_path):
     file = tmp_path / "serve.yaml"
     file.write_text(
         "device: cpu\nmodel:\n  small:\n    source: default\n    strategy: topdown:k=5\n  big:\n"
-        "    source: org/big\n    backend: openai\n    base_url: [http://127.0.0.1:1]\n    device: null\nalias:\n  rerank-v3.5: small\n"
+        "    source: org/big\n    backend: openai\n    base_url: [http://127.0.0.1:1]\n"
+        "    engine_arg: [timeout=5]\n    device: null\nalias:\n  rerank-v3.5: small\n"
     )
     settings = load_settings(config=file)
     small, big = settings.setup("small"), settings.setup("big")
     assert (small.model, small.strategy, small.options) == ("default", "topdown:k=5", {"device": "cpu"})
-    assert (big.model, big.backend, big.strategy, big.options) == ("org/big", "openai", "sliding", {"base_urls": ("http://127.0.0.1:1",)})
+    options = {"base_urls": ("http://127.0.0.1:1",), "engine": {"timeout": 5}}
+    assert (big.model, big.backend, big.strategy, big.options) == ("org/big", "openai", "sliding", options)
 
 
 def test_lists_from_the_environment(monkeypatch):

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
+from typer.testing import CliRunner
 
 from eval.bench import workload
-from eval.bench.latency import COMPARISONS, FIRST, FREE, GENERATION, Plan, measure, ratios
+from eval.bench.latency import COMPARISONS, FIRST, FREE, GENERATION, Plan, _pass, measure, ratios
 from eval.bench.latency_report import markdown, write
-from reranker.errors import InputError
+from eval.bench.latency_study import Workload
+from reranker.cli import app
+from reranker.errors import InputError, ScorerError
+from reranker.executor import Executor
 from reranker.schedule import Schedule
+from tests.reranker.fakes import FakeScorer, one_window, request
 
 
 def plan_of(model, **changes):
@@ -66,7 +72,33 @@ def test_the_ratio_is_of_the_same_concurrency(measured):
 
 
 def test_warm_up_is_counted_apart(measured):
-    assert all(one.warmup_seconds > 0 and one.facts["warm-up"].startswith("1 queries") for one in measured)
+    assert all(one.warmup_seconds > 0 and one.facts["warm-up, not counted"].startswith("queries: 1,") for one in measured)
+
+
+@pytest.mark.parametrize(("concurrency", "resets"), [(1, 1 + 3), (2, 1)])
+def test_the_cache_is_emptied_before_each_query_where_they_run_one_by_one(concurrency, resets):
+    counted = []
+
+    async def reset():
+        counted.append(1)
+
+    async def run():
+        executor = Executor(FakeScorer())
+        return await _pass(executor, one_window, [request(3, str(i)) for i in range(3)], concurrency, reset)
+
+    assert len(asyncio.run(run()).traces) == 3
+    assert len(counted) == resets
+
+
+def test_a_query_that_fails_ends_the_pass_with_its_own_error():
+    def fail(qid, texts):
+        raise ScorerError(f"query {qid} is at fault")
+
+    async def run():
+        await _pass(Executor(FakeScorer(hook=fail)), one_window, [request(3, "q7")], 2)
+
+    with pytest.raises(ScorerError, match="q7 is at fault"):
+        asyncio.run(run())
 
 
 def test_the_report_holds_what_was_measured(measured, tmp_path):
@@ -86,6 +118,39 @@ def test_the_report_holds_what_was_measured(measured, tmp_path):
     assert markdown(measured) == (tmp_path / "latency.md").read_text()
 
 
+def test_the_command_line(tiny_model, tmp_path):
+    given = ["bench", "latency", "--model", str(tiny_model), "--threads", "1", "--depth", "3", "--output", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, [*given, "--queries", "1", "--warmup", "0", "--repeats", "1", "--json"])
+    found = json.loads(done.stdout)
+    assert done.exit_code == 0
+    assert [timing["contestant"] for timing in found["timings"]] == ["as the model is"]
+    assert found["first_over_generation"] == []
+    assert (found["facts"]["threads"], found["facts"]["window"]) == ("1", "the model's, 20")
+
+
+WRONG = {
+    "no queries": ({"queries": 0}, "--queries 0"),
+    "a dataset without its run": ({"dataset": "somewhere"}, "give both"),
+    "no candidates": ({"depth": 0}, "--depth 0"),
+    "more queries than there are": ({"queries": 10_000}, "lower --queries"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_workload_is_named(case):
+    changes, message = WRONG[case]
+    fields = {"dataset": None, "split": None, "run": None, "depth": 5, "queries": 1, "warmup": 1} | changes
+    with pytest.raises(InputError, match=message):
+        Workload(**fields).requests()
+
+
+def test_a_server_is_not_asked_to_generate(tmp_path):
+    given = ["bench", "latency", "--backend", "openai", "--base-url", "http://127.0.0.1:9", "--compare", "permutation"]
+    done = CliRunner().invoke(app, [*given, "--output", str(tmp_path)])
+    assert isinstance(done.exception, InputError)
+    assert "reads logits only" in str(done.exception)
+
+
 @pytest.mark.parametrize(("backend", "why"), [("transformers", "a whole prefill"), ("openai", "the server's own setting")])
 def test_a_prefix_cache_is_not_promised_where_there_is_none(tiny_model, backend, why):
     with pytest.raises(InputError, match=why):
@@ -95,10 +160,10 @@ def test_a_prefix_cache_is_not_promised_where_there_is_none(tiny_model, backend,
 def test_the_standard_library_gives_the_same_workload_each_time():
     once, again = workload.of_docstrings(6, 20), workload.of_docstrings(6, 20)
     assert once == again
-    assert len({request.query for request in once}) > 1
-    for request in once:
-        assert len({passage.docid for passage in request.passages}) == 20
-        assert any(passage.text.startswith(request.query) for passage in request.passages)
+    assert len({one.query for one in once}) > 1
+    for one in once:
+        assert len({passage.docid for passage in one.passages}) == 20
+        assert any(passage.text.startswith(one.query) for passage in one.passages)
 
 
 def test_more_candidates_than_there_are_docstrings():

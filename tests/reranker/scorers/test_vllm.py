@@ -91,11 +91,11 @@ def test_cancelling_a_request_aborts_its_windows_in_the_engine(loop, scorer):
 
     async def cancelled():
         ranking = asyncio.create_task(score_all(scorer, asked, 12))
-        while scorer._engine.get_num_unfinished_requests() < 12:
+        while scorer.engine.get_num_unfinished_requests() < 12:
             await asyncio.sleep(0.005)
         ranking.cancel()
         await asyncio.gather(ranking, return_exceptions=True)
-        assert scorer._engine.get_num_unfinished_requests() == 0
+        assert scorer.engine.get_num_unfinished_requests() == 0
         return await score_all(scorer, asked[:1], 1)
 
     assert len(loop.run(cancelled())) == 1
@@ -107,9 +107,9 @@ def test_an_engine_that_is_killed_fails_the_request_with_a_reason_and_a_fresh_sc
 
     async def killed():
         task = asyncio.create_task(score_all(scorer, asked, 8))
-        while scorer._engine.get_num_unfinished_requests() < 8:
+        while scorer.engine.get_num_unfinished_requests() < 8:
             await asyncio.sleep(0.005)
-        [process] = scorer._engine.engine_core.resources.engine_manager.processes
+        [process] = scorer.engine.engine_core.resources.engine_manager.processes
         os.kill(process.pid, signal.SIGKILL)
         started = time.monotonic()
         async with asyncio.timeout(30):

@@ -15,6 +15,7 @@ import pytest
 
 from reranker.models import load_model
 from reranker.scorers import open_scorer
+from reranker.types import Passage, Request
 from tests.reranker.scorers.windows import assert_agree, score_all
 
 pytestmark = pytest.mark.vllm
@@ -70,6 +71,13 @@ def test_a_server_answers_by_token_id_as_transformers_does(url, parity_windows, 
     assert_agree(found, reference)
     assert [now - then for now, then in zip(counts(url), before, strict=True)] == [len(found), len(found)]
     assert [one.prompt_tokens for one in found] == [one.prompt_tokens for one in reference]
+
+
+def test_a_server_answers_for_a_hundred_labels(url):
+    scorer, _ = open_scorer("default", "openai", base_urls=(url,))
+    request = Request("do bees make honey?", tuple(Passage(str(i), f"bees, part {i}") for i in range(100)))
+    [scores] = asyncio.run(score_all(scorer, [request], 1))
+    assert len(set(scores.values)) > 90
 
 
 def test_an_ordering_is_generated_by_a_server(url, parity_windows):

@@ -14,9 +14,9 @@ from reranker.scorers import open_scorer
 pytestmark = pytest.mark.vllm
 
 
-def refused(model="default", dtype=None, **engine):
+def refused(model="default", **engine):
     with pytest.raises(ModelError) as error:
-        open_scorer(model, "vllm", dtype=dtype, engine=engine)
+        open_scorer(model, "vllm", engine=engine)
     said = str(error.value)
     assert len(said.splitlines()) == 1
     assert "Traceback" not in said
@@ -32,16 +32,13 @@ def test_no_memory(capfd):
     assert spoken.out == spoken.err == ""
 
 
-def test_a_dtype_that_is_none():
-    assert "float33" in refused(dtype="float33")
-
-
 def test_a_model_that_vllm_does_not_know(tmp_path):
     folder = shutil.copytree(load_model("default").path, tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"architectures": ["HorseForCausalLM"], "auto_map": {}}))
     said = refused(str(folder))
     assert "HorseForCausalLM" in said
+    assert len(said) < 700
 
 
 def test_more_devices_than_there_are():

@@ -28,14 +28,18 @@ def docstrings() -> list[tuple[str, str]]:
     return list(found.items())
 
 
-def windows(count: int, n: int = 8, seed: int = 0) -> list[Request]:
-    """Windows of n passages; the query is about one of them."""
+def windows(count: int, n: int = 8, seed: int = 0, alike: int = 1) -> list[Request]:
+    """Windows of n passages; the query is about one of them. `alike` in a row share their query and first half, as a query's windows do."""
     draw, docs = random.Random(seed), docstrings()
-    made = []
+    made: list[Request] = []
     for number in range(count):
         chosen = draw.sample(docs, n)
-        query = f"which function of Python can {' '.join(draw.choice(chosen)[1].split()[:8]).lower()}"
-        made.append(Request(query, tuple(Passage(name, text) for name, text in chosen), f"q{number}"))
+        if number % alike:
+            query, kept = made[-1].query, made[-1].passages[: n // 2]
+        else:
+            query, kept = f"which function of Python can {' '.join(draw.choice(chosen)[1].split()[:8]).lower()}", ()
+        passages = (*kept, *(Passage(f"{place}:{name}", text) for place, (name, text) in enumerate(chosen[len(kept) :], len(kept))))
+        made.append(Request(query, passages, f"q{number}"))
     return made
 
 

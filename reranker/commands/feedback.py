@@ -1,0 +1,184 @@
+"""`firstrank feedback`: a reranked run teaches the dense retriever, which searches again; and `rerank --feedback`, all of it in one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reranker.commands.output import note, print_json, print_measures
+from reranker.errors import InputError, MachineError
+
+if TYPE_CHECKING:
+    from reranker.batch import Rank
+    from reranker.commands.job import Job
+    from reranker.feedback import Feedback
+    from reranker.runs import Ranked, Run
+    from reranker.vectors import Vectors
+
+
+class Objective(StrEnum):
+    """How a query vector learns; see `reranker.feedback.Feedback`."""
+
+    kl = "kl"
+    ranknet = "ranknet"
+    ridge = "ridge"
+    rocchio = "rocchio"
+
+
+def feedback(
+    run: Annotated[Path, typer.Option(help="The reranked run: its scores teach.")],
+    vectors: Annotated[Path, typer.Option(help="passages.npy, passages.ids, queries.npy, queries.ids: firstrank retrieve --save-vectors.")],
+    output: Annotated[Path, typer.Option(help="The second retrieval's run; .gz is compressed.")],
+    depth: Annotated[int, typer.Option(help="Candidates of a query in the second run.")] = 100,
+    candidates: Annotated[int, typer.Option(help="Candidates of a query that teach: as many as were reranked.")] = 100,
+    objective: Annotated[Objective, typer.Option(help="What is optimised; rocchio is the baseline without gradients.")] = Objective.kl,
+    steps: Annotated[int | None, typer.Option(help="kl, ranknet: steps of Adam.")] = None,
+    rate: Annotated[float | None, typer.Option(help="kl, ranknet: Adam's rate.")] = None,
+    save_queries: Annotated[Path | None, typer.Option(help="A folder for the better query vectors.")] = None,
+    qrels: Annotated[str | None, typer.Option(help="Judgments: measure both runs.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
+) -> None:
+    """Distils a reranking into better query vectors and retrieves again: finds what the first stage missed."""
+    from reranker.feedback import Feedback
+    from reranker.runs import check_writable, read_qrels, read_run, write_run
+    from reranker.vectors import read_vectors
+
+    for name, number in (("--depth", depth), ("--candidates", candidates)):
+        if number < 1:
+            raise InputError(f"{name} {number}: must be at least 1")
+    given = {"steps": steps, "rate": rate}
+    how = Feedback(objective.value, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    check_writable(output)
+    judged = read_qrels(qrels) if qrels is not None else None
+    first = read_run(run)
+    passages = read_vectors(vectors, "passages")
+    queries = taught(first, read_vectors(vectors, "queries"), passages, candidates, how, source=vectors)
+    if save_queries is not None:
+        queries.save(save_queries, "queries")
+    write_run(output, searched(passages, queries, depth), tag=f"feedback-{objective}")
+    summary: dict[str, Any] = {"output": str(output), "queries": len(queries)}
+    measured = _measured({"first": first, "second": read_run(output)}, judged) if judged is not None else None
+    if as_json:
+        print_json(summary | ({"measures": measured} if measured else {}))
+        return
+    note(f"{output}: {len(queries)} queries, retrieved again")
+    if measured:
+        print_measures(measured)
+
+
+def taught(run: Run, queries: Vectors, passages: Vectors, candidates: int, how: Feedback, *, source: Path) -> Vectors:
+    """A run's queries with better vectors. Raises InputError for a query or candidate without a vector."""
+    from reranker.feedback import distil
+    from reranker.vectors import Vectors, rows_of
+
+    ranked = [one.top(candidates) for one in run.values()]
+    known = queries.values[rows_of(queries, list(run), "queries", source)]
+    rows = rows_of(passages, [docid for one in ranked for docid in one.docids], "candidates", source)
+    vectors, start = [], 0
+    for one in ranked:
+        vectors.append(passages.values[rows[start : start + len(one.docids)]])
+        start += len(one.docids)
+    return Vectors(tuple(run), distil(known, vectors, [one.scores for one in ranked], how))
+
+
+def searched(passages: Vectors, queries: Vectors, depth: int) -> Iterator[Ranked]:
+    from reranker.vectors import search
+
+    return search(passages, queries, depth)
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """`firstrank rerank --feedback ROUNDS`: retrieve, rerank, distil, retrieve, rerank.
+
+    Between its stages the work lies in `OUTPUT.feedback/`: a finished stage is not done again by the same command, and the
+    folder goes when the output is whole.
+    """
+
+    job: Job
+    rounds: int
+    vectors: Path
+    encoder: str
+
+    def run(self, engine: AbstractContextManager[Rank]) -> None:
+        """Raises what a Job raises, and InputError for vectors that do not fit."""
+        if self.rounds < 1:
+            raise InputError(f"--feedback {self.rounds}: must be at least 1 round")
+        if self.job.inputs.requests is not None:
+            raise InputError("--feedback retrieves again, from --corpus: it takes --run (or nothing), not --requests")
+        folder = self.job.output.with_name(self.job.output.name + ".feedback")
+        self._resume(folder)
+        run = self._first(folder)
+        with engine as rank:
+            for number in range(1, self.rounds + 1):
+                run = self._round(folder, number, run, rank)
+            note("the last reranking")
+            replace(self.job, inputs=replace(self.job.inputs, run=run)).run(nullcontext(rank))
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _resume(self, folder: Path) -> None:
+        facts = self.job.facts() | {"--vectors": str(self.vectors), "--feedback": str(self.rounds)}
+        known = folder / "facts.json"
+        try:
+            folder.mkdir(exist_ok=True)
+            if known.is_file() and json.loads(known.read_text(encoding="utf-8")) != facts:
+                raise InputError(
+                    f"{folder}: is of an interrupted command with other inputs or options: delete it, or give another --output"
+                )
+            known.write_text(json.dumps(facts), encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise MachineError(f"{folder}: cannot be used: {error}") from error
+
+    def _first(self, folder: Path) -> Path:
+        """The vectors, made if they are not there, and the first run: the one given, or a dense search."""
+        from reranker.retrievers.dense import open_retriever
+        from reranker.runs import read_queries, write_run
+        from reranker.vectors import read_vectors
+
+        inputs = self.job.inputs
+        assert inputs.queries is not None
+        assert inputs.corpus is not None
+        first = inputs.run or folder / "0-retrieved.trec"
+        if not (self.vectors / "queries.ids").is_file():
+            note(f"vectors of {inputs.corpus} by dense:{self.encoder}, into {self.vectors}")
+            dense = open_retriever(self.encoder, inputs.corpus)
+            found = list(dense.search(read_queries(inputs.queries), inputs.depth))
+            dense.save(self.vectors)
+            if inputs.run is None:
+                write_run(first, found, tag="dense")
+        elif not first.is_file():
+            write_run(
+                first, searched(read_vectors(self.vectors, "passages"), read_vectors(self.vectors, "queries"), inputs.depth), tag="dense"
+            )
+        return first
+
+    def _round(self, folder: Path, number: int, run: Path, rank: Rank) -> Path:
+        """A run reranked, distilled and retrieved again."""
+        from reranker.feedback import Feedback
+        from reranker.runs import read_run, write_run
+        from reranker.vectors import read_vectors
+
+        reranked, retrieved = folder / f"{number}-reranked.trec", folder / f"{number}-retrieved.trec"
+        if not reranked.is_file():
+            note(f"reranking {number} of {self.rounds + 1}")
+            stage = replace(self.job, inputs=replace(self.job.inputs, run=run), output=reranked, trace=None, qrels=None, as_json=False)
+            stage.run(nullcontext(rank))
+        if not retrieved.is_file():
+            passages, queries = read_vectors(self.vectors, "passages"), read_vectors(self.vectors, "queries")
+            better = taught(read_run(reranked), queries, passages, self.job.inputs.depth, Feedback(), source=self.vectors)
+            write_run(retrieved, searched(passages, better, self.job.inputs.depth), tag="feedback")
+        return retrieved
+
+
+def _measured(runs: Mapping[str, Run], judged: Any) -> Mapping[str, Mapping[str, float]]:
+    from reranker.measures import compare, default_measures
+
+    return compare(runs, judged, default_measures(judged))

@@ -1,0 +1,65 @@
+"""A node postprocessor for LlamaIndex, in process.
+
+>>> engine = index.as_query_engine(similarity_top_k=100, node_postprocessors=[FirstRanker("default", top_n=5)])
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+
+from reranker.errors import InputError
+from reranker.integrations.shared import reranker_of
+from reranker.reranker import Reranker
+from reranker.types import Ranking
+
+_dispatcher = get_dispatcher(__name__)
+
+
+class FirstRanker(BaseNodePostprocessor):
+    """Puts nodes in a new order and keeps the best `top_n`; `options` are the Reranker's. Scores are in (0, 1).
+
+    A node is read as embeddings read it: its text, and the metadata that it does not hide from them.
+    """
+
+    model: str = Field(description="the model's name")
+    top_n: int | None = Field(default=None, ge=1)
+    _reranker: Reranker = PrivateAttr()
+
+    def __init__(self, model: str | Reranker = "default", *, top_n: int | None = None, **options: Any) -> None:
+        reranker = reranker_of(model, options)
+        super().__init__(model=reranker.scorer.name, top_n=top_n)
+        self._reranker = reranker
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "FirstRanker"
+
+    def _postprocess_nodes(self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None) -> list[NodeWithScore]:
+        query = self._started(nodes, query_bundle)
+        return self._kept(nodes, self._reranker.rank(query, _texts(nodes)))
+
+    async def _apostprocess_nodes(self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None) -> list[NodeWithScore]:
+        query = self._started(nodes, query_bundle)
+        return self._kept(nodes, await self._reranker.rank_async(query, _texts(nodes)))
+
+    def _started(self, nodes: list[NodeWithScore], query: QueryBundle | None) -> str:
+        if query is None:
+            raise InputError("a reranker needs the query: call postprocess_nodes with query_str or query_bundle")
+        top_n = len(nodes) if self.top_n is None else self.top_n
+        _dispatcher.event(ReRankStartEvent(query=query, nodes=nodes, top_n=top_n, model_name=self.model))
+        return query.query_str
+
+    def _kept(self, nodes: list[NodeWithScore], ranking: Ranking) -> list[NodeWithScore]:
+        kept = [NodeWithScore(node=nodes[result.index].node, score=result.score) for result in ranking.results[: self.top_n]]
+        _dispatcher.event(ReRankEndEvent(nodes=kept))
+        return kept
+
+
+def _texts(nodes: list[NodeWithScore]) -> list[str]:
+    return [node.node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes]

@@ -1,0 +1,39 @@
+"""BM25 and dense retrieval, fused by reciprocal ranks: `hybrid:MODEL`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from reranker.fusion import fuse
+from reranker.retrievers.bm25 import BM25
+from reranker.retrievers.dense import Dense
+from reranker.runs import Query, Ranked
+from reranker.texts import read_passages
+
+
+class Hybrid:
+    """Two first stages over one corpus."""
+
+    def __init__(self, sparse: BM25, dense: Dense) -> None:
+        self._sparse, self._dense = sparse, dense
+
+    def search(self, queries: Iterable[Query], depth: int) -> Iterator[Ranked]:
+        """The best `depth` of the two lists of `depth` passages each."""
+        asked = list(queries)
+        for pair in zip(self._sparse.search(asked, depth), self._dense.search(asked, depth), strict=True):
+            yield fuse(pair, depth)
+
+    def save(self, folder: Path) -> None:
+        """The vectors of the dense one."""
+        self._dense.save(folder)
+
+    def close(self) -> None:
+        self._sparse.close()
+        self._dense.close()
+
+
+def open_retriever(argument: str, corpus: str) -> Hybrid:
+    """Reads a corpus, indexes it, and encodes it with the model `argument`."""
+    passages = list(read_passages(corpus))
+    return Hybrid(BM25(passages), Dense(argument, passages))

@@ -1,0 +1,97 @@
+"""How well workers on Ray scale: 1, 2, 4 … actors on this machine, each with a scorer that only sleeps.
+
+What is measured is what Firstrank and Ray add: reading, chunks, dispatch, results. Work grows with the workers (weak scaling),
+each has to sleep the same; a barrier keeps the start of the processes out of it. Efficiency is one worker's time over that of n.
+
+    python tests/measure/ray_scaling.py [--workers 1 2 4 8 16] [--queries 1024] [--seconds 0.2] [--batch 8]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reranker.integrations.ray import Workers, ray_engine
+from reranker.reranker import Reranker
+from reranker.scorers.oracle import OracleOptions, OracleScorer
+from reranker.setup import Setup
+from reranker.types import Passage, Ranking, Request, Scores
+
+DEPTH = 20  # one window a query
+
+
+class Sleeper(OracleScorer):
+    """Notes when each batch began and ended."""
+
+    def _wait(self, batch: Sequence[Scores]) -> Sequence[Scores]:
+        started = time.time()
+        super()._wait(batch)
+        return [replace(scores, notes=(f"{started} {time.time()}",)) for scores in batch]
+
+
+@dataclass(frozen=True)
+class SleepingSetup(Setup):
+    """Opens when all `workers` are there."""
+
+    folder: str = ""
+    workers: int = 1
+    seconds: float = 0.2
+    batch: int = 8
+
+    def open(self) -> Reranker:
+        with tempfile.NamedTemporaryFile(dir=self.folder, delete=False):
+            pass
+        while len(list(Path(self.folder).iterdir())) < self.workers:
+            time.sleep(0.05)
+        return Reranker(Sleeper({}, OracleOptions(seconds=self.seconds, batch=self.batch)), strategy="full")
+
+
+def requests(n: int) -> Iterator[Request]:
+    for qid in range(n):
+        yield Request("a query", tuple(Passage(f"d{qid}-{i}", "a passage") for i in range(DEPTH)), str(qid))
+
+
+def measure(options: argparse.Namespace, workers: int) -> float:
+    """Seconds from the first batch's start to the last one's end."""
+    with tempfile.TemporaryDirectory() as folder:
+        setup = SleepingSetup(folder=folder, workers=workers, seconds=options.seconds, batch=options.batch)
+        started, ended, ranked = float("inf"), 0.0, 0
+        with ray_engine(setup, Workers(workers)) as rank:
+            for result in rank(requests(options.queries * workers)):
+                assert isinstance(result, Ranking), result
+                [note] = result.trace.notes
+                began, finished = map(float, note.split())
+                started, ended, ranked = min(started, began), max(ended, finished), ranked + 1
+        assert ranked == options.queries * workers
+        return ended - started
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--queries", type=int, default=1024, help="a worker")
+    parser.add_argument("--seconds", type=float, default=0.2, help="a batch")
+    parser.add_argument("--batch", type=int, default=8, help="windows")
+    parser.add_argument("--least", type=float, default=0.9, help="efficiency below which the exit code is 1")
+    options = parser.parse_args()
+    asleep = options.queries / options.batch * options.seconds
+    alone, failed = None, False
+    for workers in options.workers:
+        seconds = measure(options, workers)
+        alone = alone or seconds
+        efficiency = alone / seconds
+        failed |= efficiency < options.least
+        rate = workers * options.queries / seconds
+        line = {"workers": workers, "seconds": round(seconds, 2), "asleep": asleep, "queries_per_second": round(rate, 1)}
+        print(json.dumps(line | {"efficiency": round(efficiency, 3), "of_asleep": round(asleep / seconds, 3)}), flush=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""What vLLM's two modes cost, what batching gains, what holding an ordering to its language costs, and parity on long windows.
+
+    python tests/measure/vllm_modes.py modes|batching|ordering|parity|adapter|parallel
+
+Real passages (docstrings of the standard library), the default model; figures are windows a second and seconds a window. Each
+question starts its own engines; the prefix cache is emptied before each pass. Run it in the venv of `make test-vllm`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from reranker.models import load_model
+from reranker.scorers import open_scorer
+from tests.reranker.scorers.windows import assert_agree, log_softmax, score_all, windows
+
+LONG, SHORT = 44, 5
+"""passages of about 29 tokens, and a frame of 50: windows of about 1,350 and 200 tokens"""
+
+
+async def timed(scorer, asked, at_once):
+    """Seconds for all windows, from an empty prefix cache; and their scores."""
+    await scorer.engine.reset_prefix_cache()
+    started = time.perf_counter()
+    scores = await score_all(scorer, asked, at_once)
+    return time.perf_counter() - started, scores
+
+
+def report(what, seconds, scores, at_once):
+    tokens = sum(one.prompt_tokens for one in scores)
+    line = {"what": what, "at once": at_once, "windows": len(scores), "tokens a window": round(tokens / len(scores))}
+    line |= {"seconds a window": round(seconds / len(scores), 3), "windows/s": round(len(scores) / seconds, 3)}
+    print(json.dumps(line | {"prompt tokens/s": round(tokens / seconds)}), flush=True)
+
+
+def with_scorer(run, **options):
+    """Runs `run(scorer)` on an engine of its own."""
+    with asyncio.Runner() as loop:
+        scorer, _ = open_scorer("default", "vllm", **options)
+        try:
+            loop.run(score_all(scorer, windows(2, seed=99), 2))
+            return loop.run(run(scorer))
+        finally:
+            scorer.close()
+
+
+def modes():
+    """generate against pooling: long windows, one at a time and 8 at once."""
+    for mode in ("generate", "pooling"):
+
+        async def run(scorer, mode=mode):
+            for at_once, count in ((1, 8), (8, 16)):
+                seconds, scores = await timed(scorer, windows(count, LONG, seed=at_once), at_once)
+                report(mode, seconds, scores, at_once)
+
+        with_scorer(run, engine={"mode": mode, "max_model_len": 4096})
+
+
+def batching():
+    """64 at once against one at a time, on short windows and on long ones; the order must be the same."""
+
+    async def run(scorer):
+        for n, count in ((SHORT, 64), (LONG, 12)):
+            asked = windows(count, n, seed=n)
+            alone, one_by_one = await timed(scorer, asked, 1)
+            report("one at a time", alone, one_by_one, 1)
+            together, at_once = await timed(scorer, asked, 64)
+            report("together", together, at_once, 64)
+            assert_agree(at_once, one_by_one)
+            print(json.dumps({"gain": round(alone / together, 2)}), flush=True)
+
+    with_scorer(run, engine={"mode": "generate", "max_model_len": 4096})
+
+
+def ordering():
+    """The whole ordering of 20, free and held to its language: seconds a window and a token."""
+    for constrained in (True, False):
+
+        async def run(scorer, constrained=constrained):
+            for at_once, count in ((1, 3), (8, 8)):
+                seconds, scores = await timed(scorer, windows(count, 20, seed=at_once), at_once)
+                report("held" if constrained else "free", seconds, scores, at_once)
+                tokens = sum(one.generated_tokens for one in scores)
+                malformed = sum(bool(one.notes) for one in scores)
+                print(json.dumps({"milliseconds a token": round(1000 * seconds / tokens, 1), "malformed": malformed}), flush=True)
+
+        with_scorer(run, answer="permutation", constrained=constrained, engine={"max_model_len": 4096})
+
+
+def parity():
+    """Long windows: vLLM's two modes against transformers."""
+    asked = windows(24, LONG, seed=7)
+    reference, _ = open_scorer("default", dtype="float32")
+    expected = asyncio.run(score_all(reference, asked, 1))
+    reference.close()
+    for mode in ("generate", "pooling"):
+
+        async def run(scorer):
+            return await score_all(scorer, asked, 4)
+
+        found = with_scorer(run, engine={"mode": mode, "max_model_len": 4096})
+        assert_agree(found, expected)
+        pairs = [zip(log_softmax(one.values), log_softmax(other.values), strict=True) for one, other in zip(found, expected, strict=True)]
+        print(json.dumps({"mode": mode, "windows": len(found), "largest difference": max(abs(a - b) for pair in pairs for a, b in pair)}))
+
+
+def adapter():
+    """A LoRA adapter in the engine against the same adapter merged by peft."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = load_model("default").path
+    asked = windows(10, seed=8)
+    with tempfile.TemporaryDirectory() as scratch:
+        torch.manual_seed(0)
+        config = LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj", "o_proj"], init_lora_weights=False)
+        network = get_peft_model(AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32), config)
+        network.save_pretrained(f"{scratch}/adapter")
+        network.merge_and_unload().save_pretrained(f"{scratch}/merged")
+        AutoTokenizer.from_pretrained(source).save_pretrained(f"{scratch}/merged")
+        card = {"template": "compact", "context": 8192}
+        Path(scratch, "merged", "firstrank.yaml").write_text(json.dumps(card))
+        merged, _ = open_scorer(f"{scratch}/merged", dtype="float32")
+        expected = asyncio.run(score_all(merged, asked, 1))
+        plain, _ = open_scorer("default", dtype="float32")
+        unadapted = asyncio.run(score_all(plain, asked, 1))
+
+        async def run(scorer):
+            return await score_all(scorer, asked, 4)
+
+        found = with_scorer(run, engine={"lora": f"{scratch}/adapter", "max_model_len": 4096})
+    pairs = [zip(log_softmax(one.values), log_softmax(other.values), strict=True) for one, other in zip(found, expected, strict=True)]
+    away = [zip(log_softmax(one.values), log_softmax(other.values), strict=True) for one, other in zip(found, unadapted, strict=True)]
+    print(json.dumps({"largest difference to merged": max(abs(a - b) for pair in pairs for a, b in pair)}))
+    print(json.dumps({"largest difference to no adapter": max(abs(a - b) for pair in away for a, b in pair)}), flush=True)
+
+
+def parallel():
+    """Pipeline and data parallel on two cores: it starts, and answers the same. (The model's 9 heads and 3 KV heads do not halve.)"""
+    asked = windows(6, seed=9)
+    reference, _ = open_scorer("default", dtype="float32")
+    expected = asyncio.run(score_all(reference, asked, 1))
+    for size in ("pipeline_parallel_size", "data_parallel_size"):
+
+        async def run(scorer):
+            return await score_all(scorer, asked, 3)
+
+        assert_agree(with_scorer(run, engine={size: 2, "max_model_len": 4096, "kv_cache_memory_bytes": "1GiB"}), expected)
+        print(json.dumps({size: 2, "agrees": True}), flush=True)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or ["modes", "batching", "ordering", "parity"]:
+        print(f"# {name}", flush=True)
+        globals()[name]()

@@ -1,0 +1,32 @@
+"""`--engine` and what belongs to it; runs on Ray are in tests/reranker/integrations/test_ray.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from reranker.commands.engine import Engine, Placement
+from reranker.errors import InputError, MissingExtra
+from reranker.setup import Setup
+
+
+def test_workers_need_ray() -> None:
+    with pytest.raises(InputError, match=r"--address, --workers: only with --engine ray"):
+        Placement(address="auto", workers=2)
+    with pytest.raises(InputError, match=r"--gpus-per-worker: only with --engine ray"):
+        Placement(gpus_per_worker=0.5)
+
+
+def test_a_worker_has_one_thread_unless_told_otherwise() -> None:
+    ray = Placement(Engine.ray)
+    assert [ray.threads(given, "transformers") for given in (None, 2)] == [1, 2]
+    assert ray.threads(None, "vllm") is None
+    assert Placement().threads(None, "transformers") is None
+
+
+def test_without_ray_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with (
+        pytest.raises(MissingExtra, match=r"--engine ray needs the package 'ray': pip install 'firstrank\[ray\]'"),
+        Placement(Engine.ray).open(Setup()),
+    ):
+        pass

@@ -1,0 +1,137 @@
+"""Strategies by name: keys, defaults, wrappers, and what is refused with a reason."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from reranker.errors import InputError
+from reranker.schedule import Schedule
+from reranker.strategies import STRATEGIES, check_strategy, parse_strategy
+from tests.reranker.strategies.driver import drive
+
+VALUES = [i * 37 % 100 for i in range(100)]
+
+
+def cost(strategy, n=100, **view):
+    """(windows, rounds, passages) over a perfect oracle."""
+    driven = drive(strategy, n, lambda window: [VALUES[i] for i in window], **view)
+    return len(driven.windows), len(driven.rounds), sum(map(len, driven.windows))
+
+
+def test_the_name_says_it_all():
+    assert cost(parse_strategy("sliding")) == (9, 9, 180)
+    assert cost(parse_strategy("sliding:window=10,stride=5")) == (19, 19, 190)
+    assert cost(parse_strategy(" sliding : passes = 2 ")) == (18, 18, 360)
+    assert cost(parse_strategy("sliding", window=40, stride=20, passes=1)) == (4, 4, 160)
+    assert cost(parse_strategy("consistent:of=sliding,shuffles=3,window=50,stride=25")) == (9, 3, 450)
+    assert parse_strategy("topdown:k=5").name == "topdown:k=5"
+
+
+def test_a_window_in_the_name_has_its_own_stride():
+    assert cost(parse_strategy("sliding:window=10", window=20, stride=10)) == (19, 19, 190)
+    assert cost(parse_strategy("sliding:window=auto", window=20, stride=10)) == (1, 1, 100)
+
+
+def test_one_shuffle_of_consistent_asks_what_it_wraps_would():
+    for name in STRATEGIES:
+        if name not in ("consistent", "full"):
+            assert cost(parse_strategy(f"consistent:of={name},shuffles=1"))[2] <= 2 * cost(parse_strategy(name))[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("slidng", "use sliding, full, topdown"),
+        ("sliding:windw=20", "unknown key 'windw'; use window, stride, passes, top_k"),
+        ("sliding:window", "not key=value"),
+        ("sliding:window=20,window=10", "given twice"),
+        ("sliding:window=many", "window is a whole number or auto"),
+        ("sliding:window=1", "at least 2 candidates"),
+        ("sliding:stride=0", "stride=0: must be at least 1"),
+        ("sliding:window=10,stride=11", "never be read"),
+        ("sliding:window=auto,stride=5", "leave the stride out"),
+        ("sliding:passes=0", "passes=0: must be at least 1"),
+        ("topdown:k=20", "k=20 must be smaller than window=20"),
+        ("topdown:k=10,budget=5", "the best k would not fit"),
+        ("consistent:of=nothing", "unknown strategy 'nothing'"),
+        ("consistent:aggregate=mean", "aggregate is borda or kemeny"),
+        ("consistent:shuffles=0", "shuffles=0"),
+        ("full:window=20", "unknown key 'window'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_a_reason(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_strategy(text)
+
+
+def test_a_top_k_is_checked_before_any_work():
+    with pytest.raises(InputError, match="passes=2 would do"):
+        check_strategy(parse_strategy("sliding", top_k=15), 100, 20)
+    check_strategy(parse_strategy("sliding", top_k=15), 20, 20)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "passages"),
+    [
+        (Schedule(), 180),
+        (Schedule(window=10), 190),
+        (Schedule(window=10, stride=2), 460),
+        (Schedule(stride=5), 340),
+        (Schedule(window="auto"), 100),
+        (Schedule(passes=2), 360),
+    ],
+)
+def test_what_a_caller_leaves_out_is_20_10_1(schedule, passages):
+    from reranker.models import ModelSpec
+
+    assert cost(schedule.strategy())[2] == cost(schedule.completed(ModelSpec()).strategy())[2] == passages
+
+
+def test_auto_with_a_stride_is_refused():
+    with pytest.raises(InputError, match="leave the stride out"):
+        Schedule(window="auto", stride=5).strategy()
+
+
+def test_adding_a_strategy_is_a_function_and_a_line(monkeypatch):
+    """As docs/strategies.md shows it."""
+    from reranker.strategies.order import by_score
+    from reranker.types import Outcome
+
+    def once(window: int = 20):
+        def strategy(view):
+            head = tuple(range(min(window, view.n)))
+            [scores] = yield [head]
+            return Outcome([*by_score(head, scores), *range(len(head), view.n)], certified=0)
+
+        return strategy
+
+    monkeypatch.setitem(STRATEGIES, "once", once)
+    assert cost(parse_strategy("once:window=30")) == (1, 1, 30)
+    assert cost(parse_strategy("consistent:of=once,shuffles=4")) == (4, 1, 80)
+
+
+def test_a_kemeny_order_is_the_best_of_all_for_few_and_never_worse_than_borda():
+    from itertools import permutations
+
+    from reranker.strategies.consistent import borda
+    from reranker.strategies.kemeny import disagreement, kemeny
+
+    for seed in range(20):
+        draw = random.Random(seed)
+        few = [draw.sample(range(5), 5) for _ in range(4)]
+        best = min(disagreement(order, few) for order in permutations(range(5)))
+        assert disagreement(kemeny(few, borda(few)), few) == best
+        many = [draw.sample(range(30), 30) for _ in range(5)]
+        settled = kemeny(many, borda(many))
+        assert sorted(settled) == list(range(30))
+        assert disagreement(settled, many) <= disagreement(borda(many), many)
+
+
+def test_borda_is_the_mean_place_and_shuffles_are_seeded():
+    from reranker.strategies.consistent import borda
+
+    assert borda([[0, 1, 2], [0, 2, 1], [2, 0, 1]]) == [0, 2, 1]
+    asked = [drive(parse_strategy("consistent"), 50, lambda window: [VALUES[i] for i in window], seed=seed).windows for seed in (1, 1, 2)]
+    assert asked[0] == asked[1] != asked[2]
