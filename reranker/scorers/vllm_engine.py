@@ -8,10 +8,10 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import IO, Any
 
 from pydantic import ValidationError
 
@@ -40,9 +40,7 @@ def start_engine(
         except Exception as error:
             if isinstance(error, ModuleNotFoundError) and error.name == "vllm":
                 raise MissingExtra("vllm", "vllm", "--backend vllm") from error
-            sys.stderr.flush()
             raise ModelError(f"model {model.name!r}: vLLM does not start: {_reason(error, log)} (its log: {log})") from error
-        _log_into(log)
     return engine, log
 
 
@@ -135,21 +133,21 @@ def _output_into(log: Path) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(descriptor) for descriptor in (1, 2)]
+    text = log.open("a", encoding="utf-8", buffering=1)  # stays open: vLLM's logger goes on writing to it
     try:
-        with log.open("ab") as file:
-            for descriptor in (1, 2):
-                os.dup2(file.fileno(), descriptor)
-        yield
+        for descriptor in (1, 2):
+            os.dup2(text.fileno(), descriptor)
+        with redirect_stdout(text), redirect_stderr(text):
+            yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _log_into(text)
         for descriptor, saved in zip((1, 2), kept, strict=True):
             os.dup2(saved, descriptor)
             os.close(saved)
 
 
-def _log_into(log: Path) -> None:
-    """What vLLM logs from this process follows."""
+def _log_into(text: IO[str]) -> None:
+    """What vLLM logs from this process follows; handlers that others hung there (pytest's, say) are left alone."""
     for handler in logging.getLogger("vllm").handlers:
-        if isinstance(handler, logging.StreamHandler):
-            handler.setStream(log.open("a", encoding="utf-8"))
+        if type(handler) is logging.StreamHandler:
+            handler.setStream(text)

@@ -167,7 +167,8 @@ def test_a_query_longer_than_the_context_is_a_sentence(tiny_model):
 
 
 def test_more_documents_than_labels_cannot_be_one_window(tiny_model):
-    with Reranker(str(tiny_model), device="cpu", strategy="full") as reranker, pytest.raises(InputError, match="of these 150 candidates in a window; use depth"):
+    too_many = pytest.raises(InputError, match="of these 150 candidates in a window; use depth")
+    with Reranker(str(tiny_model), device="cpu", strategy="full") as reranker, too_many:
         reranker.rank("query", [f"text {i}" for i in range(150)])
 
 

@@ -62,7 +62,7 @@ def test_a_file_that_holds_none_is_refused(tmp_path, content, complaint):
 
 
 def test_a_file_that_is_not_there():
-    with pytest.raises(InputError, match="nowhere.jsonl: cannot be read"):
+    with pytest.raises(InputError, match=r"nowhere.jsonl: cannot be read"):
         Examples(["nowhere.jsonl"])
 
 

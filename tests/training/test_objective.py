@@ -118,7 +118,9 @@ def test_lisa_moves_one_layer_at_a_time_and_draws_the_same_again(prepared):
         assert not any(p in optimiser.state for p in resting)
         seen |= layers
     assert seen == {"0", "1"}
-    assert [sampling.drawn(step) for step in range(20)] == [LayerSampling(network, Lisa(layers=1, every=5), seed=3).drawn(s) for s in range(20)]
+    assert [sampling.drawn(step) for step in range(20)] == [
+        LayerSampling(network, Lisa(layers=1, every=5), seed=3).drawn(s) for s in range(20)
+    ]
 
 
 def test_hard_windows_count_less_at_first(prepared):
@@ -133,9 +135,7 @@ def test_hard_windows_count_less_at_first(prepared):
     assert late.tolist() == [1.0] * 4
 
 
-@pytest.mark.parametrize(
-    ("kind", "f"), [("linupper", [0.0, 1.0, 1.0]), ("quadratic", [0.0, 1.0, 0.0]), ("extremes", [1.0, 0.0, 1.0])]
-)
+@pytest.mark.parametrize(("kind", "f"), [("linupper", [0.0, 1.0, 1.0]), ("quadratic", [0.0, 1.0, 0.0]), ("extremes", [1.0, 0.0, 1.0])])
 def test_reweighting_by_loss(kind, f):
     weights = by_loss(torch.tensor([1.0, 2.0, 3.0]), Reweighting(kind=kind, temperature=0.5))
     expected = torch.softmax(torch.tensor(f) / 0.5, 0) * 3

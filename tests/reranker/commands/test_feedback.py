@@ -30,9 +30,11 @@ def small(data, tmp_path_factory) -> Path:
     known = {passage["_id"]: passage for passage in passages}
     qrels = [line.split("\t") for line in (data / "xquad-en/qrels/test.tsv").read_text(encoding="utf-8").splitlines()[1:]]
     qrels = [(qid, docid) for qid, docid, _ in qrels if docid in known][::5][:30]
-    texts = {row["_id"]: row["text"] for row in map(json.loads, (data / "xquad-en/queries.jsonl").read_text(encoding="utf-8").splitlines())}
+    asked = (data / "xquad-en/queries.jsonl").read_text(encoding="utf-8").splitlines()
+    texts = {row["_id"]: row["text"] for row in map(json.loads, asked)}
     (folder / "corpus.jsonl").write_text("".join(json.dumps(passage) + "\n" for passage in passages), encoding="utf-8")
-    (folder / "queries.jsonl").write_text("".join(json.dumps({"_id": qid, "text": texts[qid]}) + "\n" for qid, _ in qrels), encoding="utf-8")
+    lines = (json.dumps({"_id": qid, "text": texts[qid]}) + "\n" for qid, _ in qrels)
+    (folder / "queries.jsonl").write_text("".join(lines), encoding="utf-8")
     rows = []
     for qid, docid in qrels:
         article = docid.partition("-")[0]

@@ -30,7 +30,7 @@ def test_the_first_error_of_a_log_is_the_reason(tmp_path):
 def test_what_this_process_and_its_children_print_goes_to_the_log_and_comes_back(tmp_path, capfd):
     log = tmp_path / "engine.log"
     with _output_into(log):
-        os.write(1, b"from here\n")
+        print("from here")
         os.write(2, b"from C\n")
         child = subprocess.Popen([sys.executable, "-c", "input(); print('from a child, later')"], stdin=subprocess.PIPE)
     os.write(1, b"afterwards\n")
