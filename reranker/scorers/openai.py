@@ -102,7 +102,6 @@ class OpenAISession:
         self.lengths = encoded.lengths
         self.max_window = encoded.max_window
         self.room = encoded.room
-        self.room = encoded.room
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         if len(indices) > self.max_window:
