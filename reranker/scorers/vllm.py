@@ -7,6 +7,7 @@ a query's windows share is computed once. Two modes: `generate` samples one toke
 
 from __future__ import annotations
 
+import gc
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -66,6 +67,7 @@ class VLLMScorer:
         if self.engine is not None:
             self.engine.shutdown()
             self.engine = None
+            gc.collect()  # an engine is part of a cycle; left to the interpreter's end, its destructor would print a trace
 
     async def score(self, prompt: Sequence[int], n: int) -> Scores:
         """The scores of one prompt that shows n passages. Raises EngineLost; cancelling it aborts the window in the engine."""
