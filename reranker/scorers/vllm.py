@@ -7,7 +7,6 @@ a query's windows share is computed once. Two modes: `generate` samples one toke
 
 from __future__ import annotations
 
-import gc
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -66,8 +65,8 @@ class VLLMScorer:
     def close(self) -> None:
         if self.engine is not None:
             self.engine.shutdown()
+            self.engine.shutdown = _nothing  # its destructor calls it once more, at the interpreter's end, and would print a trace
             self.engine = None
-            gc.collect()  # an engine is part of a cycle; left to the interpreter's end, its destructor would print a trace
 
     async def score(self, prompt: Sequence[int], n: int) -> Scores:
         """The scores of one prompt that shows n passages. Raises EngineLost; cancelling it aborts the window in the engine."""
@@ -230,6 +229,10 @@ def _adapter(settings: EngineSettings) -> Any:
     from vllm.lora.request import LoRARequest
 
     return LoRARequest(Path(settings.lora).name, 1, settings.lora)
+
+
+def _nothing() -> None:
+    """In place of what is done already."""
 
 
 def _sentence(error: Exception) -> str:
