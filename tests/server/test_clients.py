@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from tests.server.serving import live
 
@@ -99,10 +100,12 @@ def test_langchain_with_dictionaries_and_every_top_n(server, expected):
     from langchain_cohere import CohereRerank
 
     reranker = CohereRerank(client=cohere.ClientV2(api_key=KEY, base_url=server.url), model="rerank-v3.5", top_n=3)
+    assert [one["index"] for one in reranker.rerank(DOCUMENTS, QUERY, top_n=None)] == expected
+    written = [yaml.dump({"text": text}) for text in DOCUMENTS]  # what LangChain makes of a dictionary before it sends it
+    as_yaml = [one["index"] for one in reranker.rerank(written, QUERY, top_n=None)]
     for top_n, count in [(None, 3), (0, 3), (2, 2), (50, 3)]:
         found = reranker.rerank([{"text": text} for text in DOCUMENTS], QUERY, top_n=top_n, rank_fields=["text"])
-        assert [one["index"] for one in found] == expected[:count]
-    assert [one["index"] for one in reranker.rerank(DOCUMENTS, QUERY, top_n=None)] == expected
+        assert [one["index"] for one in found] == as_yaml[:count]
 
 
 def test_llama_index(server, expected):
