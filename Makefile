@@ -8,11 +8,11 @@ PIP := -m pip install --quiet --disable-pip-version-check
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml constraints/cpu.txt
+$(VENV)/.ready: pyproject.toml constraints/cpu.txt constraints/tested.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(PIP) --upgrade pip
 	$(BIN)/python $(PIP) -r constraints/cpu.txt
-	$(BIN)/python $(PIP) -c constraints/cpu.txt -e '.[dev]'
+	$(BIN)/python $(PIP) -c constraints/cpu.txt -c constraints/tested.txt -e '.[dev]'
 	touch $@
 
 demo: setup

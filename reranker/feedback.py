@@ -42,13 +42,13 @@ class Feedback:
     steps: int = 20
     rate: float = 0.005
     """of Adam, in units of a vector of length 1"""
-    sharpness: float = 2.0
+    sharpness: float = 1.0
     """kl: the standard deviation of the target's logits"""
-    ridge: float = 1.0
+    ridge: float = 0.1
     """how much staying in place counts against fitting one passage"""
-    rocchio: float = 0.5
+    rocchio: float = 1.0
     """the weight of the mean of the first passages"""
-    relevant: int = 5
+    relevant: int = 3
     """rocchio: how many those are"""
 
     def __post_init__(self) -> None:
