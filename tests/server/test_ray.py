@@ -45,8 +45,12 @@ def test_the_shipped_config_serves(tmp_path: Path, tiny_model: Path) -> None:
         assert httpx.get(f"{url}/ready").status_code == 200
         assert httpx.post(f"{url}/v2/rerank", json={"query": QUERY}).status_code == 422
     finally:
-        service.send_signal(signal.SIGINT)
-        service.wait(60)
+        service.send_signal(signal.SIGTERM)  # an interrupt would be ignored where the tests run in the background
+        try:
+            service.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(service.pid, signal.SIGKILL)
+            raise
 
 
 def asked(url: str, service: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> dict[str, list[dict[str, float]]]:
