@@ -24,7 +24,7 @@ from tests.reranker.integrations.ray_setups import Faulty
 pytestmark = pytest.mark.ray
 
 QUERIES = 40
-LONG = 400
+LONG = 120
 """queries of a run that is killed twice: enough that there is work left both times, on a fast machine too"""
 
 
