@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reranker.errors import InputError, MachineError
+from reranker.errors import InputError, MachineError, MissingExtra
 from reranker.files import text_lines, whole_file
 from reranker.runs import Ranked, trec_order
 
@@ -51,8 +51,13 @@ class Vectors:
 
 
 def read_vectors(folder: Path, name: str) -> Vectors:
-    """What `Vectors.save` wrote. Raises InputError where it is not there, is no matrix of finite numbers, or its ids do not fit it."""
+    """What `Vectors.save` wrote, or the passages of a Faiss index of pyserini's.
+
+    Raises InputError where it is not there, is no matrix of finite numbers, or its ids do not fit it.
+    """
     path = folder / f"{name}.npy"
+    if name == "passages" and not path.is_file() and (folder / "docid").is_file():
+        return _of_pyserini(folder)
     if not path.is_file():
         raise InputError(f"{folder}: no {path.name} in this folder; firstrank retrieve --retriever dense:MODEL --save-vectors makes one")
     try:
@@ -67,6 +72,23 @@ def read_vectors(folder: Path, name: str) -> Vectors:
     if not all(np.isfinite(values[start : start + _BLOCK]).all() for start in range(0, len(values), _BLOCK)):
         raise InputError(f"{path}: a vector holds NaN or infinity")
     return Vectors(ids, values)
+
+
+def _of_pyserini(folder: Path) -> Vectors:
+    """The passages of a Faiss index as pyserini keeps it: `index`, and one id a line in `docid`. Raises InputError, MissingExtra."""
+    if find_spec("faiss") is None:
+        raise MissingExtra("faiss-cpu", "dense", f"{folder}: an index of Faiss's")
+    import faiss
+
+    ids = tuple(line.strip() for _, line in text_lines(folder / "docid"))
+    try:
+        index = faiss.read_index(str(folder / "index"))
+        values = index.reconstruct_n(0, index.ntotal)
+    except RuntimeError as error:
+        raise InputError(f"{folder / 'index'}: its vectors cannot be read: {str(error).splitlines()[0]}") from error
+    if len(ids) != len(values):
+        raise InputError(f"{folder}: docid has {len(ids)} ids for {len(values)} vectors: one a line")
+    return Vectors(ids, np.asarray(values, np.float32))
 
 
 def search(passages: Vectors, queries: Vectors, depth: int) -> Iterator[Ranked]:

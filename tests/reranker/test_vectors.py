@@ -52,6 +52,25 @@ def test_a_folder_that_is_none_of_ours_is_refused(tmp_path):
         read_vectors(tmp_path, "passages")
 
 
+def test_a_faiss_index_as_pyserini_keeps_it(tmp_path):
+    import faiss
+
+    saved = some(5)
+    index = faiss.IndexFlatIP(8)
+    index.add(saved.values)
+    faiss.write_index(index, str(tmp_path / "index"))
+    (tmp_path / "docid").write_text("".join(f"{one}\n" for one in saved.ids))
+    found = read_vectors(tmp_path, "passages")
+    assert found.ids == saved.ids
+    np.testing.assert_array_equal(found.values, saved.values)
+    (tmp_path / "docid").write_text("a\n")
+    with pytest.raises(InputError, match="1 ids for 5 vectors"):
+        read_vectors(tmp_path, "passages")
+    (tmp_path / "index").write_bytes(b"no index")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_vectors(tmp_path, "passages")
+
+
 def test_two_models_vectors_do_not_mix():
     with pytest.raises(InputError, match="two models"):
         list(search(some(3, d=8), some(1, d=4), 2))
