@@ -127,18 +127,30 @@ def test_a_refused_window_is_not_tried_again(tiny_model):
     assert transport.asked["one"] == 2
 
 
+class QuickAndStuck(FakeServers):
+    """`stuck` answers nothing until `quick` has answered forty, and `quick` nothing until `stuck` has been asked."""
+
+    def arm(self):
+        self.held = {"quick": asyncio.Event(), "stuck": asyncio.Event()}
+
+    async def handle_async_request(self, request):
+        if self.held and request.url.host == "stuck":
+            self.held["quick"].set()
+        return await super().handle_async_request(request)
+
+    def _handle(self, request):
+        if self.held and self.asked["quick"] >= 40:
+            self.held["stuck"].set()
+        return super()._handle(request)
+
+
 def test_windows_go_to_the_least_busy_server_and_no_server_gets_too_many(tiny_model):
-    """One server answers nothing until the other has answered forty: it must not have been given half of them."""
-    transport = FakeServers()
+    """A server that is stuck must not be given half of the windows."""
+    transport = QuickAndStuck()
     scorer = opened(tiny_model, transport, urls=("http://quick", "http://stuck"), connections=4)
 
-    def answer(request, body):
-        if transport.asked["quick"] >= 40:
-            transport.held["stuck"].set()
-        return by_id(request, body)
-
     async def all_of(n):
-        transport.answer, transport.held["stuck"] = answer, asyncio.Event()
+        transport.arm()
         requests = (request_of(qid=str(i)) for i in range(n))
         async with asyncio.timeout(60):
             return [one async for one in Executor(scorer).stream(requests, one_window, ordered=False)]
