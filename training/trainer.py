@@ -80,6 +80,13 @@ class RankTrainer(Trainer):
             generator=torch.Generator(),  # of its own: drawing from torch's would move dropout
         )
 
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """Raises InputError for an optimiser whose package is not installed, or that does not suit the network."""
+        try:
+            return super().create_optimizer(*args, **kwargs)
+        except (ImportError, ValueError, TypeError, NotImplementedError) as error:
+            raise InputError(f"optimiser {self._config.optimiser.name!r}: {error}") from error
+
     _resumed: str | None = None
 
     def train(self, resume_from_checkpoint: Any = None, **kwargs: Any) -> Any:
