@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from importlib.util import find_spec
 
 import pytest
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from reranker.errors import InputError
 from tests.training.conftest import as_collection
 from tests.training.interrupted import Killed, curve, kill_at
+from training import run
 from training.dev import DevSet
 from training.journal import read_log
 from training.lisa import LayerSampling
@@ -88,12 +90,12 @@ class Layers(torch.nn.Module):
 
 
 def test_a_lisa_run_killed_between_two_draws_resumes_to_the_same_losses(recipe, tmp_path, monkeypatch):
-    settings = {"steps": 6, "tuning": {"method": "lisa", "lisa": {"layers": 1, "every": 3}}}
+    settings = {"seed": 2, "steps": 6, "tuning": {"method": "lisa", "lisa": {"layers": 1, "every": 3}}}
     whole = recipe(**settings, output=str(tmp_path / "whole"))
     train(whole)
     draws = {LayerSampling(Layers(2), whole.tuning.lisa, whole.seed).drawn(step) for step in range(6)}
     assert len(draws) == 2, "another seed: the second draw must differ from the first"
-    found = resumed(monkeypatch, recipe(**settings, output=str(tmp_path / "killed")), 4)
+    found = resumed(monkeypatch, recipe(**settings, output=str(tmp_path / "killed")), 3)
     for mine, theirs in zip(found, curve(whole), strict=True):
         assert mine == pytest.approx(theirs, abs=1e-6)
 
@@ -193,7 +195,7 @@ def test_a_low_rank_optimiser_moves_all_weights_with_small_states_and_resumes(na
     small = {shape: count for shape, count in states[0].items() if len(shape) == 2 and count < shape.numel()}
     assert small
     assert all(count == 4 * max(shape) for shape, count in small.items())
-    found = resumed(monkeypatch, recipe(**settings, output=str(tmp_path / "killed")), 4)
+    found = resumed(monkeypatch, recipe(**settings, output=str(tmp_path / "killed")), 3)
     assert found[-1][0] != found[0][0]
     for mine, theirs in zip(found, curve(whole), strict=True):
         assert mine == pytest.approx(theirs, abs=1e-6)
@@ -203,3 +205,16 @@ def test_a_low_rank_optimiser_moves_all_weights_with_small_states_and_resumes(na
 def test_an_unknown_optimiser_or_schedule_is_named(optimiser, recipe):
     with pytest.raises(InputError, match="no_such"):
         train(recipe(optimiser=optimiser))
+
+
+def test_a_logger_that_is_not_installed_is_named(recipe, monkeypatch):
+    monkeypatch.setattr(run, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"log.wandb: the package is not installed: pip install wandb"):
+        train(recipe(log={"wandb": "rerankers"}))
+
+
+def test_the_project_s_name_reaches_wandb(recipe, monkeypatch):
+    monkeypatch.setattr(run, "find_spec", lambda name: name)
+    monkeypatch.setenv("WANDB_PROJECT", "another")
+    assert run._arguments(recipe(log={"wandb": "rerankers"}), 1).report_to == ["wandb"]
+    assert os.environ["WANDB_PROJECT"] == "rerankers"
