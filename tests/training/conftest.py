@@ -34,15 +34,13 @@ def write_rule(path: Path, count: int, seed: int, passages: int = 5) -> Path:
     return path
 
 
-def as_collection(examples: Path, folder: Path, *, best_only: bool = False) -> dict[str, str]:
-    """Examples as run, qrels, queries and corpus: what a recipe's `dev` takes. With `best_only` nothing else is relevant."""
+def as_collection(examples: Path, folder: Path) -> dict[str, str]:
+    """Examples as run, qrels, queries and corpus: what a recipe's `dev` takes."""
     folder.mkdir()
     lines = [json.loads(line) for line in examples.read_text().splitlines()]
     passages = [passage for line in lines for passage in line["passages"]]
     run = [f"{line['qid']} Q0 {p['docid']} {i} {-i} first\n" for line in lines for i, p in enumerate(line["passages"], 1)]
-    qrels = [
-        f"{line['qid']} 0 {docid} {grade}\n" for line in lines for docid, grade in line["grades"].items() if grade == 3 or not best_only
-    ]
+    qrels = [f"{line['qid']} 0 {docid} {grade}\n" for line in lines for docid, grade in line["grades"].items()]
     (folder / "run.txt").write_text("".join(run))
     (folder / "qrels.txt").write_text("".join(qrels))
     (folder / "queries.tsv").write_text("".join(f"{line['qid']}\t{line['query']}\n" for line in lines))
