@@ -25,7 +25,6 @@ from training.network import causal_model
 from training.objective import Objective, Terms
 from training.windows import Batch, Window, Windows, collate
 
-
 _PROJECTORS = (
     ("galore_torch.galore_projector", "GaLoreProjector"),
     ("apollo_torch.random_projector", "GradientProjector"),

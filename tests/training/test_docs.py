@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from reranker.paths import config_dir
 from training.config import Config, Section
 from training.data_cli import build
-from training.losses import NAMES
+from training.losses import NAMES, options_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
 
@@ -54,9 +54,12 @@ def test_defaults_are_the_code_s(key, default):
         assert yaml.safe_load(said.strip("`")) == (list(plain) if isinstance(plain, tuple) else plain)
 
 
-def test_every_loss_is_there_and_no_other():
-    table = section("What a step is made of").partition("| `loss.rank.name` | |")[2].partition("\n\n")[0]
-    assert sorted(name for row in rows(table) for name in re.findall(r"`(\w+)`", row[0])) == sorted(NAMES)
+def test_every_loss_is_there_with_its_options_and_no_other():
+    table = section("What a step is made of").partition("| `loss.rank.name` |")[2].partition("\n\n")[0]
+    said = {tuple(re.findall(r"`(\w+)`", names)): re.findall(r"`(\w+)`", options) for names, _, options in rows(table)}
+    assert sorted(name for names in said for name in names) == sorted(NAMES)
+    for names, options in said.items():
+        assert options == [option for name in names for option in options_of(name)]
 
 
 def test_every_recipe_is_there_and_no_other():
