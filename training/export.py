@@ -56,8 +56,9 @@ def _adapter(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _save(config: Config, network: Any, state: Mapping[str, Any], folder: Path) -> None:
-    """Weights in the recipe's export type; of an adapter only its own."""
-    state = _adapter(state) if hasattr(network, "merge_and_unload") else state
+    """Weights in the recipe's export type; of an adapter only its own, and of weights that are tied one copy."""
+    adapted = hasattr(network, "merge_and_unload")
+    state = _adapter(state) if adapted else {name: state[name] for name in state.keys() - network.all_tied_weights_keys.keys()}
     network.save_pretrained(folder, state_dict={name: _as(config, value) for name, value in state.items()})
 
 
