@@ -2,7 +2,7 @@
 
     python -m tests.measure.training_losses [STEPS [SEEDS [LOSS …]]]
 
-Prints a table: what a two-layer model with random weights has learned after STEPS steps (600) of 16 windows of 10 passages: the
+Prints a table: what a two-layer model with random weights has learned after STEPS steps (600) of 16 windows of 6 passages: the
 mean over SEEDS seeds (1) and the least of them, on 40 lists that it was not trained on.
 """
 

@@ -17,8 +17,8 @@ from tests.training.conftest import METALS, as_collection, write_rule
 from training.journal import read_log
 from training.losses import NAMES
 
-PASSAGES = 10
-QUICK = {"lambdarank": 120, "plistmle": 120}
+PASSAGES = 6
+QUICK = {"lambdarank": 160, "plistmle": 160}
 """steps that suffice"""
 
 
@@ -84,7 +84,7 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("loss", QUICK)
 def test_a_tiny_model_learns_the_rule(loss, tiny_model, tmp_path):
     found = learned(loss, tiny_model, tmp_path, steps=QUICK[loss])
-    assert found.chance < 0.65
+    assert found.chance < 0.75
     assert found.ndcg > 0.95
 
 
@@ -94,6 +94,6 @@ def test_every_loss_learns_the_rule(loss, tiny_model, tmp_path):
     """`softmax` looks at the first place alone, and is judged by it."""
     found = learned(loss, tiny_model, tmp_path, steps=600)
     print(json.dumps({"loss": loss} | {name: round(value, 4) for name, value in found._asdict().items()}))
-    assert found.chance < 0.65
+    assert found.chance < 0.75
     assert (found.best_first if loss == "softmax" else found.ndcg) > 0.95
     assert found.seconds < 180
