@@ -189,7 +189,7 @@ def _arguments(config: Config, steps: int) -> Any:
             remove_unused_columns=False,
             report_to=reports or "none",
             disable_tqdm=True,
-            ddp_find_unused_parameters=False,
+            ddp_find_unused_parameters=tuning.method == "lisa",
         )
     except (ValueError, ImportError) as error:
         raise InputError(f"the recipe's optimiser or tuning cannot be used here: {error}") from error
