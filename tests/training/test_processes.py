@@ -57,6 +57,26 @@ def test_two_processes_give_the_gradient_of_one(recipe, tmp_path):
         torch.testing.assert_close(both[name], value, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
+def test_lisa_in_two_processes_is_lisa_in_one(recipe, tmp_path):
+    """The third step's gradient, where other layers move than at the first."""
+    settings = {
+        "seed": 2,
+        "steps": 3,
+        "optimiser": {"lr": 1e-3, "clip": 0},
+        "tuning": {"method": "lisa", "lisa": {"layers": 1, "every": 1}},
+    }
+    alone = recipe(**settings, batch={"windows": 4, "accumulation": 1}, output=str(tmp_path / "alone"))
+    both = recipe(**settings, batch={"windows": 2, "accumulation": 1}, output=str(tmp_path / "both"))
+    step(alone, str(tmp_path / "alone.pt"))
+    in_processes(2, "tests.training.gradients", both.model_dump_json(), str(tmp_path / "both.pt"))
+    mine, theirs = torch.load(tmp_path / "both.pt"), torch.load(tmp_path / "alone.pt")
+    assert mine.keys() == theirs.keys()
+    for name, value in theirs.items():
+        torch.testing.assert_close(mine[name], value, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_weights_sharded_over_two_processes_are_trained_and_exported_as_whole_ones(method, recipe, tmp_path):
     """FSDP2 with the shipped configuration: the losses, and what stands in `model/` and `adapter/` at the end."""
