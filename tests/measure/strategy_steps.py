@@ -1,6 +1,6 @@
 """How long a strategy keeps the event loop waiting: its longest computation between two rounds, in processor time.
 
-    python tests/measure/strategy_steps.py [--depth 1000] [--strategies sliding consistent:aggregate=kemeny …]
+python tests/measure/strategy_steps.py [--depth 1000] [--strategies sliding consistent:aggregate=kemeny …]
 """
 
 from __future__ import annotations
