@@ -159,17 +159,24 @@ class EncodedRequest:
 
     def prompt(self, indices: Sequence[int]) -> Ids:
         """The token ids of a window that shows the candidates `indices` in that order; the model's answer comes next."""
+        return self.marked(indices)[0]
+
+    def marked(self, indices: Sequence[int]) -> tuple[Ids, list[int]]:
+        """A window's prompt, and where in it each passage has been read: at its label, or at its end where the label comes first."""
         n = len(indices)
         usual = n <= self._prompter.window or sum(self.lengths[i] for i in indices) <= self.room
         cap = self._usual if usual else self.cap(n)
         head, tail = self.frame(n)
         ids = list(head)
+        marks = []
         for place, index in enumerate(indices):
             opening, closing = self._cut(self._shown[index], cap)
             ids += opening
             ids += self._prompter.label_tokens(place)
+            labelled = len(ids)
             ids += closing
-        return ids + tail
+            marks.append((len(ids) if self._prompter.template.label_first else labelled) - 1)
+        return ids + tail, marks
 
     def fixed(self, n: int) -> int:
         """The tokens of a window of n that are not its passages' text: frame, labels, and room for the answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -58,6 +59,8 @@ class ServedModel:
         scorer = MeteredScorer(self.reranker.scorer, self._metrics, self.name)
         self.executor = Executor(scorer, seed=self._seed)
         self.turns = Turns(self._slots or scorer.concurrency)
+        gc.collect()
+        gc.freeze()  # a full collection over torch's and the model's objects would stop the loop for a third of a second
         self.state = "ready"
         _log.info("model ready", extra={"model": self.name, "slots": self.turns.slots})
 

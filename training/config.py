@@ -88,16 +88,24 @@ class LM(Section):
     importance: Literal["uniform", "rank"] = Field(default="uniform", description="rank: the identifier at rank r counts 1 + 1/log2(r + 1)")
 
 
+class Probe(Section):
+    """The same ranking loss where each passage has been read, at a middle layer: a signal for every passage, dropped after training."""
+
+    weight: NonNegativeFloat = Field(default=0.0, description="0 turns it off")
+    layer: PositiveInt = Field(default=1, description="after so many layers; two thirds of them leave room for what reads the marks")
+
+
 class Loss(Section):
-    """L = lm.weight · LM + rank.weight · rank."""
+    """L = lm.weight · LM + rank.weight · rank + probe.weight · probe."""
 
     rank: Rank = Rank()
     lm: LM = LM()
+    probe: Probe = Probe()
 
     @model_validator(mode="after")
     def _some(self) -> Self:
         if not (self.rank.weight or self.lm.weight):
-            raise ValueError("rank.weight and lm.weight are both 0: nothing would be learned")
+            raise ValueError("rank.weight and lm.weight are both 0: nothing would be learned that an answer shows")
         return self
 
 

@@ -121,6 +121,64 @@ def build_teacher(
     _write(output, listed, as_json)
 
 
+@build.command("blended")
+def build_blended(
+    run: RunFile,
+    queries: Queries,
+    corpus: Corpus,
+    output: Output,
+    encoder: Annotated[str, typer.Option(help="The bi-encoder: a name for sentence-transformers, or minilm.")] = "minilm",
+    qrels: Annotated[str | None, typer.Option(help="Judgments: relevant passages are graded above all others.")] = None,
+    split: Annotated[str, typer.Option(help="Of a BEIR folder's qrels.")] = "train",
+    size: Annotated[int, typer.Option(help="Passages of an example.")] = 24,
+    bands: Annotated[str, typer.Option(help="Ranks that candidates come from, in equal shares.")] = "1-10,11-30,31-100",
+    first_stage: Annotated[float, typer.Option(help="How much the run's own scores count, from 0 to 1.")] = 0.3,
+    limit: Annotated[int | None, typer.Option(help="Queries, drawn by chance.")] = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Grades from a bi-encoder's cosines and the first stage's scores, blended; needs no judge (pip install 'firstrank[dense]')."""
+    from reranker.retrievers.dense import open_encoder
+    from reranker.runs import read_qrels, read_queries, read_run
+    from reranker.texts import open_texts
+    from training.data.blended import Blend, from_teachers, sampled
+
+    if size < 2 or not 0 <= first_stage <= 1:
+        raise InputError("--size must be at least 2, --first-stage from 0 to 1")
+    settings = Blend(size, _bands(bands), first_stage, seed=seed)
+    ranked = sampled(read_run(run), limit, seed)
+    judged = {} if qrels is None else read_qrels(qrels, split)
+    asked = dict(query for query in read_queries(queries) if query.qid in ranked)
+    depth = max(high for _, high in settings.bands)
+    relevant = [docid for qid in ranked if qid in judged for docid, grade in judged[qid].items() if grade > 0]
+    found = open_texts(corpus, lambda: [*ranked.docids(depth), *relevant], missing="skip")
+    encode = open_encoder(encoder)
+    _write(output, lambda tally: from_teachers(ranked, judged, asked, found, encode, settings, tally), as_json)
+
+
+@data.command("invent")
+def invent(
+    corpus: Corpus,
+    output: Annotated[Path, typer.Option(help="A folder: a collection in BEIR's layout.")],
+    kind: Annotated[str, typer.Option(help="titles (passages lose theirs) or keywords.")] = "titles",
+    count: Annotated[int, typer.Option(help="Queries.")] = 1000,
+    seed: Seed = 0,
+) -> None:
+    """A collection whose queries are made of its corpus: each asks for the passage that it comes from."""
+    from reranker.texts import read_passages
+    from training.data import invented
+
+    if kind not in ("titles", "keywords"):
+        raise InputError(f"--kind {kind}: titles or keywords")
+    read = list(read_passages(corpus))
+    made = list(invented.titles(read)) if kind == "titles" else list(invented.keywords(read, seed))
+    if not made:
+        raise InputError(f"{corpus}: no passage has a {'title' if kind == 'titles' else 'word that tells it from others'}")
+    asked = invented.some(made, count, seed)
+    invented.write(output, asked, [one.passage for one in made])
+    note(f"{output}: {len(asked)} queries over {len(made)} passages")
+
+
 @data.command("check")
 def check_examples(
     files: Annotated[list[Path], typer.Argument(help="Files of examples.")],

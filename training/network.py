@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import rms_norm
 
 from reranker.errors import InputError, ModelError
 from reranker.models import Model
-from training.config import Config, Tuning
+from training.config import Config, Probe, Tuning
 from training.lm import Head, token_losses
 from training.windows import Batch
 
@@ -24,6 +25,8 @@ class Seen(NamedTuple):
     """[windows, passages]: label logits, fp32; None where no loss asks for them"""
     token_losses: Tensor
     """[answer tokens], fp32; empty where the LM loss is off"""
+    marks: Tensor | None = None
+    """[windows, passages]: what a middle layer says of each passage, fp32; None where the probe is off"""
 
 
 def load_network(model: Model, config: Config) -> Any:
@@ -42,7 +45,7 @@ def load_network(model: Model, config: Config) -> Any:
         raise ModelError(f"model {model.name!r}: cannot load the weights in {model.path}: {error}") from error
     network.config.use_cache = False
     labels = model.prompter.label_ids(len(model.prompter.identifiers)) if config.loss.rank.weight else None
-    _give_losses(network, labels)
+    _give_losses(network, labels, config.loss.probe)
     return tuned(network, config.tuning)
 
 
@@ -84,26 +87,41 @@ def causal_model(network: Any) -> Any:
     return network.get_base_model() if hasattr(network, "get_base_model") else network
 
 
-def _give_losses(network: Any, labels: tuple[int, ...] | None) -> None:
+def _give_losses(network: Any, labels: tuple[int, ...] | None, probe: Probe) -> None:
     """Teaches `network(batch=…)`; without `batch` it is the model that it was."""
     usual = network.forward
     ids = None if labels is None else torch.tensor(labels)
+    layer = probe.layer if probe.weight else None
+    if layer is not None and layer > (layers := network.config.get_text_config().num_hidden_layers):
+        raise InputError(f"loss.probe.layer: {layer}, but the model has {layers} layers")
 
     def forward(*args: Any, batch: Batch | None = None, **kwargs: Any) -> Any:
         if batch is None:
             return usual(*args, **kwargs)
-        return _seen(network, batch, ids)
+        return _seen(network, batch, ids, layer)
 
     network.forward = forward
 
 
-def _seen(network: Any, batch: Batch, labels: Tensor | None) -> Seen:
+def _seen(network: Any, batch: Batch, labels: Tensor | None, layer: int | None) -> Seen:
     given = {} if batch.position_ids is None else {"position_ids": batch.position_ids}
-    hidden = network.base_model(input_ids=batch.input_ids, use_cache=False, **given).last_hidden_state.flatten(0, 1)
+    states = network.base_model(input_ids=batch.input_ids, use_cache=False, output_hidden_states=layer is not None, **given)
+    hidden = states.last_hidden_state.flatten(0, 1)
     head = Head.of(network)
     with torch.autocast(hidden.device.type, enabled=False):
         scores = None
         if labels is not None:
             scores = head.logits(hidden[batch.label_rows], labels[: batch.mask.shape[1]].to(hidden.device))
         losses = token_losses(hidden[batch.answer_rows], head, batch.answer_ids) if len(batch.answer_ids) else hidden.new_zeros(0).float()
-    return Seen(scores, losses)
+        marks = None if layer is None else _marks(states.hidden_states[layer].flatten(0, 1), batch, head)
+    return Seen(scores, losses, marks)
+
+
+def _marks(hidden: Tensor, batch: Batch, head: Head) -> Tensor:
+    """How much each mark says that the answer begins: the logit there of the token that opens it, as if the layer were the last.
+
+    The direction is the prompt's last token's row of the head, so the probe has no weights of its own to keep or to drop.
+    """
+    opening = head.weight[batch.input_ids.flatten()[batch.label_rows]].detach().float()
+    marks = rms_norm(hidden[batch.mark_rows].float(), (hidden.shape[-1],))
+    return torch.einsum("wph,wh->wp", marks, opening)

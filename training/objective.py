@@ -1,4 +1,4 @@
-"""L = LM + λ · rank over a batch's windows, each on its own; and how much each window counts."""
+"""L = LM + λ · rank (+ probe) over a batch's windows, each on its own; and how much each window counts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ class Terms(NamedTuple):
     """Losses of a batch, each [windows], unweighted; and what is minimised."""
 
     total: Tensor
-    """one number: the weighted mean over windows of lm.weight · lm + rank.weight · rank"""
+    """one number: the weighted mean over windows of lm.weight · lm + rank.weight · rank + probe.weight · probe"""
     lm: Tensor
     rank: Tensor
+    probe: Tensor
 
 
 class Objective:
@@ -37,8 +38,9 @@ class Objective:
         rank = torch.zeros_like(lm)
         if seen.scores is not None and self._loss.rank.weight:
             rank = self._rank(seen.scores, batch.targets, batch.mask)
-        each = self._loss.lm.weight * lm + self._loss.rank.weight * rank
-        return Terms((each * self._weights(each.detach(), batch, progress)).mean(), lm, rank)
+        probe = torch.zeros_like(lm) if seen.marks is None else self._rank(seen.marks, batch.targets, batch.mask)
+        each = self._loss.lm.weight * lm + self._loss.rank.weight * rank + self._loss.probe.weight * probe
+        return Terms((each * self._weights(each.detach(), batch, progress)).mean(), lm, rank, probe)
 
     def _weights(self, losses: Tensor, batch: Batch, progress: float) -> Tensor:
         weights = torch.ones_like(losses)

@@ -54,7 +54,7 @@ class RankTrainer(Trainer):
         self.model_accepts_loss_kwargs = False  # losses are means over windows: to be divided by the passes of a step
         self._config, self._first_model, self._dev = config, model, dev
         self._objective = Objective(config)
-        self._sums = {"lm": 0.0, "rank": 0.0, "windows": 0.0, "tokens": 0.0}
+        self._sums = {"lm": 0.0, "rank": 0.0, "probe": 0.0, "windows": 0.0, "tokens": 0.0}
         self.remove_callback(PrinterCallback)
         self.add_callback(_FiniteGradients(self))
         self._patience = Patience(config.dev.patience) if config.dev and config.dev.patience else None
@@ -92,6 +92,7 @@ class RankTrainer(Trainer):
         self._check(terms, batch)
         self._sums["lm"] += float(terms.lm.detach().sum())
         self._sums["rank"] += float(terms.rank.detach().sum())
+        self._sums["probe"] += float(terms.probe.detach().sum())
         self._sums["windows"] += len(batch.qids)
         self._sums["tokens"] += batch.tokens
         return terms.total
@@ -100,8 +101,9 @@ class RankTrainer(Trainer):
         """Adds the mean of each term over the windows since the last line, in all processes."""
         if "grad_norm" in logs:
             sums = self.accelerator.reduce(torch.tensor(list(self._sums.values()), device=self.args.device, dtype=torch.float64))
-            lm, rank, windows, tokens = sums.tolist()
+            lm, rank, probe, windows, tokens = sums.tolist()
             logs |= {"lm": lm / windows, "rank": rank / windows, "windows": windows, "tokens": tokens}
+            logs |= {"probe": probe / windows} if self._config.loss.probe.weight else {}
             self._sums = dict.fromkeys(self._sums, 0.0)
         super().log(logs, start_time)
 
@@ -122,7 +124,7 @@ class RankTrainer(Trainer):
     def _check(self, terms: Terms, batch: Batch) -> None:
         if bool(torch.isfinite(terms.total)):
             return
-        for name, losses in (("lm", terms.lm), ("rank", terms.rank)):
+        for name, losses in (("lm", terms.lm), ("rank", terms.rank), ("probe", terms.probe)):
             if not bool(torch.isfinite(losses).all()):
                 where = int((~torch.isfinite(losses)).nonzero()[0])
                 raise Diverged(self._stopped(f"the {name} loss of query {batch.qids[where]!r} is {losses[where].item()}"))

@@ -23,6 +23,8 @@ class Window:
 
     qid: str
     prompt: list[int]
+    marks: list[int]
+    """positions in the prompt: where each passage has been read"""
     grades: tuple[float, ...]
     places: tuple[int, ...]
     answer: list[int]
@@ -65,7 +67,8 @@ def encoded(drawn: Drawn, model: Model, config: Config) -> Window:
         raise InputError(f"query {request.qid!r}: {n} passages in one window, but {why}; say draw.window=[2, {min(parts.max_window, 20)}]")
     lm = config.loss.lm
     answer, importance = target_ordering(drawn, model, lm.importance == "rank") if lm.weight else ([], [])
-    return Window(request.qid, parts.prompt(range(n)), drawn.grades, drawn.places, answer, importance)
+    prompt, marks = parts.marked(range(n))
+    return Window(request.qid, prompt, marks, drawn.grades, drawn.places, answer, importance)
 
 
 def target_ordering(drawn: Drawn, model: Model, by_rank: bool) -> tuple[list[int], list[float]]:
@@ -93,6 +96,8 @@ class Batch:
     """packed only: restarts at each window"""
     label_rows: Tensor
     """[windows]: the last position of each prompt"""
+    mark_rows: Tensor
+    """[windows, passages]: where each passage has been read; the window's first position where there is no such passage"""
     targets: Tensor
     """[windows, passages]: grades"""
     mask: Tensor
@@ -136,6 +141,7 @@ def collate(windows: Sequence[Window], *, packing: bool = False, pad: int = 0) -
         input_ids=ids,
         position_ids=positions,
         label_rows=torch.tensor(last),
+        mark_rows=torch.tensor([_padded(window.marks, most) for window in windows]) + torch.tensor(starts).unsqueeze(1),
         targets=torch.tensor([_padded(window.grades, most) for window in windows]),
         mask=torch.tensor([[i < len(window.grades) for i in range(most)] for window in windows]),
         places=torch.tensor([_padded(window.places, most) for window in windows]),

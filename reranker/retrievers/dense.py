@@ -6,7 +6,7 @@ MODEL is a name that sentence-transformers knows (a hub id or a folder), or `min
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -30,7 +30,7 @@ class Dense:
 
     def __init__(self, model: str, passages: Iterable[Passage]) -> None:
         """Raises MissingExtra, ModelError, and InputError for no passages or a docid that comes twice."""
-        self._encoder = _encoder(model)
+        self._encode = open_encoder(model)
         self.passages = self._vectors((passage.docid, f"{passage.title} {passage.text}".strip()) for passage in passages)
         self.queries = Vectors((), np.empty((0, self.passages.values.shape[1]), np.float32))
         """of the last searches, in their order"""
@@ -64,14 +64,21 @@ class Dense:
             raise InputError("an id comes twice among the passages, or among the queries")
         return Vectors(tuple(ids), np.concatenate(parts))
 
-    def _encode(self, texts: Sequence[str]) -> Floats32:
-        found: Floats32 = self._encoder.encode(list(texts), batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False)
-        return np.asarray(found, np.float32)
-
 
 def open_retriever(argument: str, corpus: str) -> Dense:
     """Reads a corpus and encodes it with the model `argument`."""
     return Dense(argument, read_passages(corpus))
+
+
+def open_encoder(model: str) -> Callable[[Sequence[str]], Floats32]:
+    """Texts -> unit vectors [texts, d]. Raises MissingExtra, ModelError."""
+    encoder = _encoder(model)
+
+    def encode(texts: Sequence[str]) -> Floats32:
+        found = encoder.encode(list(texts), batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(found, np.float32)
+
+    return encode
 
 
 def _encoder(model: str) -> Any:

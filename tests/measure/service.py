@@ -87,7 +87,16 @@ class Connections:
 
     async def post(self, body: bytes, timeout: float) -> int:
         """The status of a rerank request."""
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+        kept = bool(self._idle)
+        reader, writer = self._idle.pop() if kept else await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            return await self._ask(reader, writer, body, timeout)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            if not kept:
+                raise
+            return await self.post(body, timeout)  # the service had closed it, idle for five seconds
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes, timeout: float) -> int:
         head = f"POST /rerank HTTP/1.1\r\nHost: x\r\nX-Request-Timeout: {timeout}\r\nContent-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
         said = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
@@ -155,6 +164,7 @@ def overload(server: Live, seconds: float) -> dict:
         "server_ranked_latest_bucket": latest_bucket(metrics),
         "refused_p50_ms": 1000 * quantile(refused, 0.5),
         "refused_p99_ms": 1000 * quantile(refused, 0.99),
+        "refused_over_50_ms_in_seconds": dict(Counter(int(at) for at, status, took in answers if status == 429 and took > 0.05)),
         "ranked_per_second": len(ranked) / seconds,
         "memory_mb": {"first half": max(seen[:half]), "second half": max(seen[half:]), "after": memory(server)},
         "recovered_seconds": recovered,

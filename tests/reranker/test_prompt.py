@@ -110,6 +110,8 @@ def test_labels_are_single_tokens_letters_first(name, template):
         inside = [brackets[index] for index in ids[len(head) : len(ids) - len(tail)]]
         labels = [inside[i + 1] for i in range(len(inside) - 2) if inside[i] == "[" and inside[i + 2].startswith("]")]
         assert labels == [*found][:n]
+        marks = encoded.marked(range(n))[1]
+        assert [ids[mark] for mark in marks] == [*made.label_ids(n)] if template == "compact" else marks[-1] == len(ids) - len(tail) - 1
         assert made.label_ids(n) == tuple(found.values())[:n]
         assert n < 100 or len(ids) < made.context
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from reranker.errors import InputError
 from training.config import Difficulty, Lisa, Reweighting
 from training.examples import Examples
 from training.lisa import LayerSampling
@@ -150,3 +151,29 @@ def test_weights_reach_the_total(prepared):
     terms = Objective(config)(Seen(scores, torch.zeros(0)), batch, 0.0)
     expected = (terms.rank * by_loss(terms.rank, Reweighting())).mean()
     assert float(terms.total) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_the_probe_hears_what_a_middle_layer_says_of_each_passage(prepared):
+    config, model, windows = prepared(
+        loss={"rank": {"name": "listnet", "weight": 1}, "lm": {"weight": 0}, "probe": {"weight": 2, "layer": 1}}
+    )
+    network = load_network(model, config).eval()
+    batch = collate(windows)
+    seen = network(batch=batch)
+    opening = network.get_output_embeddings().weight[windows[0].prompt[-1]]
+    for row, window in enumerate(windows):
+        states = network(input_ids=torch.tensor([window.prompt]), output_hidden_states=True, use_cache=False).hidden_states[1][0]
+        labels = [window.prompt[mark] for mark in window.marks]
+        assert labels == list(model.prompter.label_ids(len(window.grades)))  # compact: the label comes after its passage
+        wanted = torch.nn.functional.rms_norm(states[window.marks], (states.shape[-1],)) @ opening
+        torch.testing.assert_close(seen.marks[row, : len(labels)], wanted, rtol=1e-4, atol=1e-4)
+    terms = Objective(config)(seen, batch, 0.0)
+    assert float(terms.total) == pytest.approx(float((terms.rank + 2 * terms.probe).mean()), rel=1e-6)
+    packed = network(batch=collate(windows, packing=True)).marks
+    torch.testing.assert_close(packed[batch.mask], seen.marks[batch.mask], rtol=1e-4, atol=1e-4)
+
+
+def test_a_probe_beyond_the_last_layer_is_refused(prepared):
+    config, model, _ = prepared(loss={"probe": {"weight": 1, "layer": 3}})
+    with pytest.raises(InputError, match=r"loss.probe.layer: 3, but the model has 2 layers"):
+        load_network(model, config)

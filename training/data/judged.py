@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,8 +59,8 @@ def _windows(ranked: Ranked, grades: Mapping[str, int], query: str, texts: Texts
         return
     for _ in range(settings.windows):
         chosen = _draw(relevant, min(settings.positives, settings.size - 1), rng)
-        chosen += _spread(bands, settings.size - len(chosen), rng)
-        order = rng.permutation(chosen).tolist() if settings.shuffled else _first_stage(chosen, ranked)
+        chosen += spread(bands, settings.size - len(chosen), rng)
+        order = rng.permutation(chosen).tolist() if settings.shuffled else in_first_stage_order(chosen, ranked)
         shown = passages(texts, order)
         yield Example(ranked.qid, query, shown, tuple(float(max(grades.get(passage.docid, 0), 0)) for passage in shown))
 
@@ -69,7 +69,7 @@ def _draw(docids: Sequence[str], count: int, rng: np.random.Generator) -> list[s
     return [docids[i] for i in sorted(rng.choice(len(docids), min(count, len(docids)), replace=False).tolist())]
 
 
-def _spread(bands: Sequence[list[str]], count: int, rng: np.random.Generator) -> list[str]:
+def spread(bands: Sequence[Sequence[str]], count: int, rng: np.random.Generator) -> list[str]:
     """As many of each band as can be; what a short band lacks comes from the others."""
     shares = [count // len(bands) + (i < count % len(bands)) for i in range(len(bands))]
     chosen = [docid for band, share in zip(bands, shares, strict=True) for docid in _draw(band, share, rng)]
@@ -77,6 +77,7 @@ def _spread(bands: Sequence[list[str]], count: int, rng: np.random.Generator) ->
     return list(dict.fromkeys(chosen + _draw(left, count - len(chosen), rng)))
 
 
-def _first_stage(docids: Sequence[str], ranked: Ranked) -> list[str]:
+def in_first_stage_order(docids: Iterable[str], ranked: Ranked) -> list[str]:
+    """The run's order; docids that it lacks come last."""
     place = {docid: i for i, docid in enumerate(ranked.docids)}
     return sorted(docids, key=lambda docid: place.get(docid, len(place)))

@@ -8,12 +8,12 @@ from torch import Tensor
 from training.losses.lists import prepared, tells
 
 
-def listnet(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """[lists]: cross-entropy between the top-one probabilities of the grades, softmax(targets), and of the scores.
+def listnet(scores: Tensor, targets: Tensor, mask: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """[lists]: cross-entropy between the top-one probabilities of the grades, softmax(targets / temperature), and of the scores.
 
     Cao et al., Learning to Rank: From Pairwise Approach to Listwise Approach, ICML 2007.
     """
     scores, targets = prepared(scores, targets, mask)
-    wanted = torch.softmax(targets.masked_fill(~mask, -torch.inf), -1)
+    wanted = torch.softmax((targets / temperature).masked_fill(~mask, -torch.inf), -1)
     found = torch.log_softmax(scores.masked_fill(~mask, -torch.inf), -1)
     return -(wanted * found.masked_fill(~mask, 0.0)).sum(-1) * tells(targets, mask)

@@ -1,0 +1,92 @@
+"""Grades from teachers that need no judge, and queries made of a corpus."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from reranker.qrels import read_qrels
+from reranker.runs import read_queries, read_run
+from reranker.texts import read_passages
+from reranker.types import Passage
+from tests.training.test_data import Shelf
+from training.data import invented
+from training.data.blended import Blend, from_teachers, sampled
+from training.data.tally import Tally
+
+RUN = read_run("".join(f"{qid} Q0 d{i} {i} {40 - i} bm25\n" for qid in ("q1", "q2", "q3") for i in range(1, 41)))
+QRELS = read_qrels("q1 0 d40 2\nq1 0 far 1\n")
+QUERIES = {"q1": "text d7", "q2": "text d30"}
+
+
+def encode(texts):
+    """One dimension a passage's number: a text's cosine with itself is 1, with all others 0."""
+    numbers = [int("".join(filter(str.isdigit, text)) or 50) for text in texts]
+    return np.eye(64, dtype=np.float32)[numbers]
+
+
+def built(**settings):
+    tally = Tally()
+    found = {one.qid: one for one in from_teachers(RUN, QRELS, QUERIES, Shelf(), encode, Blend(**settings), tally)}
+    return found, tally
+
+
+def test_a_blend_of_cosine_first_stage_and_judgments():
+    found, tally = built(size=42, bands=((1, 40),), first_stage=0.25)
+    one = found["q1"]
+    grades = dict(zip([p.docid for p in one.passages], one.grades, strict=True))
+    assert grades["d40"] == 3 + 2  # judged
+    assert grades["far"] == 3 + 1
+    best = 0.75 + 0.25 * (39 - 6) / 39  # of d7, the bi-encoder's choice: places 1 to 40 of the run, 1 the best
+    assert grades["d7"] == pytest.approx(3.0, abs=1e-3)
+    assert grades["d1"] == pytest.approx(3 * 0.25 / best, abs=2e-3)
+    assert grades["d2"] < grades["d1"]
+    assert [p.docid for p in one.passages][-1] == "far"  # the run lacks it
+    assert tally.report()["reasons"]["fewer than two candidates, or no query text"]["first"] == ["q3"]
+
+
+def test_candidates_come_from_the_bands_and_do_not_change():
+    found, _ = built(size=10, bands=((1, 10), (11, 40)))
+    places = [int(passage.docid[1:]) for passage in found["q2"].passages]
+    assert places == sorted(places)
+    assert sum(place <= 10 for place in places) == 5
+    assert len(places) == 10
+    assert built(size=10, bands=((1, 10), (11, 40)))[0] == found
+
+
+def test_some_of_a_runs_queries():
+    assert list(sampled(RUN, 2, 0)) == list(sampled(RUN, 2, 0))
+    assert len(sampled(RUN, 2, 0)) == 2
+    assert sampled(RUN, None, 0) is RUN
+
+
+CORPUS = [
+    Passage(str(i), f"bees make honey and wax {word} {word} hive", "" if i == 2 else f"On {word}")
+    for i, word in enumerate(["abc", "abc", "def", "def", "ghi"])
+]
+
+
+def test_titles_ask_for_passages_without_them():
+    found = list(invented.titles(CORPUS))
+    assert [one.query for one in found] == ["On abc", "On abc", "On def", "On ghi"]
+    assert all(not one.passage.title for one in found)
+
+
+def test_keywords_are_words_that_others_have_too():
+    corpus = [
+        Passage(str(i), " ".join(f"{word}{other}" for other in "pqrst")) for i, word in enumerate(["ant", "ant", "bee", "bee", "cow"])
+    ]
+    found = list(invented.keywords(corpus, 0))
+    assert [one.passage.docid for one in found] == ["0", "1", "2", "3"]  # the cow's words are its alone
+    for one in found:
+        assert 1 <= len(one.query.split()) <= 4
+        assert set(one.query.split()) <= set(one.passage.text.split())
+
+
+def test_an_invented_collection_reads_back(tmp_path):
+    made = list(invented.titles(CORPUS))
+    invented.write(tmp_path, invented.some(made, 3, 0), [one.passage for one in made])
+    assert len(list(read_passages(tmp_path))) == 4
+    queries = dict(read_queries(tmp_path))
+    assert len(queries) == 3
+    assert read_qrels(tmp_path, "train").keys() == queries.keys()

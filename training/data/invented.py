@@ -1,0 +1,73 @@
+"""Queries made of the corpus itself, for collections that have too few: titles whose passages lose them, and a passage's telling words."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from reranker.files import whole_file
+from reranker.types import Passage
+
+_WORD = re.compile(r"[a-z][a-z-]{2,}")
+_TELLING = 8
+"""words of a passage that keywords are drawn from"""
+
+
+class Invented(NamedTuple):
+    """A query, and the passage that it was made of, as the corpus is to hold it."""
+
+    qid: str
+    query: str
+    passage: Passage
+
+
+def titles(corpus: Iterable[Passage]) -> Iterator[Invented]:
+    """A passage's title asks for its text."""
+    for passage in corpus:
+        if passage.title.strip() and passage.text.strip():
+            yield Invented(f"title-{passage.docid}", passage.title.strip(), Passage(passage.docid, passage.text))
+
+
+def keywords(corpus: Sequence[Passage], seed: int) -> Iterator[Invented]:
+    """One to four of the words that tell a passage apart (term frequency · inverse document frequency), in its order.
+
+    A word that no other passage has asks for nothing that a ranking could show, and is not taken.
+    """
+    counted = [Counter(_WORD.findall(f"{passage.title} {passage.text}".lower())) for passage in corpus]
+    frequency = Counter(word for counts in counted for word in counts)
+    rng = np.random.default_rng(seed)
+    for passage, counts in zip(corpus, counted, strict=True):
+        weights = {word: times * math.log(len(corpus) / frequency[word]) for word, times in counts.items() if frequency[word] > 1}
+        telling = sorted(weights, key=lambda word: (-weights[word], word))[:_TELLING]
+        if len(telling) < 4:
+            continue
+        drawn = set(rng.choice(telling, int(rng.integers(1, 5)), replace=False).tolist())
+        yield Invented(f"words-{passage.docid}", " ".join(word for word in counts if word in drawn), passage)
+
+
+def some(invented: Iterable[Invented], count: int, seed: int) -> list[Invented]:
+    """`count` of them by chance, in their order."""
+    found = list(invented)
+    kept = np.random.default_rng(seed).choice(len(found), min(count, len(found)), replace=False)
+    return [found[i] for i in sorted(kept.tolist())]
+
+
+def write(folder: Path, asked: Sequence[Invented], corpus: Iterable[Passage]) -> None:
+    """A collection in BEIR's layout, with `qrels/train.tsv`."""
+    (folder / "qrels").mkdir(parents=True, exist_ok=True)
+    with whole_file(folder / "corpus.jsonl") as lines:
+        for passage in corpus:
+            lines.write(json.dumps({"_id": passage.docid, "title": passage.title, "text": passage.text}, ensure_ascii=False) + "\n")
+    with whole_file(folder / "queries.jsonl") as lines:
+        for one in asked:
+            lines.write(json.dumps({"_id": one.qid, "text": one.query}, ensure_ascii=False) + "\n")
+    with whole_file(folder / "qrels" / "train.tsv") as lines:
+        lines.write("query-id\tcorpus-id\tscore\n")
+        lines.writelines(f"{one.qid}\t{one.passage.docid}\t1\n" for one in asked)
