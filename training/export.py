@@ -5,38 +5,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from reranker.errors import ModelError
 from reranker.models import CARD, Model
 from training.config import Config
-from training.network import causal_model
+from training.network import causal_model, load_network
 
 
 def export(config: Config, model: Model, trainer: Any) -> Path:
-    """Writes the trainer's present weights; gives the folder to rerank with. Sharded adapters are not merged."""
+    """Writes the trainer's present weights; gives the folder to rerank with.
+
+    Weights that FSDP or ZeRO shard are gathered by the first process, in its memory, and an adapter merged there into base
+    weights that are read anew. All processes must call this.
+    """
     network = trainer.accelerator.unwrap_model(trainer.model)
     adapted, sharded = hasattr(network, "merge_and_unload"), trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
     folder = config.output / ("adapter" if adapted else "model")
-    if sharded:
-        trainer.save_model(str(folder))
-    elif trainer.is_world_process_zero():
-        _save(config, network, folder)
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if sharded else network.state_dict()
     if trainer.is_world_process_zero():
+        _save(config, network, state, folder)
         _beside(config, model, causal_model(network), folder)
-        if adapted and config.export.merged and not sharded:
-            folder = config.output / "model"
-            _save(config, network.merge_and_unload(), folder)
-            _beside(config, model, causal_model(network), folder)
+        if adapted and config.export.merged:
+            whole = read_anew(config, model, state) if sharded else network
+            merged, folder = whole.merge_and_unload(), config.output / "model"
+            _save(config, merged, merged.state_dict(), folder)
+            _beside(config, model, merged, folder)
     return folder
 
 
-def _save(config: Config, network: Any, folder: Path) -> None:
-    """Weights in the recipe's export type; of an adapter only its own."""
+def read_anew(config: Config, model: Model, state: Mapping[str, Any]) -> Any:
+    """The network with the adapter's weights out of `state`, on the CPU: what a sharded network is as a whole."""
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()  # ZeRO-3 would shard what is read here too
+    network = load_network(model, config)
+    adapter = _adapter(state)
+    if adapter.keys() != _adapter(network.state_dict()).keys():
+        raise ModelError(f"{config.output / 'adapter'}: holds the trained adapter, but it does not fit the base weights: not merged")
+    network.load_state_dict(adapter, strict=False)
+    return network
+
+
+def _adapter(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in state.items() if "lora_" in name}
+
+
+def _save(config: Config, network: Any, state: Mapping[str, Any], folder: Path) -> None:
+    """Weights in the recipe's export type; of an adapter only its own, and of weights that are tied one copy."""
     adapted = hasattr(network, "merge_and_unload")
-    state = {name: value for name, value in network.state_dict().items() if not adapted or "lora_" in name}
+    state = _adapter(state) if adapted else {name: state[name] for name in state.keys() - network.all_tied_weights_keys.keys()}
     network.save_pretrained(folder, state_dict={name: _as(config, value) for name, value in state.items()})
 
 

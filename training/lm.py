@@ -2,15 +2,17 @@
 
 Only the positions that are given reach the head. Logits exist for a block of the vocabulary at a time, in fp32; the backward
 pass computes them again, so that peak memory does not grow with the vocabulary. On CUDA the paper's own kernels take over,
-where the package `cut-cross-entropy` is installed, else Liger's.
+where the package `cut-cross-entropy` is installed, else those of `liger-kernel`.
 """
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import torch
+from packaging.version import Version
 from torch import Tensor
 from torch.nn.functional import linear
 
@@ -55,14 +57,31 @@ def token_losses(hidden: Tensor, head: Head, ids: Tensor) -> Tensor:
 
 def _on_cuda(hidden: Tensor, head: Head, ids: Tensor) -> Tensor | None:
     """The fused kernels, for heads that they know; None where there are none."""
-    if head.bias is not None or head.scale != 1.0 or hidden.dtype == torch.float32:
+    if head.scale != 1.0 or hidden.dtype == torch.float32:
         return None
-    if find_spec("cut_cross_entropy"):
+    if head.bias is None and find_spec("cut_cross_entropy"):
         from cut_cross_entropy import linear_cross_entropy
 
         found: Tensor = linear_cross_entropy(hidden, head.weight.to(hidden.dtype), ids, softcap=head.cap, reduction="none")
         return found.float()
+    if _has_liger():
+        return _by_liger(hidden, head, ids)
     return None
+
+
+def _has_liger() -> bool:
+    """Older versions give wrong gradients for the losses of single tokens."""
+    return bool(find_spec("liger_kernel")) and Version(version("liger-kernel")) >= Version("0.8.2")
+
+
+def _by_liger(hidden: Tensor, head: Head, ids: Tensor) -> Tensor:
+    from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy
+
+    weight, bias = head.weight.to(hidden.dtype), None if head.bias is None else head.bias.to(hidden.dtype)
+    losses: Tensor = liger_fused_linear_cross_entropy(
+        hidden, weight, ids, bias, reduction="none", softcap=head.cap, accum_dtype=torch.float32
+    )
+    return losses
 
 
 class _TokenLosses(torch.autograd.Function):

@@ -6,7 +6,9 @@ OUTPUT/config.yaml  log.jsonl  checkpoints/  model/ (merged weights)  adapter/  
 from __future__ import annotations
 
 import math
+import os
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +151,10 @@ def _arguments(config: Config, steps: int) -> Any:
     tuning, optimiser, dev = config.tuning, config.optimiser, config.dev
     checkpointing = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
     reports = [name for name, on in (("tensorboard", config.log.tensorboard), ("wandb", config.log.wandb)) if on]
+    if lacking := [name for name in reports if find_spec(name) is None]:
+        raise InputError(f"log.{lacking[0]}: the package is not installed: pip install {lacking[0]}")
+    if config.log.wandb:
+        os.environ["WANDB_PROJECT"] = config.log.wandb  # where transformers looks for it
     try:
         return TrainingArguments(
             output_dir=str(config.output / "checkpoints"),

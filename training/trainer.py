@@ -6,6 +6,7 @@ that comes next, whatever the number of workers.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -23,6 +24,13 @@ from training.dev import DevSet
 from training.network import causal_model
 from training.objective import Objective, Terms
 from training.windows import Batch, Window, Windows, collate
+
+_PROJECTORS = (
+    ("galore_torch.galore_projector", "GaLoreProjector"),
+    ("apollo_torch.random_projector", "GradientProjector"),
+    ("apollo_torch.svd_projector", "GaLoreProjector"),
+)
+"""what optimisers of low rank keep in their state beside tensors"""
 
 
 class Shares(Sampler[list[int]]):
@@ -79,6 +87,16 @@ class RankTrainer(Trainer):
             num_workers=batch.workers,
             generator=torch.Generator(),  # of its own: drawing from torch's would move dropout
         )
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """Raises InputError for an optimiser whose package is not installed, or that does not suit the network."""
+        try:
+            optimiser = super().create_optimizer(*args, **kwargs)
+        except (ImportError, ValueError, TypeError, NotImplementedError) as error:
+            raise InputError(f"optimiser {self._config.optimiser.name!r}: {error}") from error
+        known = [getattr(sys.modules[module], name) for module, name in _PROJECTORS if module in sys.modules]
+        torch.serialization.add_safe_globals(known)  # else torch refuses to read them from a checkpoint
+        return optimiser
 
     _resumed: str | None = None
 

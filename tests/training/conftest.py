@@ -17,8 +17,8 @@ FILLER = ["the", "of", "and", "to", "in", "is", "on", "by", "as", "at"]
 
 
 def rule(number: int, rng: np.random.Generator, passages: int = 5) -> dict[str, Any]:
-    """An example of the rule: exactly one passage is the best."""
-    grades = [*(int(grade) for grade in rng.integers(0, 3, passages - 1)), 3]
+    """An example of the rule: one passage of each metal, and stones."""
+    grades = [3, 2, 1, *[0] * (passages - 3)]
     rng.shuffle(grades)
     shown = []
     for i, grade in enumerate(grades):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import pytest
 import torch
 
@@ -76,3 +79,47 @@ def test_label_logits_are_those_of_the_whole_head():
     hidden, ids = torch.randn(3, 4), torch.tensor([4, 29, 0])
     whole = head.finished(hidden @ head.weight.T + head.bias)
     torch.testing.assert_close(head.logits(hidden, ids), whole[:, ids])
+
+
+@pytest.fixture
+def liger(monkeypatch):
+    """Installs a stand-in for Liger's kernel, of that version; gives the calls that it got."""
+    calls = []
+
+    def fused(hidden, weight, ids, bias=None, *, reduction, softcap, accum_dtype):
+        calls.append((reduction, accum_dtype))
+        return plain(hidden.float(), Head(weight.float(), None if bias is None else bias.float(), cap=softcap), ids)
+
+    def install(number):
+        monkeypatch.setattr(lm, "version", lambda _: number)
+        monkeypatch.setattr(lm, "find_spec", lambda name: name == "liger_kernel")
+        module = types.ModuleType("liger_kernel.transformers.functional")
+        module.liger_fused_linear_cross_entropy = fused
+        for name in ("liger_kernel", "liger_kernel.transformers"):
+            monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        return calls
+
+    return install
+
+
+@pytest.mark.parametrize("form", ["plain", "bias", "soft cap"])
+def test_liger_s_kernel_takes_over_on_cuda(form, liger):
+    calls, settings = liger("0.8.2"), dict(HEADS[form])
+    torch.manual_seed(3)
+    hidden, weight = torch.randn(5, 6).to(torch.bfloat16), torch.randn(20, 6)
+    head = Head(weight, torch.randn(20) if settings.pop("bias", False) else None, **settings)
+    ids = torch.tensor([0, 3, 19, 7, 7])
+    found = lm._on_cuda(hidden, head, ids)
+    assert calls == [("none", torch.float32)]
+    torch.testing.assert_close(found, token_losses(hidden, head, ids), rtol=0.02, atol=0.02)
+
+
+def test_where_liger_cannot_be_trusted_it_is_left_alone(liger):
+    """Before 0.8.2 its gradients for single tokens' losses were wrong; it knows no scale; fp32 states are ours."""
+    hidden, weight, ids = torch.randn(2, 4).to(torch.bfloat16), torch.randn(8, 4), torch.tensor([1, 2])
+    assert liger("0.8.1") == []
+    assert lm._on_cuda(hidden, Head(weight), ids) is None
+    liger("0.9.0")
+    assert lm._on_cuda(hidden, Head(weight, scale=0.5), ids) is None
+    assert lm._on_cuda(hidden.float(), Head(weight), ids) is None

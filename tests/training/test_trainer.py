@@ -10,29 +10,11 @@ import torch
 from reranker.errors import InputError
 from reranker.models import load_model
 from reranker.reranker import Reranker
+from tests.training.interrupted import Killed, curve, kill_at
 from training import trainer
 from training.journal import read_log
 from training.run import train
-from training.trainer import Diverged, RankTrainer, Shares, last_checkpoint
-
-
-class Killed(BaseException):
-    """Nothing catches it, like a kill."""
-
-
-def kill_at(monkeypatch, step: int) -> None:
-    usual = RankTrainer.compute_loss
-
-    def loss(self, *args, **kwargs):
-        if self.state.global_step == step:
-            raise Killed
-        return usual(self, *args, **kwargs)
-
-    monkeypatch.setattr(RankTrainer, "compute_loss", loss)
-
-
-def curve(config) -> list[tuple[float, float, float]]:
-    return [(entry["loss"], entry["lm"], entry["rank"]) for entry in read_log(config.output / "log.jsonl")]
+from training.trainer import Diverged, Shares, last_checkpoint
 
 
 def seen(monkeypatch) -> list[str]:

@@ -37,10 +37,19 @@ NAMES = (
 
 def loss_of(name: str, options: Mapping[str, Any] | None = None) -> Loss:
     """The loss of that name with its options (a temperature, say). Raises InputError for an unknown name or option."""
-    if name not in NAMES:
-        raise InputError(f"ranking loss {name!r}: unknown; there are {', '.join(NAMES)}")
-    function = getattr(import_module(f"training.losses.{name}"), name)
-    legal = [parameter.name for parameter in inspect.signature(function).parameters.values() if parameter.kind is parameter.KEYWORD_ONLY]
-    if unknown := sorted(set(options or {}) - set(legal)):
+    function = _function(name)
+    if unknown := sorted(set(options or {}) - set(legal := options_of(name))):
         raise InputError(f"ranking loss {name!r} has no option {', '.join(unknown)}; it has {', '.join(legal) or 'none'}")
     return partial(function, **options) if options else function
+
+
+def options_of(name: str) -> list[str]:
+    """The names of a loss's options."""
+    found = inspect.signature(_function(name)).parameters.values()
+    return [parameter.name for parameter in found if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+def _function(name: str) -> Any:
+    if name not in NAMES:
+        raise InputError(f"ranking loss {name!r}: unknown; there are {', '.join(NAMES)}")
+    return getattr(import_module(f"training.losses.{name}"), name)
