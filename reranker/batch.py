@@ -142,7 +142,7 @@ class Unranked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """All that a batch has to write, in the order of its queries: what was ranked, and what failed and is kept as it came."""
+    """All that a batch has to write: the journal's parts, merged in the order of its queries, and what failed and is kept as it came."""
 
     qids: Sequence[str]
     journal: Journal

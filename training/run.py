@@ -48,9 +48,21 @@ def train(config: Config, *, minutes: float | None = None) -> Path | None:
     trainer.train(resume_from_checkpoint=last_checkpoint(trainer.args.output_dir))
     if not trainer.finished:
         note(f"stopped at step {trainer.state.global_step} of {trainer.args.max_steps}: the same command goes on from there")
+        part()
         return None
     facts = {"read": f"{len(examples):,} examples", "weights that moved": f"{moving:,}", "processes": trainer.args.world_size}
-    return _leave(config, model, trainer, facts | {"device": trainer.args.device})
+    folder = _leave(config, model, trainer, facts | {"device": trainer.args.device})
+    part()
+    return folder
+
+
+def part() -> None:
+    """Processes end together: gloo aborts one whose peers have gone before it."""
+    import torch.distributed as processes
+
+    if processes.is_available() and processes.is_initialized():
+        processes.barrier()
+        processes.destroy_process_group()
 
 
 def _trainer(config: Config, model: Model, examples: Examples, minutes: float | None) -> RankTrainer:

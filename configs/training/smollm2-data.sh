@@ -27,9 +27,6 @@ blend xquad "$from/xquad-en" test 1190 24
 blend hotpotqa "$from/hotpotqa-100" test 100 10
 blend medquad "$from/medquad" train 900 24
 invented scifact-titles "$from/scifact" titles 350
-invented scifact-words "$from/scifact" keywords 400
-invented selqa-words "$from/selqa" keywords 300
-invented xquad-words "$from/xquad-en" keywords 200
-cat "$to"/{scifact,selqa,xquad,hotpotqa,medquad,scifact-titles,scifact-words,selqa-words,xquad-words}.jsonl >"$to/train.jsonl.part"
+cat "$to"/{scifact,selqa,xquad,hotpotqa,medquad,scifact-titles}.jsonl >"$to/train.jsonl.part"
 mv "$to/train.jsonl.part" "$to/train.jsonl"
 firstrank data check "$to/train.jsonl"

@@ -1,8 +1,10 @@
 """Workers on Ray: `firstrank rerank --engine ray`.
 
 Requests go out in chunks, through Ray Data, to a pool of long-lived actors that hold a Reranker each (on a core, a GPU, or
-several). What travels is small: docids out, orders and scores back; the texts are read by each worker from the store that the
-driver gathered, on a disk that both see. A worker that dies is replaced, and the chunks that it held are ranked anew.
+several). Each chunk comes back in parts as its queries are finished; the driver appends them to its journal (`reranker/journal.py`),
+which the output's writer merges in the order of the run. What travels is small: docids out, orders and scores back; the texts are
+read by each worker from the store that the driver gathered, on a disk that both see. A worker that dies is replaced, and the chunks
+that it held are ranked anew.
 """
 
 from __future__ import annotations
@@ -28,8 +30,10 @@ from reranker.types import Failure, Passage, Ranking, Request
 CHUNK = 64
 """queries that a worker is given at once; it ranks two chunks at a time, so that the windows of one fill the other's gaps"""
 
+PART = 8
+"""results of a chunk that travel together: few, for what has not come yet is lost with a driver that is killed"""
+
 _AT_ONCE = 2
-_TOGETHER = 8  # results that travel together
 _TRIES = 3  # of a chunk, beside the first: what kills its worker each time shall not do so for ever
 _HELD = 64  # chunks a worker that are read ahead; after so many for each, the pool is made anew
 
@@ -76,16 +80,19 @@ class Worker:
             self._fault = error
 
     def __call__(self, table: Any) -> Iterator[dict[str, list[bytes]]]:
-        """A table with one chunk, as bytes; yields its results a few at a time, in the order of its requests."""
+        """A table with one chunk, as bytes; yields it in parts, in the order of its requests.
+
+        So a chunk that is ranked anew gives the same parts again, and Ray passes on only those that had not come yet.
+        """
         try:
             if self._fault is not None:
                 raise self._fault
             requests: list[Request] = pickle.loads(table["chunk"][0].as_py())
             results = map(self._light, self._reranker.stream(map(self._whole, requests)))
-            while some := list(islice(results, _TOGETHER)):
-                yield {"results": [pickle.dumps(some)]}
+            while part := list(islice(results, PART)):
+                yield {"part": [pickle.dumps(part)]}
         except FirstrankError as error:
-            yield {"results": [pickle.dumps(_portable(error))]}
+            yield {"part": [pickle.dumps(_portable(error))]}
 
     def _whole(self, request: Request) -> Request:
         """The request with its texts."""
@@ -114,24 +121,24 @@ def _rank(setup: Setup, workers: Workers, requests: Iterable[Request]) -> Iterat
     assert workers.number is not None
     while held := list(islice(waiting, _HELD * CHUNK * workers.number)):
         done = 0
-        for results in _spread(setup, workers, texts, held):
-            done += len(results)
-            yield from results
+        for part in _spread(setup, workers, texts, held):
+            done += len(part)
+            yield from part
         if done < len(held):
             raise EngineLost(f"Ray gave back {done} of {len(held)} queries")
 
 
 def _spread(setup: Setup, workers: Workers, texts: Texts | None, requests: Sequence[Request]) -> Iterator[list[Ranking | Failure]]:
-    """The requests in chunks (smaller ones where there is not enough for all workers) over a pool of actors."""
+    """The requests in chunks (smaller ones where there is not enough for all workers) over a pool of actors; parts as they come."""
     assert workers.number is not None
     size = max(1, min(CHUNK, len(requests) // (2 * _AT_ONCE * workers.number)))
     chunks = [pickle.dumps(requests[i : i + size]) for i in range(0, len(requests), size)]
     with _faults():
         for row in _dataset(setup, workers, pickle.dumps(texts), chunks).iter_rows():
-            found = pickle.loads(row["results"])
-            if isinstance(found, Exception):
-                raise found
-            yield found
+            part = pickle.loads(row["part"])
+            if isinstance(part, Exception):
+                raise part
+            yield part
 
 
 def _dataset(setup: Setup, workers: Workers, texts: bytes, chunks: list[bytes]) -> Any:

@@ -95,11 +95,16 @@ def lora_rank(folder: Path) -> int:
 
 
 def mode_of(model: Model, settings: EngineSettings, network: Mapping[str, Any]) -> Literal["generate", "pooling"]:
-    """The scorer's mode. `network` is the model's config.json. Raises ModelError where the wanted mode cannot give exact logits."""
+    """The scorer's mode: `auto` is pooling, the faster one, wherever its logits are exact. `network` is the model's config.json.
+
+    Raises ModelError where the wanted mode cannot give exact logits.
+    """
     obstacle = _pooling_obstacle(model, settings, network)
     if settings.mode == "pooling" and obstacle:
         raise ModelError(f"model {model.name!r}: mode=pooling cannot rank with it: {obstacle}; use mode=generate")
-    return settings.mode if settings.mode != "auto" else "generate"
+    if settings.mode == "auto":
+        return "generate" if obstacle else "pooling"
+    return settings.mode
 
 
 def network_config(model: Model) -> dict[str, Any]:

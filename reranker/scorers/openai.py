@@ -10,16 +10,15 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reranker.errors import InputError, ModelError, ScorerError
-from reranker.models import Model, prompter_of
-from reranker.prompt import EncodedRequest
+from reranker.models import Model
 from reranker.scorers.completions import ROUTE, Completion, LabelsById, LabelsInTop, Ordered
+from reranker.scorers.prompt_session import PromptSession
 from reranker.scorers.servers import Servers, json_of, reason_of
 from reranker.template import explained
 from reranker.types import Request, Scores
@@ -60,7 +59,7 @@ class OpenAIScorer:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         with httpx.Client(headers=headers, timeout=60.0, transport=options.transport, trust_env=False) as client:
             served = {url: _served(client, url, settings.served_model) for url in urls}
-            self._model = model = _within(model, [one.context for one in served.values()])
+            self._model = model = model.within(*(one.context for one in served.values()))
             self._completion = _completion(model, settings)
             for url, one in served.items():
                 _try_out(client, url, one.name, self._completion)
@@ -79,8 +78,8 @@ class OpenAIScorer:
         """False while no server answers as it should."""
         return self._servers.alive
 
-    def open(self, request: Request) -> OpenAISession:
-        return OpenAISession(self, self._model.prompter.encode(request))
+    def open(self, request: Request) -> PromptSession:
+        return PromptSession(self, self._model.prompter.encode(request))
 
     def close(self) -> None:
         """Connections end with the event loop that they belong to."""
@@ -92,24 +91,6 @@ class OpenAIScorer:
         answer = await self._servers.post(ROUTE, lambda url: {"model": self._names[url], **question})
         scores = self._completion.read(answer, n)
         return replace(scores, prompt_tokens=len(prompt), seconds=time.perf_counter() - started, scorer=self.name)
-
-
-class OpenAISession:
-    """One request's prompts."""
-
-    def __init__(self, scorer: OpenAIScorer, encoded: EncodedRequest) -> None:
-        self._scorer, self._encoded = scorer, encoded
-        self.lengths = encoded.lengths
-        self.max_window = encoded.max_window
-        self.room = encoded.room
-
-    async def score(self, indices: tuple[int, ...]) -> Scores:
-        if len(indices) > self.max_window:
-            raise InputError(f"a window of {len(indices)} candidates: the model's labels and context allow {self.max_window}")
-        return await self._scorer.score(self._encoded.prompt(indices), len(indices))
-
-    def close(self) -> None:
-        """Nothing outlives a session: a window whose caller was cancelled has hung up."""
 
 
 class _Served(NamedTuple):
@@ -138,15 +119,6 @@ def _completion(model: Model, settings: ServerSettings) -> Completion:
     if model.spec.answer == "permutation":
         return Ordered(model)
     return LabelsById(model) if settings.labels == "ids" else LabelsInTop(model, settings.top)
-
-
-def _within(model: Model, contexts: Sequence[int | None]) -> Model:
-    """The model, its prompts held to the smallest context that a server has."""
-    context = min([model.prompter.context, *filter(None, contexts)])
-    if context == model.prompter.context:
-        return model
-    spec = model.spec.model_copy(update={"context": context})
-    return replace(model, spec=spec, prompter=prompter_of(spec, model.tokenizer, Path(model.path)))
 
 
 def _served(client: httpx.Client, url: str, wanted: str | None) -> _Served:

@@ -15,11 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from reranker.errors import EngineLost, InputError, ScorerError
-from reranker.models import Model, prompter_of
+from reranker.errors import EngineLost, ScorerError
+from reranker.models import Model
 from reranker.permutation import parse
-from reranker.prompt import EncodedRequest
 from reranker.scorers.engine import EngineSettings, dtype_of, engine_settings, mode_of, network_config
+from reranker.scorers.prompt_session import PromptSession
 from reranker.scorers.vllm_engine import complaint, start_engine
 from reranker.types import Request, Scores
 
@@ -41,7 +41,7 @@ class VLLMScorer:
     def __init__(self, model: Model, options: VLLMOptions = VLLMOptions()) -> None:
         settings = engine_settings(model, options.engine)
         dtype = dtype_of(options.dtype)
-        self._model = model = _within(model, settings)
+        self._model = model = model.within(settings.max_model_len)
         self.name = model.name
         self.mode = mode_of(model, settings, network_config(model))
         self._ask = _Generating(model, options.constrained) if model.spec.answer == "permutation" else _MODES[self.mode](model)
@@ -59,8 +59,8 @@ class VLLMScorer:
         """False once the engine is gone: a fresh scorer is needed."""
         return self.engine is not None and not self.engine.errored
 
-    def open(self, request: Request) -> VLLMSession:
-        return VLLMSession(self, self._model.prompter.encode(request))
+    def open(self, request: Request) -> PromptSession:
+        return PromptSession(self, self._model.prompter.encode(request))
 
     def close(self) -> None:
         if self.engine is not None:
@@ -84,24 +84,6 @@ class VLLMScorer:
             raise ScorerError(f"model {self.name!r}: vLLM cannot score a window of {len(prompt)} tokens: {_sentence(error)}") from error
         scores = self._ask.read(answers[-1], n)
         return replace(scores, prompt_tokens=len(prompt), seconds=time.perf_counter() - started, scorer=self.name)
-
-
-class VLLMSession:
-    """One request's prompts."""
-
-    def __init__(self, scorer: VLLMScorer, encoded: EncodedRequest) -> None:
-        self._scorer, self._encoded = scorer, encoded
-        self.lengths = encoded.lengths
-        self.max_window = encoded.max_window
-        self.room = encoded.room
-
-    async def score(self, indices: tuple[int, ...]) -> Scores:
-        if len(indices) > self.max_window:
-            raise InputError(f"a window of {len(indices)} candidates: the model's labels and context allow {self.max_window}")
-        return await self._scorer.score(self._encoded.prompt(indices), len(indices))
-
-    def close(self) -> None:
-        """Nothing outlives a session: a window whose caller was cancelled has been aborted in the engine."""
 
 
 class _Sampling:
@@ -207,14 +189,6 @@ class _Generating:
             stop_token_ids=[] if end is None else [end],
             extra_args={ARGUMENT: {"first": ordering.first, "later": ordering.later, "end": end}} if self._constrained else None,
         )
-
-
-def _within(model: Model, settings: EngineSettings) -> Model:
-    """The model, its prompts held to `max_model_len` where that is less than its context."""
-    if settings.max_model_len in (None, model.prompter.context):
-        return model
-    spec = model.spec.model_copy(update={"context": settings.max_model_len})
-    return replace(model, spec=spec, prompter=prompter_of(spec, model.tokenizer, Path(model.path)))
 
 
 def _tokens(prompt: Sequence[int]) -> Any:

@@ -147,3 +147,11 @@ def test_a_spec_without_weights_is_no_model_to_fetch():
 
     with pytest.raises(ModelError, match=r"names no weights: say `weights: \{hub: org/name\}`"):
         fetch(ModelSpec(name="mine"))
+
+
+def test_prompts_can_be_held_to_a_smaller_context(tiny_model):
+    model = load_model(str(tiny_model))
+    assert model.within() is model
+    assert model.within(None, 9000) is model
+    smaller = model.within(None, 512, 4096)
+    assert (smaller.prompter.context, smaller.spec.context, smaller.path) == (512, 512, model.path)

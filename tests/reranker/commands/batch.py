@@ -10,6 +10,14 @@ from typing import Any
 
 from reranker.cli import main
 
+FIRST_STAGE = [f"d{n}" for n in range(30)]
+"""the candidates of each query as they come, without its qid"""
+
+
+def of(qid: str, docids: list[str]) -> list[str]:
+    """A query's docids without its qid."""
+    return [docid.removeprefix(qid) for docid in docids]
+
 
 @dataclass(frozen=True)
 class Ended:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 
 from reranker.commands.engine import Engine, Placement
-from reranker.errors import InputError, MissingExtra
+from reranker.errors import EngineLost, InputError, MissingExtra
 from reranker.setup import Setup
 
 
@@ -30,3 +32,28 @@ def test_without_ray_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPa
         Placement(Engine.ray).open(Setup()),
     ):
         pass
+
+
+def test_either_engine_resumes_what_the_other_began(batch, firstrank, monkeypatch):
+    """Workers that are lost after one query, in place of Ray's."""
+    from reranker.integrations import ray
+
+    @contextmanager
+    def lost(setup, workers):
+        def rank(requests):
+            with setup.open() as reranker:
+                yield next(reranker.stream(requests))
+            raise EngineLost("no worker is left; finished queries are kept")
+
+        yield rank
+
+    assert firstrank(*batch.arguments()).code == 0
+    whole = batch.output.read_bytes()
+    batch.output.unlink()
+    monkeypatch.setattr(ray, "ray_engine", lost)
+    ended = firstrank(*batch.arguments(engine="ray", workers=2))
+    assert ended.code == 1
+    assert "no worker is left" in ended.err
+    ended = firstrank(*batch.arguments(json=True))
+    assert (ended.code, ended.json["resumed"], ended.json["ranked"]) == (0, 1, 2)
+    assert batch.output.read_bytes() == whole

@@ -1,4 +1,4 @@
-"""Small real collections as Lucene indexes, and runs of the command line in this process."""
+"""What the adapters are tested with: a Reranker, small real collections as Lucene indexes, the command line in this process."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from reranker.reranker import Reranker
 from reranker.runs import Query, read_qrels, read_queries
 from reranker.texts import read_passages
 from reranker.types import Passage
+from tests.reranker.integrations.candidates import QUERY, TEXTS
 
 Layout = Callable[[Passage], dict[str, Any]]
 
@@ -35,6 +37,25 @@ def build(folder: Path, passages: Iterator[Passage], layout: Layout, *options: s
             indexer.add_doc_raw(json.dumps(layout(passage)))
     indexer.close()
     return folder
+
+
+@pytest.fixture(scope="session")
+def reranker(tiny_model: Path) -> Iterator[Reranker]:
+    with Reranker(str(tiny_model), threads=1, window=4, stride=2) as reranker:
+        yield reranker
+
+
+@pytest.fixture(scope="session")
+def order(reranker: Reranker) -> list[int]:
+    """The places of TEXTS, best first, as the Reranker alone ranks them."""
+    order = [result.index for result in reranker.rank(QUERY, TEXTS)]
+    assert order != sorted(order)
+    return order
+
+
+@pytest.fixture(scope="session")
+def scores(reranker: Reranker) -> list[float]:
+    return [result.score for result in reranker.rank(QUERY, TEXTS)]
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,12 @@ class TestInProcess:
         assert len(list(tmp_path.glob("scored*"))) == 2
         assert len(list(tmp_path.glob("opened*"))) >= 2
 
+    def test_parts_that_came_before_a_worker_died_do_not_come_twice(self, tmp_path: Path) -> None:
+        many = [request(10, f"q{i}") for i in range(160)]  # in chunks of 20; the first has sent two parts when it dies
+        found = ranked(Faulty(folder=str(tmp_path), qid="q17", fault="killed once"), many)
+        assert all(isinstance(result, Ranking) for result in found.values())
+        assert len(list(tmp_path.glob("scored*"))) == 2
+
     def test_a_query_that_fails_is_a_failure_and_its_neighbours_are_ranked(self, tmp_path: Path) -> None:
         found = ranked(Faulty(folder=str(tmp_path), qid="q7", fault="fails"), REQUESTS)
         failure = found.pop("q7")

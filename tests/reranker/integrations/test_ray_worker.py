@@ -10,7 +10,7 @@ import pytest
 
 from reranker.batch import RunTasks, Unfinished
 from reranker.errors import FormatError, InputError, MachineError
-from reranker.integrations.ray import Worker, _bare, _portable
+from reranker.integrations.ray import PART, Worker, _bare, _portable
 from reranker.runs import read_run
 from reranker.store import TextStore, build
 from reranker.types import Passage, Ranking, Request
@@ -32,7 +32,15 @@ class Table(dict[str, Any]):
 
 def answers(worker: Worker, requests: list[Request]) -> Any:
     [row] = worker(Table(requests))
-    return pickle.loads(row["results"][0])
+    return pickle.loads(row["part"][0])
+
+
+def test_a_chunk_comes_back_in_parts_and_in_order(tmp_path: Path) -> None:
+    chunk = [Request("query", (Passage("a", "1"), Passage("b", "2")), f"q{i}") for i in range(2 * PART + 3)]
+    worker = Worker(Faulty(folder=str(tmp_path)), pickle.dumps(None))
+    parts = [pickle.loads(row["part"][0]) for row in worker(Table(chunk))]
+    assert [len(part) for part in parts] == [PART, PART, 3]
+    assert [ranking.qid for part in parts for ranking in part] == [request.qid for request in chunk]
 
 
 @pytest.fixture

@@ -83,6 +83,10 @@ def test_an_adapter_of_a_rank_that_vllm_does_not_take_is_refused(model, adapter)
         engine_settings(model, {"lora": adapter(1024)})
 
 
+def test_the_faster_mode_is_taken_where_it_is_exact(model):
+    assert mode_of(model, engine_settings(model, {}), network_config(model)) == "pooling"
+
+
 @pytest.mark.parametrize("head", ["final_logit_softcapping", "logit_scale", "logits_scaling"])
 def test_a_head_that_does_more_than_a_matrix_cannot_be_pooled(model, head):
     network = network_config(model) | {head: 30.0}

@@ -1,12 +1,20 @@
-"""An engine's start, without an engine: where output goes, what is put back, and which line of a log is the reason."""
+"""What surrounds an engine, without one: prompts within its context, where output goes, and which line of a log is the reason."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import pytest
+
+from reranker.errors import InputError
+from reranker.models import load_model
+from reranker.scorers import vllm
 from reranker.scorers.vllm_engine import _environment, _new_log, _output_into, complaint
+from tests.reranker.fakes import request
 
 LOG = """\
 (MainProcess pid=1) WARNING 11-24 11:24:43 [vllm.py:1703] Enforce eager set, disabling torch.compile
@@ -59,3 +67,13 @@ def test_old_logs_go(tmp_path, monkeypatch):
     newest = _new_log("org/model")
     assert newest.name.startswith("vllm-org-model-")
     assert {log.name for log in folder.iterdir()} == {newest.name, *(f"vllm-{age}.log" for age in range(3, 12))}
+
+
+def test_prompts_are_held_to_the_engine_s_context(monkeypatch, tiny_model, tmp_path):
+    engine = SimpleNamespace(vllm_config=SimpleNamespace(device_config=SimpleNamespace(device_type="cpu")), errored=False)
+    monkeypatch.setattr(vllm, "start_engine", lambda *start: (engine, tmp_path))
+    scorer = vllm.VLLMScorer(load_model(str(tiny_model)), vllm.VLLMOptions(engine={"max_model_len": 512}))
+    session = scorer.open(request(20, values=["many words " * 40] * 20))
+    assert 300 < sum(session.lengths) <= 512  # 1,600 tokens and more where nothing is cut
+    with pytest.raises(InputError, match="a window of 129 candidates"):
+        asyncio.run(session.score(tuple(range(129))))

@@ -129,6 +129,20 @@ def test_a_kemeny_order_is_the_best_of_all_for_few_and_never_worse_than_borda():
         assert disagreement(settled, many) <= disagreement(borda(many), many)
 
 
+def test_no_candidate_of_a_long_kemeny_order_would_do_better_elsewhere():
+    from reranker.strategies.consistent import borda
+    from reranker.strategies.kemeny import disagreement, kemeny
+
+    for seed in range(3):
+        draw = random.Random(seed)
+        orders = [draw.sample(range(14), 14) for _ in range(5)]
+        settled = kemeny(orders, borda(orders))
+        least = disagreement(settled, orders)
+        for i in settled:
+            others = [other for other in settled if other != i]
+            assert all(disagreement([*others[:place], i, *others[place:]], orders) >= least for place in range(14))
+
+
 def test_borda_is_the_mean_place_and_shuffles_are_seeded():
     from reranker.strategies.consistent import borda
 
