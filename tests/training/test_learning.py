@@ -20,7 +20,7 @@ from training.losses import NAMES
 PASSAGES = 6
 QUICK = ("lambdarank", "plistmle")
 STEPS = dict.fromkeys(NAMES, 160) | {"approx_ndcg": 600}
-"""after which nDCG@10 is over 0.95"""
+"""of 16 windows each; `approx_ndcg` had 0.93 after 160"""
 
 
 class Learned(NamedTuple):
