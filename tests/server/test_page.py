@@ -87,7 +87,7 @@ def test_load_an_example_rerank_and_see_the_order_change(browser, server, view, 
     with Watched(browser, server.url, **VIEWS[view]) as watched:
         page = watched.page
         page.wait_for_selector(".state.ready")
-        page.wait_for_function("document.querySelectorAll('#example option').length > 1")
+        page.locator("#example option").nth(1).wait_for(state="attached")
         after = watched.rerank()
         before = page.input_value("#passages").split("\n")
         assert sorted(after) == sorted(before)
@@ -107,7 +107,7 @@ def test_load_an_example_rerank_and_see_the_order_change(browser, server, view, 
 def test_keyboard_strategy_top_n_and_the_same_request_as_code(browser, server):
     with Watched(browser, server.url) as watched:
         page = watched.page
-        page.wait_for_function("document.querySelectorAll('#example option').length > 1")
+        page.locator("#example option").nth(1).wait_for(state="attached")
         page.fill("#strategy", "sliding:window=10,stride=5")
         page.fill("#top_n", "3")
         assert len(watched.rerank(3, button=False)) == 3
@@ -127,7 +127,7 @@ def test_the_curl_and_python_it_shows_run(browser, server):
 
     with Watched(browser, server.url) as watched:
         page = watched.page
-        page.wait_for_function("document.querySelectorAll('#example option').length > 1")
+        page.locator("#example option").nth(1).wait_for(state="attached")
         page.fill("#query", 'what\'s "quoted" and $HOME?')
         page.fill("#passages", "it's a test\n`date` \\ $(date)\nplain")
         page.click("#rerank")
@@ -140,7 +140,7 @@ def test_the_curl_and_python_it_shows_run(browser, server):
 def test_errors_are_said_on_the_page(browser, server):
     with Watched(browser, server.url) as watched:
         page = watched.page
-        page.wait_for_function("document.querySelectorAll('#example option').length > 1")
+        page.locator("#example option").nth(1).wait_for(state="attached")
         page.select_option("#example", index=1)
         page.fill("#strategy", "bubble")
         page.click("#rerank")
@@ -167,7 +167,7 @@ def test_passages_are_text_and_never_markup(browser, server):
 def test_the_key_is_typed_into_its_field(browser, guarded):
     with Watched(browser, guarded.url) as watched:
         page = watched.page
-        page.wait_for_function("document.querySelectorAll('#example option').length > 1")
+        page.locator("#example option").nth(1).wait_for(state="attached")
         page.select_option("#example", index=1)
         page.click("#rerank")
         page.wait_for_selector("#problem:not([hidden])")
