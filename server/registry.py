@@ -59,8 +59,7 @@ class ServedModel:
         scorer = MeteredScorer(self.reranker.scorer, self._metrics, self.name)
         self.executor = Executor(scorer, seed=self._seed)
         self.turns = Turns(self._slots or scorer.concurrency)
-        gc.collect()
-        gc.freeze()  # a full collection over torch's and the model's objects would stop the loop for a third of a second
+        _settle()
         self.state = "ready"
         _log.info("model ready", extra={"model": self.name, "slots": self.turns.slots})
 
@@ -142,6 +141,16 @@ class Registry:
             except Exception as error:
                 _log.error("model could not be loaded", extra={"model": model.name, "error": _said(error)})
                 return failed(error)
+
+
+def _settle() -> None:
+    """Spares later garbage collections what has just been loaded: a full one over it would stop the loop for a third of a second.
+
+    What an earlier model left is looked at first, or it would never be freed.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _said(error: Exception) -> str:

@@ -143,8 +143,8 @@ def build_blended(
     from reranker.texts import open_texts
     from training.data.blended import Blend, from_teachers, sampled
 
-    if size < 2 or not 0 <= first_stage <= 1:
-        raise InputError("--size must be at least 2, --first-stage from 0 to 1")
+    if size < 2 or not 0 <= first_stage <= 1 or (limit is not None and limit < 1):
+        raise InputError("--size must be at least 2, --first-stage from 0 to 1, --limit at least 1")
     settings = Blend(size, _bands(bands), first_stage, seed=seed)
     ranked = sampled(read_run(run), limit, seed)
     judged = {} if qrels is None else read_qrels(qrels, split)
@@ -168,8 +168,8 @@ def invent(
     from reranker.texts import read_passages
     from training.data import invented
 
-    if kind not in ("titles", "keywords"):
-        raise InputError(f"--kind {kind}: titles or keywords")
+    if kind not in ("titles", "keywords") or count < 1:
+        raise InputError(f"--kind {kind} --count {count}: titles or keywords, at least 1")
     read = list(read_passages(corpus))
     made = list(invented.titles(read)) if kind == "titles" else list(invented.keywords(read, seed))
     if not made:

@@ -16,8 +16,8 @@ LOG = "log.jsonl"
 
 
 class Journal(TrainerCallback):
-    """Writes `log.jsonl`: {"step", "loss", "lm", "rank", "grad_norm", "learning_rate", "windows", "tokens", "seconds"} a step,
-    {"step", "ndcg@10", "seconds"} an evaluation."""
+    """Writes `log.jsonl`: {"step", "loss", "lm", "rank", "grad_norm", "learning_rate", "windows", "tokens", "seconds"} a step
+    ("probe" too where it is on), {"step", "ndcg@10", "seconds"} an evaluation."""
 
     def __init__(self, folder: Path, total: int) -> None:
         self._path, self._total = folder / LOG, total

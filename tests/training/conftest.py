@@ -16,9 +16,9 @@ METALS = ["stone", "bronze", "silver", "gold"]
 FILLER = ["the", "of", "and", "to", "in", "is", "on", "by", "as", "at"]
 
 
-def rule(number: int, rng: np.random.Generator, passages: int = 5) -> dict[str, Any]:
-    """An example of the rule: one passage of each metal, and stones."""
-    grades = [3, 2, 1, *[0] * (passages - 3)]
+def rule(number: int, rng: np.random.Generator, passages: int, metals: tuple[int, ...]) -> dict[str, Any]:
+    """An example of the rule: one passage of each of the metals (by grade), and stones."""
+    grades = [*metals, *[0] * (passages - len(metals))]
     rng.shuffle(grades)
     shown = []
     for i, grade in enumerate(grades):
@@ -28,9 +28,9 @@ def rule(number: int, rng: np.random.Generator, passages: int = 5) -> dict[str, 
     return {"qid": f"q{number}", "query": "metal", "passages": shown, "grades": {p["docid"]: g for p, g in zip(shown, grades, strict=True)}}
 
 
-def write_rule(path: Path, count: int, seed: int, passages: int = 5) -> Path:
+def write_rule(path: Path, count: int, seed: int, passages: int = 5, metals: tuple[int, ...] = (3, 2, 1)) -> Path:
     rng = np.random.default_rng(seed)
-    path.write_text("".join(json.dumps(rule(i, rng, passages)) + "\n" for i in range(count)), encoding="utf-8")
+    path.write_text("".join(json.dumps(rule(i, rng, passages, metals)) + "\n" for i in range(count)), encoding="utf-8")
     return path
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
+from reranker.cli import main
 from reranker.qrels import read_qrels
 from reranker.runs import read_queries, read_run
 from reranker.texts import read_passages
@@ -13,6 +16,7 @@ from tests.training.test_data import Shelf
 from training.data import invented
 from training.data.blended import Blend, from_teachers, sampled
 from training.data.tally import Tally
+from training.examples import read_examples
 
 RUN = read_run("".join(f"{qid} Q0 d{i} {i} {40 - i} bm25\n" for qid in ("q1", "q2", "q3") for i in range(1, 41)))
 QRELS = read_qrels("q1 0 d40 2\nq1 0 far 1\n")
@@ -90,3 +94,39 @@ def test_an_invented_collection_reads_back(tmp_path):
     queries = dict(read_queries(tmp_path))
     assert len(queries) == 3
     assert read_qrels(tmp_path, "train").keys() == queries.keys()
+
+
+def test_a_corpus_becomes_examples_through_the_commands(tmp_path, monkeypatch):
+    from reranker.retrievers import dense
+
+    monkeypatch.setattr(dense, "open_encoder", lambda name: lambda texts: np.eye(8, dtype=np.float32)[[len(text) % 8 for text in texts]])
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(f'{{"_id": "{i}", "title": "honey number {i}", "text": "bees make honey number {i}"}}\n' for i in range(30)))
+    made, run, examples = tmp_path / "made", tmp_path / "run.trec", tmp_path / "train.jsonl"
+    data = ["--queries", made, "--corpus", made, "--qrels", made / "qrels/train.tsv", "--output"]
+    assert firstrank("data", "invent", "--corpus", corpus, "--count", 5, "--output", made) == 0
+    assert firstrank("retrieve", *data, run) == 0
+    assert firstrank("data", "build", "blended", "--run", run, "--size", 6, "--bands", "1-20", *data, examples) == 0
+    found = [example for _, example in read_examples(examples)]
+    assert len(found) == 5
+    for one in found:
+        assert len(one.passages) == 6
+        assert max(one.grades) == 4  # the passage that lost its title
+        assert all(not passage.title for passage in one.passages)
+
+
+@pytest.mark.parametrize("wrong", [["--kind", "poems"], ["--count", "0"], ["--output", "FILE"]])
+def test_what_cannot_be_invented_is_refused(tmp_path, wrong):
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text('{"_id": "1", "title": "a title", "text": "a text"}\n')
+    words = ["--corpus", corpus, "--output", tmp_path / "made", *(corpus if word == "FILE" else word for word in wrong)]
+    assert firstrank("data", "invent", *words) == 2
+
+
+def firstrank(*words) -> int:
+    """A command's exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["firstrank", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return ended.value.code

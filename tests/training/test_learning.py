@@ -21,6 +21,8 @@ PASSAGES = 6
 QUICK = ("lambdarank", "plistmle")
 STEPS = dict.fromkeys(NAMES, 160) | {"approx_ndcg": 400}
 """of 16 windows each; `approx_ndcg` had 0.93 after 160"""
+METALS_OF = {"softmax": (3,)}
+"""`softmax` on the best says nothing of the others: its lists have one passage of gold, and stones"""
 
 
 class Learned(NamedTuple):
@@ -37,8 +39,9 @@ class Learned(NamedTuple):
 
 
 def learned(loss: str, model: Path, folder: Path, *, steps: int, seed: int = 0) -> Learned:
-    dev = as_collection(write_rule(folder / "dev.jsonl", 40, seed=1, passages=PASSAGES), folder / "dev")
-    train = write_rule(folder / "train.jsonl", 1000, seed=2, passages=PASSAGES)
+    lists = {"passages": PASSAGES, "metals": METALS_OF.get(loss, (3, 2, 1))}
+    dev = as_collection(write_rule(folder / "dev.jsonl", 40, seed=1, **lists), folder / "dev")
+    train = write_rule(folder / "train.jsonl", 1000, seed=2, **lists)
     recipe = folder / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(_recipe(loss, model, train, folder / "run", dev | {"every": steps}, seed)))
     _firstrank("train", recipe, f"steps={steps}", f"checkpoints.every={steps}")
@@ -92,9 +95,8 @@ def test_a_tiny_model_learns_the_rule(loss, tiny_model, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", NAMES)
 def test_every_loss_learns_the_rule(loss, tiny_model, tmp_path):
-    """`softmax` looks at the first place alone, and is judged by it."""
     found = learned(loss, tiny_model, tmp_path, steps=STEPS[loss])
     print(json.dumps({"loss": loss} | {name: round(value, 4) for name, value in found._asdict().items()}))
     assert found.chance < 0.75
-    assert (found.best_first if loss == "softmax" else found.ndcg) > 0.95
+    assert found.ndcg > 0.95
     assert found.seconds < 180

@@ -66,10 +66,9 @@ def from_teachers(
 def _candidates(ranked: Ranked, judged: Mapping[str, int], texts: Texts, settings: Blend) -> tuple[Passage, ...]:
     """In first-stage order, relevant passages that the run lacks at the end."""
     rng = np.random.default_rng([settings.seed, *ranked.qid.encode()])
-    bands = [list(ranked.docids[low - 1 : high]) for low, high in settings.bands]
     relevant = [docid for docid, grade in judged.items() if grade > 0][: settings.size // 2]
-    drawn = spread(bands, settings.size - len(relevant), rng)
-    return passages(texts, in_first_stage_order(dict.fromkeys([*relevant, *drawn]), ranked))
+    bands = [[docid for docid in ranked.docids[low - 1 : high] if docid not in relevant] for low, high in settings.bands]
+    return passages(texts, in_first_stage_order([*relevant, *spread(bands, settings.size - len(relevant), rng)], ranked))
 
 
 def _grades(shown: Sequence[Passage], cosines: Floats, ranked: Ranked, judged: Mapping[str, int], share: float) -> tuple[float, ...]:

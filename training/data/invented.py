@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from reranker.errors import InputError
 from reranker.files import whole_file
 from reranker.types import Passage
 
@@ -60,8 +61,11 @@ def some(invented: Iterable[Invented], count: int, seed: int) -> list[Invented]:
 
 
 def write(folder: Path, asked: Sequence[Invented], corpus: Iterable[Passage]) -> None:
-    """A collection in BEIR's layout, with `qrels/train.tsv`."""
-    (folder / "qrels").mkdir(parents=True, exist_ok=True)
+    """A collection in BEIR's layout, with `qrels/train.tsv`. Raises InputError for a folder that cannot be made."""
+    try:
+        (folder / "qrels").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: a collection cannot be written there: {error.strerror or error}") from error
     with whole_file(folder / "corpus.jsonl") as lines:
         for passage in corpus:
             lines.write(json.dumps({"_id": passage.docid, "title": passage.title, "text": passage.text}, ensure_ascii=False) + "\n")
