@@ -53,6 +53,7 @@ class Batcher(Generic[Item, Answer]):
         self._batches = 0
         self._served: dict[object, int] = {}
         self._pump: asyncio.Task[None] | None = None
+        self._closed = False
 
     @property
     def waiting(self) -> int:
@@ -60,10 +61,12 @@ class Batcher(Generic[Item, Answer]):
         return len(self._waiting)
 
     async def score(self, item: Item, tokens: int, owner: object = None) -> Answer:
-        """The answer to one item. Raises what `score_batch` raised for it, tried alone.
+        """The answer to one item. Raises what `score_batch` raised for it, tried alone, and EngineLost once closed.
 
         Owners take turns: one that asks for much at once does not keep the others waiting.
         """
+        if self._closed:
+            raise EngineLost("this scorer is closed: make a fresh one (`Reranker.close` closes the scorer that it was given)")
         loop = asyncio.get_running_loop()
         entry: _Waiting[Item, Answer] = _Waiting(item, tokens, owner, loop.create_future())
         self._waiting.append(entry)
@@ -73,6 +76,7 @@ class Batcher(Generic[Item, Answer]):
 
     def close(self) -> None:
         """Lets a batch in flight end, then frees the thread; what still waits is cancelled."""
+        self._closed = True
         for entry in self._waiting:
             entry.future.cancel()
         self._waiting.clear()
@@ -126,7 +130,7 @@ class Batcher(Generic[Item, Answer]):
                 entry.future.set_result(answer)
 
     async def _settle_failed(self, batch: list[_Waiting[Item, Answer]], error: Exception) -> None:
-        if len(batch) > 1 and not isinstance(error, EngineLost):
+        if len(batch) > 1 and not self._closed and not isinstance(error, EngineLost):
             middle = len(batch) // 2
             for half in (batch[:middle], batch[middle:]):
                 await self._settle(*self._submit(half))

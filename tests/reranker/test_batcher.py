@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from reranker.batcher import Batcher
+from reranker.errors import EngineLost
 
 
 def test_the_batcher_puts_like_lengths_together():
@@ -39,3 +42,14 @@ def test_owners_take_turns_in_the_batcher():
     asyncio.run(run())
     assert seen[1] == "one"
     assert [item for item in seen if item != "one"] == [f"many {i}" for i in range(10)]
+
+
+def test_a_closed_batcher_refuses_rather_than_never_answers():
+    async def run():
+        batcher = Batcher(lambda items: items, max_windows=1, max_tokens=100)
+        assert await batcher.score("before", 1) == "before"
+        batcher.close()
+        with pytest.raises(EngineLost, match="closed: make a fresh one"):
+            await asyncio.wait_for(batcher.score("after", 1), 5)
+
+    asyncio.run(run())
