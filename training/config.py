@@ -71,6 +71,9 @@ class Draw(Section):
     random_negatives: Ramp = Field(default=Ramp(0.0), description="share of rivals that come from other examples, the easy ones")
     passage_tokens: Range | None = Field(default=None, description="each window's passages are cut after so many tokens")
     first_stage: Ramp = Field(default=Ramp(0.0), description="share of windows that stand in first-stage order; the others are shuffled")
+    alike: PositiveInt = Field(
+        default=1, description="so many samples in a row share a size and a cut, so that little of a batch is padding"
+    )
 
 
 class Rank(Section):

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from reranker.types import Passage, Request
-from training.config import Draw
+from training.config import Draw, Range
 from training.examples import Example
 
 _TRIES = 20
@@ -44,9 +44,31 @@ class Order:
         return np.random.default_rng((self._seed, epoch)).permutation(self._n)
 
 
-def draw(example: Example, others: Sequence[Example], settings: Draw, progress: float, rng: np.random.Generator) -> Drawn:
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What windows that are alike share."""
+
+    size: int | None
+    """passages; None for all of the example's"""
+    passage_tokens: int | None
+    """where passages are cut; None for nowhere"""
+
+
+def shape_of(settings: Draw, progress: float, rng: np.random.Generator) -> Shape:
+    """A size, then a cut, within the recipe's ranges."""
+
+    def drawn(within: Range | None) -> int | None:
+        if within is None:
+            return None
+        low, high = within.at(progress)
+        return int(rng.integers(low, high + 1))
+
+    return Shape(drawn(settings.window), drawn(settings.passage_tokens))
+
+
+def draw(example: Example, others: Sequence[Example], settings: Draw, shape: Shape, progress: float, rng: np.random.Generator) -> Drawn:
     """A window of `example`; `others` are the examples that easy negatives are taken from."""
-    own, foreign = _counts(example, settings, progress, rng)
+    own, foreign = _counts(example, shape.size, settings.random_negatives.at(progress), rng)
     places = _chosen(example.grades, own, rng)
     passages = [example.passages[i] for i in places]
     grades = [example.grades[i] for i in places]
@@ -56,18 +78,15 @@ def draw(example: Example, others: Sequence[Example], settings: Draw, progress: 
         passages.append(passage)
         grades.append(least)
     order = _shown(places, len(example.passages), rng.random() < settings.first_stage.at(progress), rng)
-    request = Request(example.query, tuple(passages[i] for i in order), example.qid, _cut(settings, progress, rng))
+    request = Request(example.query, tuple(passages[i] for i in order), example.qid, shape.passage_tokens)
     return Drawn(request, tuple(grades[i] for i in order), tuple(places[i] for i in order))
 
 
-def _counts(example: Example, settings: Draw, progress: float, rng: np.random.Generator) -> tuple[int, int]:
-    """How many passages of the example, and how many of others."""
+def _counts(example: Example, size: int | None, share: float, rng: np.random.Generator) -> tuple[int, int]:
+    """How many passages of the example, and how many of others: about `share` of the rivals."""
     have = len(example.passages)
-    size = have
-    if settings.window is not None:
-        low, high = settings.window.at(progress)
-        size = int(rng.integers(low, high + 1))
-    foreign = int(rng.binomial(size - 1, min(max(settings.random_negatives.at(progress), 0.0), 1.0))) if size > 1 else 0
+    size = have if size is None else size
+    foreign = int(rng.binomial(size - 1, min(max(share, 0.0), 1.0))) if size > 1 else 0
     return min(have, size - foreign), foreign
 
 
@@ -106,10 +125,3 @@ def _shown(places: list[int], own: int, first_stage: bool, rng: np.random.Genera
     for i in range(len(order), len(places)):
         order.insert(int(rng.integers(len(order) + 1)), i)
     return order
-
-
-def _cut(settings: Draw, progress: float, rng: np.random.Generator) -> int | None:
-    if settings.passage_tokens is None:
-        return None
-    low, high = settings.passage_tokens.at(progress)
-    return int(rng.integers(low, high + 1))

@@ -13,7 +13,7 @@ from torch import Tensor
 from reranker.errors import InputError
 from reranker.models import Model
 from training.config import Config
-from training.draw import Drawn, Order, draw
+from training.draw import Drawn, Order, draw, shape_of
 from training.examples import Examples
 
 
@@ -45,8 +45,10 @@ class Windows(torch.utils.data.Dataset[Window]):
     def __getitem__(self, sample: int) -> Window:
         """Raises InputError that names the example's line, where its window cannot be encoded."""
         place = self._order[sample]
+        settings, progress = self._config.draw, sample / max(self._total - 1, 1)
+        shape = shape_of(settings, progress, np.random.default_rng((self._config.seed, 2, sample // settings.alike)))
         rng = np.random.default_rng((self._config.seed, 1, sample))
-        drawn = draw(self._examples[place], self._examples, self._config.draw, sample / max(self._total - 1, 1), rng)
+        drawn = draw(self._examples[place], self._examples, settings, shape, progress, rng)
         try:
             return encoded(drawn, self._model, self._config)
         except InputError as error:

@@ -70,3 +70,11 @@ def test_a_list_longer_than_the_labels_is_named(mistral):
     config = recipe(mistral, "first-mistral", f"train={mistral / 'long.jsonl'}", "draw={}")
     with pytest.raises(InputError, match=r"long.jsonl:1: query '7': 200 passages in one window, but the tokenizer has \d+ labels"):
         Windows(config, open_model(config), Examples(config.train), 3)[0]
+
+
+def test_samples_that_are_alike_share_a_size_and_a_cut(recipe):
+    config = recipe(draw={"window": [2, 5], "alike": 4})
+    windows = Windows(config, open_model(config), Examples(config.train), 40)
+    sizes = [len(windows[sample].grades) for sample in range(40)]
+    assert all(len(set(sizes[start : start + 4])) == 1 for start in range(0, 40, 4))
+    assert len(set(sizes)) > 1

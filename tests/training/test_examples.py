@@ -11,7 +11,7 @@ import pytest
 from reranker.errors import FormatError, InputError
 from reranker.types import Passage
 from training.config import Draw
-from training.draw import Order, draw
+from training.draw import Drawn, Order, draw, shape_of
 from training.examples import Example, Examples, as_json, read_examples
 
 GOOD = {"qid": "1", "query": "q", "passages": [{"docid": "a", "text": "x"}, {"docid": "b", "text": "y", "title": "t"}]}
@@ -91,10 +91,15 @@ def example(qid: str, grades: list[float]) -> Example:
 OTHERS = [example(str(i), [1.0, 0.0, 0.0]) for i in range(20)]
 
 
+def drawn_of(one: Example, settings: Draw, progress: float, seed: int) -> Drawn:
+    rng = np.random.default_rng(seed)
+    return draw(one, OTHERS, settings, shape_of(settings, progress, rng), progress, rng)
+
+
 def test_a_window_always_has_something_to_tell():
     one = example("x", [0.0] * 18 + [1.0, 2.0])
     for seed in range(50):
-        drawn = draw(one, OTHERS, Draw.model_validate({"window": [2, 3]}), 0.5, np.random.default_rng(seed))
+        drawn = drawn_of(one, Draw.model_validate({"window": [2, 3]}), 0.5, seed)
         assert len(set(drawn.grades)) > 1
         assert len(drawn.grades) in (2, 3)
         assert [one.grades[place] for place in drawn.places] == list(drawn.grades)
@@ -102,19 +107,19 @@ def test_a_window_always_has_something_to_tell():
 
 def test_random_negatives_come_from_other_queries():
     settings = Draw.model_validate({"window": [6, 6], "random_negatives": {0: 1.0, 1: 0.0}})
-    drawn = draw(OTHERS[0], OTHERS, settings, 0.0, np.random.default_rng(1))
+    drawn = drawn_of(OTHERS[0], settings, 0.0, 1)
     own = [passage for passage in drawn.request.passages if passage.docid.startswith("0-")]
     assert len(own) == 1
     assert len(drawn.request.passages) == 6
     assert sorted(drawn.grades) == [0.0] * 5 + [1.0]
-    late = draw(OTHERS[0], OTHERS, settings, 1.0, np.random.default_rng(1))
+    late = drawn_of(OTHERS[0], settings, 1.0, 1)
     assert all(passage.docid.startswith("0-") for passage in late.request.passages)
 
 
 def test_first_stage_order_and_shuffles_mix():
     one = example("x", [3.0, 2.0, 1.0, 0.0, 0.0, 0.0])
     settings = Draw.model_validate({"first_stage": 0.5, "passage_tokens": [16, 32]})
-    drawn = [draw(one, OTHERS, settings, 0.5, np.random.default_rng(seed)) for seed in range(200)]
+    drawn = [drawn_of(one, settings, 0.5, seed) for seed in range(200)]
     kept = sum(list(window.places) == sorted(window.places) for window in drawn)
     assert 70 < kept < 130
     assert {window.request.passage_tokens for window in drawn} == set(range(16, 33))
