@@ -62,6 +62,7 @@ class ModelSpec(BaseModel):
     licence: str = "see the model's page"
     weights: Weights = Weights()
     template: str | Template = "first"
+    passage_tokens: int | None = Field(default=None, ge=1, description="passages are cut after so many tokens, in place of the template's")
     answer: Answer = "logits"
     window: int = Field(default=20, ge=2)
     stride: int = Field(default=10, ge=1)
@@ -93,6 +94,8 @@ class ModelSpec(BaseModel):
 
     def read_template(self) -> Template:
         template = read_template(self.template) if isinstance(self.template, str) else self.template
+        if self.passage_tokens is not None:
+            template = template.model_copy(update={"tokens": self.passage_tokens})
         return template if self.system_role else template.without_system()
 
 

@@ -50,13 +50,14 @@ def test_a_folder_without_a_card_has_defaults(tiny_model):
 def test_a_folder_s_card_says_the_rest(folder):
     card = """
 template: {before: "{query}\\n", passage: "{text} ({label})\\n", after: "", answer: "("}
+passage_tokens: 7
 window: 6
 stride: 3
 context: 512
 """
     model = load_model(write_card(folder, card))
     assert (model.spec.window, model.spec.stride, model.prompter.context) == (6, 3, 512)
-    assert model.prompter.template.answer == "("
+    assert (model.prompter.template.answer, model.prompter.template.tokens) == ("(", 7)
     assert read_folder(folder).template_name == folder.name
 
 
