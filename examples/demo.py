@@ -59,7 +59,7 @@ def demo(model: str, folder: Path) -> tuple[list[Row], str]:
         Row("BM25, the first stage", ndcg["first stage"], first["seconds"] / first["queries"]),
         Row(f"reranked by {model}, {standing}", ndcg["reranked"], second["seconds"] / ranked if ranked else None),
     ]
-    note = f"{first['queries']} queries, the first {DEPTH} candidates of each in one window: one prefill, no decoding."
+    note = f"{first['queries']} queries, the first {DEPTH} candidates of each: one prefill a window, no decoding."
     return rows, f"{note} {caveat(standing)}".strip()
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from reranker.errors import InputError, ModelError
 from reranker.models import ModelSpec, describe, list_specs, load_model, pull, read_folder
+from reranker.paths import config_dir
 
 
 @pytest.fixture
@@ -38,6 +39,13 @@ def test_the_default_model_s_frozen_labels_are_its_tokenizer_s_own():
     assert len(set(labels)) == 128
     assert all(model.tokenizer(f"[{label}]", add_special_tokens=False).input_ids for label in labels)
     assert model.prompter.context == 8192
+
+
+def test_the_default_model_s_adapter_is_small_and_has_its_card():
+    spec = load_model("default").spec
+    folder = config_dir() / "models" / spec.weights.adapter
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 12e6
+    assert "## Limits" in (folder / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_folder_without_a_card_has_defaults(tiny_model):
