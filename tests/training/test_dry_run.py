@@ -72,9 +72,10 @@ def test_a_list_longer_than_the_labels_is_named(mistral):
         Windows(config, open_model(config), Examples(config.train), 3)[0]
 
 
-def test_samples_that_are_alike_share_a_size_and_a_cut(recipe):
-    config = recipe(draw={"window": [2, 5], "alike": 4})
+def test_samples_that_are_alike_share_a_size_and_a_cut(recipe, monkeypatch):
+    monkeypatch.setattr("training.windows.encoded", lambda drawn, *_: drawn)
+    config = recipe(draw={"window": [2, 5], "passage_tokens": [16, 64], "alike": 4})
     windows = Windows(config, open_model(config), Examples(config.train), 40)
-    sizes = [len(windows[sample].grades) for sample in range(40)]
-    assert all(len(set(sizes[start : start + 4])) == 1 for start in range(0, 40, 4))
-    assert len(set(sizes)) > 1
+    shapes = [(len(windows[sample].grades), windows[sample].request.passage_tokens) for sample in range(40)]
+    assert all(len(set(shapes[start : start + 4])) == 1 for start in range(0, 40, 4))
+    assert len(set(shapes)) > 4
