@@ -136,6 +136,7 @@ class Adapter(Section):
     layers: tuple[int, int] | None = Field(
         default=None, description="[first, last] layer; by default all. Low layers left out cost no backward pass"
     )
+    start: Path | None = Field(default=None, description="an adapter's folder to go on from, of the same rank, modules and layers")
 
 
 class Lisa(Section):
@@ -153,6 +154,9 @@ class Tuning(Section):
     lisa: Lisa = Lisa()
     precision: Literal["float32", "mixed", "bfloat16"] = Field(
         default="float32", description="mixed: fp32 weights, bf16 arithmetic; bfloat16: weights too"
+    )
+    attention: Literal["sdpa", "eager"] = Field(
+        default="sdpa", description="eager: faster on a CPU for windows of a few hundred tokens; its memory grows with their square"
     )
     gradient_checkpointing: bool = False
     neftune: NonNegativeFloat = Field(default=0.0, description="noise on embeddings (arXiv 2310.05914); 5 in FIRST")

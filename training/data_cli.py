@@ -133,6 +133,7 @@ def build_blended(
     size: Annotated[int, typer.Option(help="Passages of an example.")] = 24,
     bands: Annotated[str, typer.Option(help="Ranks that candidates come from, in equal shares.")] = "1-10,11-30,31-100",
     first_stage: Annotated[float, typer.Option(help="How much the run's own scores count, from 0 to 1.")] = 0.3,
+    words: Annotated[int, typer.Option(help="Of a passage that the bi-encoder reads; best as many as will be read in training.")] = 100,
     limit: Annotated[int | None, typer.Option(help="Queries, drawn by chance.")] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -143,9 +144,9 @@ def build_blended(
     from reranker.texts import open_texts
     from training.data.blended import Blend, from_teachers, sampled
 
-    if size < 2 or not 0 <= first_stage <= 1 or (limit is not None and limit < 1):
-        raise InputError("--size must be at least 2, --first-stage from 0 to 1, --limit at least 1")
-    settings = Blend(size, _bands(bands), first_stage, seed=seed)
+    if size < 2 or not 0 <= first_stage <= 1 or words < 1 or (limit is not None and limit < 1):
+        raise InputError("--size must be at least 2, --first-stage from 0 to 1, --words and --limit at least 1")
+    settings = Blend(size, _bands(bands), first_stage, words, seed)
     ranked = sampled(read_run(run), limit, seed)
     judged = {} if qrels is None else read_qrels(qrels, split)
     asked = dict(query for query in read_queries(queries) if query.qid in ranked)

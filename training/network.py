@@ -5,6 +5,7 @@ The whole head is never applied: label logits come from the labels' rows at one 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -40,7 +41,7 @@ def load_network(model: Model, config: Config) -> Any:
     logging.disable_progress_bar()
     dtype = torch.bfloat16 if config.tuning.precision == "bfloat16" else torch.float32
     try:
-        network = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, attn_implementation="sdpa")
+        network = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, attn_implementation=config.tuning.attention)
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         raise ModelError(f"model {model.name!r}: cannot load the weights in {model.path}: {error}") from error
     network.config.use_cache = False
@@ -71,9 +72,31 @@ def tuned(network: Any, tuning: Tuning) -> Any:
             target_modules=modules,
             layers_to_transform=layers,
         )
-        return get_peft_model(network, settings)
+        adapted = get_peft_model(network, settings)
     except ValueError as error:
         raise InputError(f"tuning.lora: {error}") from error
+    if lora.start is not None:
+        _go_on(adapted, lora.start)
+    return adapted
+
+
+def _go_on(adapted: Any, start: Path) -> None:
+    """Gives the new adapter the weights of one that was exported before."""
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    file = start / "adapter_model.safetensors"
+    try:
+        weights = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"tuning.lora.start: {file}: cannot be read: {error}; give the adapter/ folder of a finished run") from error
+    wanted = {name: tuple(value.shape) for name, value in get_peft_model_state_dict(adapted).items()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    if odd := sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)):
+        said = f"{odd[0]} is {found.get(odd[0], 'missing')} there and {wanted.get(odd[0], 'not moved')} here"
+        raise InputError(f"tuning.lora.start: {start}: another rank, or other modules or layers than the recipe's: {said}")
+    set_peft_model_state_dict(adapted, weights)
 
 
 def _linear(network: Any) -> list[str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +44,9 @@ def train(config: Config, *, minutes: float | None = None) -> Path | None:
         torch.set_num_threads(config.threads)
     keep_freed_memory()
     model, examples = open_model(config), Examples(config.train)
-    claim(config)
+    check_output(config)
     trainer = _trainer(config, model, examples, minutes)
+    claim(config)
     moving = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
     trainer.train(resume_from_checkpoint=last_checkpoint(trainer.args.output_dir))
     if not trainer.finished:
@@ -137,19 +140,32 @@ def _on_cpu() -> bool:
     return not torch.accelerator.is_available()
 
 
-def claim(config: Config) -> None:
-    """Writes the recipe into its folder. Raises InputError where another recipe was begun or this one is finished."""
+def check_output(config: Config) -> None:
+    """Makes the run's folder. Raises InputError where it cannot be, holds another recipe's run, or a finished one."""
     folder, kept = config.output, config.output / CONFIG
-    found = config.model_dump(mode="json")
-    if kept.is_file():
-        before = yaml.safe_load(kept.read_text(encoding="utf-8"))
-        if changed := sorted(key for key in found.keys() | before.keys() if key not in _FREE and found.get(key) != before.get(key)):
-            raise InputError(f"{folder}: holds a run of another recipe ({', '.join(changed)} differ): give another output=, or delete it")
-        if (folder / "model").is_dir() or (folder / "adapter").is_dir():
-            raise InputError(f"{folder}: this run is finished; give another output=, or delete it")
-    try:
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        kept.write_text(yaml.safe_dump(found, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    if not kept.is_file():
+        return
+    found, before = config.model_dump(mode="json"), yaml.safe_load(kept.read_text(encoding="utf-8"))
+    if changed := sorted(key for key in found.keys() | before.keys() if key not in _FREE and found.get(key) != before.get(key)):
+        raise InputError(f"{folder}: holds a run of another recipe ({', '.join(changed)} differ): give another output=, or delete it")
+    if (folder / "model").is_dir() or (folder / "adapter").is_dir():
+        raise InputError(f"{folder}: this run is finished; give another output=, or delete it")
+
+
+def claim(config: Config) -> None:
+    """Writes the recipe into its folder: after all that can be wrong with it has been said, so that a corrected one finds it free."""
+    with _writing(config.output):
+        (config.output / CONFIG).write_text(
+            yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
 

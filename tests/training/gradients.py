@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 
 from training.config import Config
 from training.examples import Examples
-from training.run import _trainer, claim, open_model, part
+from training.run import _trainer, check_output, open_model, part
 
 
 class Save(TrainerCallback):
@@ -26,7 +26,7 @@ class Save(TrainerCallback):
 
 def step(config: Config, file: str) -> None:
     model, examples = open_model(config), Examples(config.train)
-    claim(config)
+    check_output(config)
     trainer = _trainer(config, model, examples, None)
     assert trainer.args.world_size == int(os.environ.get("WORLD_SIZE", 1))
     trainer.add_callback(Save(file))

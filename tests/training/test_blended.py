@@ -115,6 +115,25 @@ def test_a_corpus_becomes_examples_through_the_commands(tmp_path, monkeypatch):
         assert all(not passage.title for passage in one.passages)
 
 
+def test_the_bi_encoder_reads_as_many_words_as_it_is_told(tmp_path, monkeypatch):
+    from reranker.retrievers import dense
+
+    read: list[str] = []
+
+    def encode(texts):
+        read.extend(texts)
+        return np.eye(8, dtype=np.float32)[[len(text) % 8 for text in texts]]
+
+    monkeypatch.setattr(dense, "open_encoder", lambda name: encode)
+    (tmp_path / "corpus.jsonl").write_text("".join(f'{{"_id": "{i}", "text": "bees make honey {i}"}}\n' for i in range(5)))
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "honey from bees"}\n')
+    (tmp_path / "run.trec").write_text("".join(f"q Q0 {i} {i + 1} {5 - i} first\n" for i in range(5)))
+    given = ["--run", tmp_path / "run.trec", "--queries", tmp_path / "queries.jsonl", "--corpus", tmp_path, "--bands", "1-5"]
+    assert firstrank("data", "build", "blended", *given, "--words", 2, "--output", tmp_path / "train.jsonl") == 0
+    assert read == ["bees make"] * 5 + ["honey from bees"]
+    assert firstrank("data", "build", "blended", *given, "--words", 0, "--output", tmp_path / "train.jsonl") == 2
+
+
 @pytest.mark.parametrize("wrong", [["--kind", "poems"], ["--count", "0"], ["--output", "FILE"]])
 def test_what_cannot_be_invented_is_refused(tmp_path, wrong):
     corpus = tmp_path / "corpus.jsonl"

@@ -70,6 +70,32 @@ def test_without_patience_it_goes_on_to_the_last_step(recipe, dev, monkeypatch):
     assert len(curve(config)) == 3
 
 
+def test_an_adapter_goes_on_where_another_run_left_it(recipe, tmp_path):
+    first = recipe(steps=2, output=str(tmp_path / "first"), tuning=PLAIN)
+    train(first)
+    start = first.output / "adapter"
+    further = recipe(
+        steps=1, output=str(tmp_path / "further"), tuning={"lora": PLAIN["lora"] | {"start": str(start)}}, optimiser={"lr": 1e-30}
+    )
+    train(further)
+    before, after = (load_file(folder / "adapter_model.safetensors") for folder in (start, further.output / "adapter"))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_an_adapter_that_does_not_fit_the_recipe_is_refused(recipe, tmp_path):
+    first = recipe(steps=1, output=str(tmp_path / "first"), tuning=PLAIN)
+    train(first)
+    start = first.output / "adapter"
+    for lora, said in (
+        ({"rank": 2, "start": str(start)}, "another rank, or other modules or layers"),
+        (PLAIN["lora"] | {"layers": [1, 1], "start": str(start)}, "not moved here"),
+        (PLAIN["lora"] | {"start": str(tmp_path)}, "cannot be read"),
+    ):
+        with pytest.raises(InputError, match=said):
+            train(recipe(steps=1, output=str(tmp_path / "further"), tuning={"lora": lora}))
+
+
 def test_lisa_leaves_the_layers_that_rest_as_they_were(recipe, tiny_model):
     config = recipe(steps=2, tuning={"method": "lisa", "lisa": {"layers": 1, "every": 2}})
     train(config)
@@ -132,8 +158,12 @@ def test_neftune_s_noise_is_there_in_training_alone(recipe, dev, monkeypatch):
 
 @pytest.mark.parametrize(
     ("fields", "tolerance"),
-    [({"tuning": PLAIN | {"gradient_checkpointing": True}}, 1e-6), ({"batch": {"windows": 2, "accumulation": 2, "packing": True}}, 1e-4)],
-    ids=["gradient checkpointing", "packing"],
+    [
+        ({"tuning": PLAIN | {"gradient_checkpointing": True}}, 1e-6),
+        ({"tuning": PLAIN | {"attention": "eager"}}, 1e-4),
+        ({"batch": {"windows": 2, "accumulation": 2, "packing": True}}, 1e-4),
+    ],
+    ids=["gradient checkpointing", "eager attention", "packing"],
 )
 def test_what_saves_memory_changes_no_loss(fields, tolerance, recipe, tmp_path):
     plain = recipe(steps=3, tuning=PLAIN, output=str(tmp_path / "plain"))
