@@ -155,9 +155,6 @@ class Tuning(Section):
     precision: Literal["float32", "mixed", "bfloat16"] = Field(
         default="float32", description="mixed: fp32 weights, bf16 arithmetic; bfloat16: weights too"
     )
-    attention: Literal["sdpa", "eager"] = Field(
-        default="sdpa", description="eager: faster on a CPU for windows of a few hundred tokens; its memory grows with their square"
-    )
     gradient_checkpointing: bool = False
     neftune: NonNegativeFloat = Field(default=0.0, description="noise on embeddings (arXiv 2310.05914); 5 in FIRST")
 

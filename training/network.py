@@ -41,7 +41,7 @@ def load_network(model: Model, config: Config) -> Any:
     logging.disable_progress_bar()
     dtype = torch.bfloat16 if config.tuning.precision == "bfloat16" else torch.float32
     try:
-        network = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, attn_implementation=config.tuning.attention)
+        network = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, attn_implementation="sdpa")
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         raise ModelError(f"model {model.name!r}: cannot load the weights in {model.path}: {error}") from error
     network.config.use_cache = False

@@ -55,7 +55,7 @@ def from_teachers(
     for qid in [qid for qid, shown in chosen.items() if len(shown) < 2 or qid not in queries]:
         tally.drop("fewer than two candidates, or no query text", qid)
         del chosen[qid]
-    unique = {passage.docid: _head(passage, settings.words) for shown in chosen.values() for passage in shown}
+    unique = {passage.docid: head(passage, settings.words) for shown in chosen.values() for passage in shown}
     row = {docid: i for i, docid in enumerate(unique)}
     vectors, asked = encode(list(unique.values())), encode([queries[qid] for qid in chosen])
     for (qid, shown), query in zip(chosen.items(), asked, strict=True):
@@ -75,9 +75,14 @@ def _grades(shown: Sequence[Passage], cosines: Floats, ranked: Ranked, judged: M
     scores = dict(zip(ranked.docids, ranked.scores.tolist(), strict=True))
     least = min(scores.values())
     first_stage = np.array([scores.get(passage.docid, least) for passage in shown])
-    blend = BEST * _spread_out((1.0 - share) * _spread_out(cosines) + share * _spread_out(first_stage))
+    blend = BEST * blended(cosines, first_stage, share)
     relevant = [judged.get(passage.docid, 0) for passage in shown]
     return tuple(BEST + grade if grade > 0 else round(float(value), 3) for grade, value in zip(relevant, blend, strict=True))
+
+
+def blended(cosines: Floats, first_stage: Floats, share: float) -> Floats:
+    """One query's candidates over [0, 1]: the first stage's scores count `share`, the cosines the rest."""
+    return _spread_out((1.0 - share) * _spread_out(cosines) + share * _spread_out(first_stage))
 
 
 def _spread_out(values: Floats) -> Floats:
@@ -86,5 +91,6 @@ def _spread_out(values: Floats) -> Floats:
     return (values - values.min()) / width if width > 0 else np.zeros_like(values)
 
 
-def _head(passage: Passage, words: int) -> str:
+def head(passage: Passage, words: int) -> str:
+    """What the bi-encoder reads."""
     return " ".join(f"{passage.title} {passage.text}".split()[:words])
