@@ -155,7 +155,7 @@ def check_output(config: Config) -> None:
 
 
 def claim(config: Config) -> None:
-    """Writes the recipe into its folder: after all that can be wrong with it has been said, so that a corrected one finds it free."""
+    """Writes the recipe into its folder: once weights, adapter and examples are found to fit, so that a corrected one finds it free."""
     with _writing(config.output):
         (config.output / CONFIG).write_text(
             yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), encoding="utf-8"
