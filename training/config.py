@@ -70,6 +70,9 @@ class Draw(Section):
     window: Range | None = Field(default=None, description="passages of a window; by default all of the example's")
     random_negatives: Ramp = Field(default=Ramp(0.0), description="share of rivals that come from other examples, the easy ones")
     passage_tokens: Range | None = Field(default=None, description="each window's passages are cut after so many tokens")
+    tokens: PositiveInt | None = Field(
+        default=None, description="passages are cut so that a window's take about so many together, but not below passage_tokens' least"
+    )
     first_stage: Ramp = Field(default=Ramp(0.0), description="share of windows that stand in first-stage order; the others are shuffled")
     alike: PositiveInt = Field(
         default=1, description="so many samples in a row share a size and a cut, so that little of a batch is padding"

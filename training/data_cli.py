@@ -161,7 +161,9 @@ def build_blended(
 def invent(
     corpus: Corpus,
     output: Annotated[Path, typer.Option(help="A folder: a collection in BEIR's layout.")],
-    kind: Annotated[str, typer.Option(help="titles (passages lose theirs) or keywords.")] = "titles",
+    kind: Annotated[
+        str, typer.Option(help="titles (passages lose theirs), sentences (asked passages lose their first) or keywords.")
+    ] = "titles",
     count: Annotated[int, typer.Option(help="Queries.")] = 1000,
     seed: Seed = 0,
 ) -> None:
@@ -169,15 +171,17 @@ def invent(
     from reranker.texts import read_passages
     from training.data import invented
 
-    if kind not in ("titles", "keywords") or count < 1:
-        raise InputError(f"--kind {kind} --count {count}: titles or keywords, at least 1")
+    if kind not in invented.KINDS or count < 1:
+        raise InputError(f"--kind {kind} --count {count}: {', '.join(invented.KINDS)}; at least 1")
     read = list(read_passages(corpus))
-    made = list(invented.titles(read)) if kind == "titles" else list(invented.keywords(read, seed))
+    made = list(invented.KINDS[kind](read, seed))
     if not made:
-        raise InputError(f"{corpus}: no passage has a {'title' if kind == 'titles' else 'word that tells it from others'}")
+        raise InputError(f"{corpus}: no passage has what --kind {kind} asks with")
     asked = invented.some(made, count, seed)
-    invented.write(output, asked, [one.passage for one in made])
-    note(f"{output}: {len(asked)} queries over {len(made)} passages")
+    cut = {one.passage.docid: one.passage for one in asked}
+    passages = [cut.get(passage.docid, passage) for passage in read] if kind == "sentences" else [one.passage for one in made]
+    invented.write(output, asked, passages)
+    note(f"{output}: {len(asked)} queries over {len(passages)} passages")
 
 
 @data.command("check")

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from reranker.types import Passage, Request
-from training.config import Draw, Range
+from training.config import Draw
 from training.examples import Example
 
 _TRIES = 20
@@ -57,13 +57,17 @@ class Shape:
 def shape_of(settings: Draw, progress: float, rng: np.random.Generator) -> Shape:
     """A size, then a cut, within the recipe's ranges."""
 
-    def drawn(within: Range | None) -> int | None:
-        if within is None:
-            return None
-        low, high = within.at(progress)
-        return int(rng.integers(low, high + 1))
+    size = None if settings.window is None else _between(*settings.window.at(progress), rng)
+    if settings.passage_tokens is None:
+        return Shape(size, None)
+    least, most = settings.passage_tokens.at(progress)
+    if settings.tokens is not None and size is not None:
+        most = max(least, min(most, settings.tokens // size))
+    return Shape(size, _between(least, most, rng))
 
-    return Shape(drawn(settings.window), drawn(settings.passage_tokens))
+
+def _between(low: int, high: int, rng: np.random.Generator) -> int:
+    return int(rng.integers(low, high + 1))
 
 
 def draw(example: Example, others: Sequence[Example], settings: Draw, shape: Shape, progress: float, rng: np.random.Generator) -> Drawn:

@@ -76,6 +76,30 @@ def test_titles_ask_for_passages_without_them():
     assert all(not one.passage.title for one in found)
 
 
+def test_first_sentences_ask_for_the_rest():
+    rest = "The copy has the same length as the original one."
+    corpus = [
+        Passage("long", f"Copy a list of numbers. {rest}", "copy"),
+        Passage("one", "Nothing comes after this sentence."),
+        Passage("short", "Copy a list of numbers. Too short."),
+    ]
+    found = list(invented.sentences(corpus))
+    assert found == [invented.Invented("sentence-long", "Copy a list of numbers", Passage("long", rest, "copy"))]
+
+
+def test_only_asked_passages_lose_their_first_sentence(tmp_path):
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text(
+        "".join(f'{{"_id": "{i}", "text": "Sentence number {i} comes first. And this is what the text goes on with."}}\n' for i in range(9))
+    )
+    assert firstrank("data", "invent", "--corpus", corpus, "--kind", "sentences", "--count", 4, "--output", tmp_path / "made") == 0
+    asked = {qid.removeprefix("sentence-") for qid in dict(read_queries(tmp_path / "made"))}
+    assert len(asked) == 4
+    held = {passage.docid: passage.text for passage in read_passages(tmp_path / "made")}
+    assert {docid for docid, text in held.items() if not text.startswith("Sentence")} == asked
+    assert len(held) == 9
+
+
 def test_keywords_are_words_that_others_have_too():
     corpus = [
         Passage(str(i), " ".join(f"{word}{other}" for other in "pqrst")) for i, word in enumerate(["ant", "ant", "bee", "bee", "cow"])

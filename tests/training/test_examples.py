@@ -125,6 +125,15 @@ def test_first_stage_order_and_shuffles_mix():
     assert {window.request.passage_tokens for window in drawn} == set(range(16, 33))
 
 
+def test_long_windows_have_short_passages():
+    settings = Draw.model_validate({"window": [2, 20], "passage_tokens": [16, 128], "tokens": 500})
+    shapes = [shape_of(settings, 0.5, np.random.default_rng(seed)) for seed in range(2000)]
+    assert all(shape.size * shape.passage_tokens <= 500 or shape.passage_tokens == 16 for shape in shapes)
+    assert {shape.size for shape in shapes} == set(range(2, 21))
+    assert min(shape.passage_tokens for shape in shapes) == 16
+    assert max(shape.passage_tokens for shape in shapes) > 120
+
+
 def test_every_epoch_is_a_permutation_of_its_own():
     order = Order(50, seed=3)
     first, second = ([order[epoch * 50 + i] for i in range(50)] for epoch in (0, 1))

@@ -1,4 +1,5 @@
-"""Queries made of the corpus itself, for collections that have too few: titles whose passages lose them, and a passage's telling words."""
+"""Queries made of the corpus itself, for collections that have too few: titles and first sentences whose passages lose them, and a
+passage's telling words."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,10 @@ from reranker.files import whole_file
 from reranker.types import Passage
 
 _WORD = re.compile(r"[a-z][a-z-]{2,}")
+_SENTENCE = re.compile(r"(.{20,200}?)[.?!]\s+(?=[A-Z])(.+)", re.DOTALL)
+"""a first sentence, and the rest"""
+_REST = 8
+"""words that the rest has at least"""
 _TELLING = 8
 """words of a passage that keywords are drawn from"""
 
@@ -36,6 +41,14 @@ def titles(corpus: Iterable[Passage]) -> Iterator[Invented]:
             yield Invented(f"title-{passage.docid}", passage.title.strip(), Passage(passage.docid, passage.text))
 
 
+def sentences(corpus: Iterable[Passage]) -> Iterator[Invented]:
+    """A passage's first sentence asks for the rest (the inverse cloze task, Lee et al., ACL 2019)."""
+    for passage in corpus:
+        cut = _SENTENCE.fullmatch(passage.text.strip())
+        if cut and len(cut[2].split()) >= _REST:
+            yield Invented(f"sentence-{passage.docid}", cut[1], Passage(passage.docid, cut[2], passage.title))
+
+
 def keywords(corpus: Sequence[Passage], seed: int) -> Iterator[Invented]:
     """One to four of the words that tell a passage apart (term frequency · inverse document frequency), in its order.
 
@@ -51,6 +64,14 @@ def keywords(corpus: Sequence[Passage], seed: int) -> Iterator[Invented]:
             continue
         drawn = set(rng.choice(telling, int(rng.integers(1, 5)), replace=False).tolist())
         yield Invented(f"words-{passage.docid}", " ".join(word for word in counts if word in drawn), passage)
+
+
+KINDS: Mapping[str, Callable[[Sequence[Passage], int], Iterator[Invented]]] = {
+    "titles": lambda corpus, _: titles(corpus),
+    "sentences": lambda corpus, _: sentences(corpus),
+    "keywords": keywords,
+}
+"""corpus, seed -> what can be asked of it"""
 
 
 def some(invented: Iterable[Invented], count: int, seed: int) -> list[Invented]:
