@@ -1,0 +1,84 @@
+"""The scripts beside the default model's recipes."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from reranker.texts import read_passages
+
+save = pytest.importorskip("safetensors.torch")
+SCRIPTS = Path(__file__).parents[2] / "configs" / "training"
+
+
+def script(name: str, *words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, SCRIPTS / name, *map(str, words)], capture_output=True, text=True, check=False)
+
+
+def adapter(folder: Path, **weights: list[float]) -> Path:
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text("{}")
+    save.save_file(
+        {name: torch.tensor(value, dtype=torch.float16) for name, value in weights.items()}, folder / "adapter_model.safetensors"
+    )
+    return folder
+
+
+def test_the_mean_of_two_adapters(tmp_path):
+    first, second = adapter(tmp_path / "a", x=[1.0, 2.0]), adapter(tmp_path / "b", x=[3.0, 2.5])
+    assert script("average.py", first, second, tmp_path / "mean").returncode == 0
+    mean = save.load_file(tmp_path / "mean" / "adapter_model.safetensors")
+    assert mean["x"].tolist() == [2.0, 2.25]
+    assert (tmp_path / "mean" / "adapter_config.json").is_file()
+
+
+def test_adapters_of_other_parts_are_not_averaged(tmp_path):
+    refused = script("average.py", adapter(tmp_path / "a", x=[1.0]), adapter(tmp_path / "b", y=[1.0]), tmp_path / "mean")
+    assert refused.returncode == 1
+    assert "not adapters of the same layers" in refused.stderr
+    assert not (tmp_path / "mean").exists()
+
+
+def test_docstrings_of_a_wheel_become_a_corpus(tmp_path):
+    words = "Copy a list of numbers into another one, of the same length, {}."
+    source = f'''
+def copy():
+    """{words.format("and return `it`")}
+
+    ------
+    More of it.
+    """
+
+def again():
+    """{words.format("and return it")}"""
+
+def short():
+    """Too short."""
+
+def _hidden():
+    """{words.format("quietly")}"""
+
+class Shelf:
+    """A shelf on which a great many books can stand, one beside another, in order."""
+
+    def add(self):
+        """Put one more book at the end of the shelf, to the right of all others."""
+'''
+    with zipfile.ZipFile(tmp_path / "library-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("library/__init__.py", source)
+        wheel.writestr("library/tests/test_copy.py", source.replace("def ", "def other_"))
+        wheel.writestr("library-1.0.dist-info/METADATA", "Name: library")
+    judged = tmp_path / "judged.jsonl"
+    judged.write_text(json.dumps({"text": "Put one more book at the end of the shelf, to the right of all others."}) + "\n")
+    made = script("docstrings.py", tmp_path, judged)
+    assert made.returncode == 0
+    (tmp_path / "corpus.jsonl").write_text(made.stdout)
+    found = {passage.docid: passage.text for passage in read_passages(str(tmp_path / "corpus.jsonl"))}
+    assert found == {
+        "library.copy": f"{words.format('and return it')} More of it.",
+        "library.Shelf": "A shelf on which a great many books can stand, one beside another, in order.",
+    }
