@@ -78,6 +78,12 @@ class Draw(Section):
         default=1, description="so many samples in a row share a size and a cut, so that little of a batch is padding"
     )
 
+    @model_validator(mode="after")
+    def _tokens_of_what(self) -> Self:
+        if self.tokens is not None and (self.window is None or self.passage_tokens is None):
+            raise ValueError("tokens is shared out among window's passages, within passage_tokens: give both")
+        return self
+
 
 class Rank(Section):
     """The ranking loss on the label logits of the first position."""

@@ -23,6 +23,7 @@ def test_shipped_recipes_are_valid(path):
         ("optimiser.learning_rate=1", "optimiser.learning_rate: Extra inputs are not permitted"),
         ("optimiser.lr=fast", "optimiser.lr: Input should be a valid number"),
         ("draw.window=[5, 2]", r"draw.window: .*\[5, 2\]: give \[low, high\]"),
+        ("draw={tokens: 500}", "draw: .*tokens is shared out among window's passages, within passage_tokens: give both"),
         ("tuning.method=qlora", "tuning.method: Input should be 'lora', 'full' or 'lisa'"),
         ("loss={rank: {weight: 0}, lm: {weight: 0}}", "loss: .*both 0: nothing would be learned"),
         ("reweighting={kind: linupper}", "reweighting: compares the windows of one forward pass"),
