@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,7 +33,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 @dataclass(frozen=True, slots=True)
 class TransformersOptions:
-    """How the model runs. `dtype` None means fp32 on a CPU and bf16 elsewhere; `threads` None leaves torch's own number."""
+    """How the model runs. `dtype` None means fp32 on a CPU and bf16 elsewhere; `threads` None means as many as the caller has."""
 
     device: Device = "auto"
     dtype: str | None = None
@@ -71,7 +72,7 @@ class TransformersScorer:
             self._score_batch,
             max_windows=1 if self._on_cpu else 256,
             max_tokens=options.batch_tokens,
-            setup=lambda: _prepare_thread(options.threads),
+            setup=partial(_prepare_thread, options.threads or torch.get_num_threads()),
         )
 
     @property
@@ -190,12 +191,11 @@ def _merged(adapter: str, dtype: torch.dtype) -> Any:
     return AutoPeftModelForCausalLM.from_pretrained(adapter, dtype=dtype, attn_implementation="sdpa").merge_and_unload()
 
 
-def _prepare_thread(threads: int | None) -> None:
-    """OpenMP keeps its number of threads per thread, so it is set on the one that computes."""
+def _prepare_thread(threads: int) -> None:
+    """OpenMP keeps its number of threads per thread, and a new one takes what any other set last: so it is set on the one that computes."""
     import torch
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
     keep_freed_memory()
 
 

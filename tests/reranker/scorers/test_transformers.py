@@ -70,6 +70,26 @@ def test_logits_are_those_of_plain_transformers_to_the_bit_whatever_else_is_runn
         assert values == plain_logits(model, model.prompter.encode(request).prompt(range(passages)), passages)
 
 
+def test_a_scorers_number_of_threads_is_its_own(tiny_model):
+    import torch
+
+    def threads_of(**options):
+        scorer = TransformersScorer(load_model(str(tiny_model)), TransformersOptions(device="cpu", **options))
+        seen = []
+        scorer.network.base_model.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+        asyncio.run(scorer.open(next(requests_of(1, 3))).score((0, 1, 2)))
+        scorer.close()
+        return seen
+
+    usual = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert threads_of(threads=1) == [1]
+        assert threads_of() == [3]
+    finally:
+        torch.set_num_threads(usual)
+
+
 def test_a_padded_batch_gives_the_same_logits_within_a_hair(tiny_model):
     scorer, _ = open_scorer(str(tiny_model), device="cpu")
     prompts = [scorer.open(request)._encoded.prompt(range(n)) for request, n in zip(requests_of(4, 12), (2, 12, 5, 9), strict=True)]
