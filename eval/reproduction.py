@@ -41,7 +41,7 @@ class Reproduction(BaseModel):
     first_stage: FirstStage
     drop_self: bool = False
     model: str | None = None
-    strategy: str = "sliding"
+    strategy: str | None = Field(default=None, description="by default the model's")
     depth: int = Field(default=100, ge=1)
     gpu: bool = Field(default=False, description="the model is too large for a CPU")
     expected: Mapping[str, float] = Field(min_length=1, description="measure -> published figure")

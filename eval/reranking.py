@@ -68,7 +68,7 @@ class Reranking:
         """The reranked run with its traces. Raises what `firstrank rerank` raises."""
         stem = name.replace("/", "_").replace(" ", "_")
         output, trace = self.folder / f"{stem}.trec", self.folder / f"{stem}.trace.jsonl"
-        facts: Facts = model_facts(setup.model) | {"backend": setup.backend, "strategy": setup.strategy, "depth": self.depth}
+        facts: Facts = model_facts(setup.model) | {"backend": setup.backend, "strategy": setup.schedule().name, "depth": self.depth}
         facts |= {name: value for name in ("window", "stride") if (value := getattr(setup, name)) is not None}
         candidates = self.folder / "first_stage.trec"
         write_run(candidates, self.first_stage.values())

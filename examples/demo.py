@@ -20,7 +20,6 @@ from rich.table import Table
 HERE = Path(__file__).resolve().parent
 FIRSTRANK = Path(sys.executable).with_name("firstrank")
 DEPTH = 20
-"""the default model's window, so one window a query"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from reranker.errors import InputError, ModelError
 from reranker.paths import config_dir
+from reranker.strategies import parse_strategy
 from reranker.template import Template, explained, parse_template, read_template, read_yaml
 from reranker.types import Answer
 
@@ -64,6 +65,7 @@ class ModelSpec(BaseModel):
     template: str | Template = "first"
     passage_tokens: int | None = Field(default=None, ge=1, description="passages are cut after so many tokens, in place of the template's")
     answer: Answer = "logits"
+    strategy: str = Field(default="sliding", description="NAME[:key=value,…], where none is asked for")
     window: int = Field(default=20, ge=2)
     stride: int = Field(default=10, ge=1)
     passes: int = Field(default=1, ge=1)
@@ -80,6 +82,10 @@ class ModelSpec(BaseModel):
     def _legal(self) -> Self:
         if self.stride > self.window:
             raise ValueError(f"stride: {self.stride} is more than window {self.window}: passages would be skipped")
+        try:
+            parse_strategy(self.strategy)
+        except InputError as error:
+            raise ValueError(str(error)) from error
         if self.label_ids and len(set(self.label_ids)) < len(self.label_ids):
             raise ValueError("label_ids: one of them is given twice")
         return self

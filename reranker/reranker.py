@@ -24,7 +24,7 @@ class Reranker:
     >>> ranking[0].docid
     '1'
 
-    `strategy` is named as on the command line ("topdown:k=10"); what is not said of window, stride and passes is the model's.
+    `strategy` is named as on the command line ("topdown:k=10"); what is not said of it, of window, stride and passes is the model's.
     With `cascade` (a name, or a Scorer), windows of which the model is unsure by `defer_rule` ("entropy", "margin", or a learned
     rule's file), up to a share `defer_budget` of a request's windows, go to that larger model; see `CascadeScorer`.
 
@@ -38,7 +38,7 @@ class Reranker:
         model: str | Scorer = "default",
         *,
         backend: str = "transformers",
-        strategy: str = "sliding",
+        strategy: str | None = None,
         window: int | str | None = None,
         stride: int | None = None,
         passes: int | None = None,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from reranker.reranker import Reranker
+from reranker.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Setup:
 
     model: str = "default"
     backend: str = "transformers"
-    strategy: str = "sliding"
+    strategy: str | None = None
     window: int | str | None = None
     stride: int | None = None
     passes: int | None = None
@@ -44,18 +45,20 @@ class Setup:
             **self.options,
         )
 
+    def schedule(self) -> Schedule:
+        """With what is not said taken from the model's settings; an oracle has none. Loads no model."""
+        from reranker.models import read_settings
+
+        asked = Schedule(self.strategy, self.window, self.stride, self.passes)
+        return asked if self.oracle is not None else asked.completed(read_settings(self.model))
+
     def check(self, n: int) -> None:
         """Raises InputError for a schedule, or a cascade's options, that cannot work on n candidates. Loads no model."""
-        from reranker.models import read_settings
-        from reranker.schedule import Schedule
         from reranker.scorers.cascade import check_budget
         from reranker.scorers.deferral import find_rule
         from reranker.strategies import check_strategy
 
-        schedule = Schedule(self.strategy, self.window, self.stride, self.passes)
-        if self.oracle is None:
-            schedule = schedule.completed(read_settings(self.model))
-        strategy = schedule.strategy(self.top_k)
+        strategy = self.schedule().strategy(self.top_k)
         if self.top_k is not None:
             check_strategy(strategy, n, n)
         if self.cascade is not None:

@@ -185,7 +185,8 @@ async def info(request: Request) -> dict[str, Any]:
     shown = {}
     for name, model in service.registry.models.items():
         engine = settings.engine(name) if name in settings.model else settings
-        shown[name] = {"state": model.state, "backend": engine.backend, "strategy": engine.strategy, "slots": model.turns.slots}
+        strategy = model.reranker.schedule.name if model.reranker else engine.strategy
+        shown[name] = {"state": model.state, "backend": engine.backend, "strategy": strategy, "slots": model.turns.slots}
     return {
         "version": version("firstrank"),
         "model_id": next(iter(service.registry.models)),

@@ -67,7 +67,7 @@ class Engine(BaseModel):
     revision: str | None = setting("Model", "The model's revision on the hub.", None)
     cascade: str | None = setting("Model", "A larger model, for the windows of which this one is unsure.", None)
     defer_budget: float = setting("Model", "The share of a request's windows that the larger model may see.", 0.3, ge=0, le=1)
-    strategy: str = setting("Windows", "The strategy of requests that name none.", "sliding")
+    strategy: str | None = setting("Windows", "The strategy of requests that name none; by default the model's.", None)
     window: int | Literal["auto"] | None = setting("Windows", "Passages a window, or auto; by default the model's.", None)
     stride: int | None = setting("Windows", "Places that the window moves; by default the model's.", None, ge=1)
     passes: int | None = setting("Windows", "Times over the list.", None, ge=1)
@@ -76,9 +76,10 @@ class Engine(BaseModel):
 
     @field_validator("strategy")
     @classmethod
-    def _known(cls, text: str) -> str:
+    def _known(cls, text: str | None) -> str | None:
         try:
-            parse_strategy(text)
+            if text is not None:
+                parse_strategy(text)
         except InputError as error:
             raise ValueError(str(error)) from error
         return text

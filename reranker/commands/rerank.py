@@ -50,7 +50,9 @@ def rerank(
     cascade: Annotated[str | None, option(MODEL, "A larger model, for the windows of which --model is unsure.")] = None,
     defer_budget: Annotated[float, option(MODEL, "The share of a query's windows that the larger model may see.")] = 0.3,
     defer_rule: Annotated[str, option(MODEL, "How unsure the model is: entropy, margin, or a learned rule's file.")] = "entropy",
-    strategy: Annotated[str, option(SCHEDULE, "NAME[:key=value,…]: sliding, full, topdown, tournament, blitz, consistent.")] = "sliding",
+    strategy: Annotated[
+        str | None, option(SCHEDULE, "NAME[:key=value,…]: sliding, full, topdown, tournament, blitz, consistent; by default the model's.")
+    ] = None,
     window: Annotated[str | None, option(SCHEDULE, "Passages a window, or auto; by default the model's.")] = None,
     stride: Annotated[int | None, option(SCHEDULE, "Places that the window moves; by default the model's.")] = None,
     passes: Annotated[int | None, option(SCHEDULE, "Times over the list.")] = None,

@@ -109,6 +109,7 @@ def test_a_revision_is_for_the_hub_only():
         ("windows: 5", "windows: Extra inputs"),
         ("window: 1", "window: Input should be greater than or equal to 2"),
         ("window: 5\nstride: 6", "stride: 6 is more than window 5"),
+        ("strategy: bubble", "unknown strategy 'bubble'"),
         ("label_ids: [5, 5]", "label_ids: one of them is given twice"),
         ("answer: words", "answer: Input should be 'logits' or 'permutation'"),
         ("template: nonesuch", "template 'nonesuch': unknown; there are compact"),

@@ -34,7 +34,7 @@ def test_several_models_each_with_its_own_settings(tmp_path):
     small, big = settings.setup("small"), settings.setup("big")
     assert (small.model, small.strategy, small.options) == ("default", "topdown:k=5", {"device": "cpu"})
     options = {"base_urls": ("http://127.0.0.1:1",), "engine": {"timeout": 5}}
-    assert (big.model, big.backend, big.strategy, big.options) == ("org/big", "openai", "sliding", options)
+    assert (big.model, big.backend, big.strategy, big.options) == ("org/big", "openai", None, options)
 
 
 def test_lists_from_the_environment(monkeypatch):

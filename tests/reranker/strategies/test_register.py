@@ -89,6 +89,22 @@ def test_what_a_caller_leaves_out_is_20_10_1(schedule, passages):
     assert cost(schedule.strategy())[2] == cost(schedule.completed(ModelSpec()).strategy())[2] == passages
 
 
+@pytest.mark.parametrize(
+    ("schedule", "name"),
+    [
+        (Schedule(), "topdown:k=3"),
+        (Schedule(window=12), "topdown:k=3"),
+        (Schedule(stride=5), "sliding"),
+        (Schedule(passes=2), "sliding"),
+        (Schedule("tournament", stride=5), "tournament"),
+    ],
+)
+def test_the_model_s_strategy_holds_where_none_is_asked_for(schedule, name):
+    from reranker.models import ModelSpec
+
+    assert schedule.completed(ModelSpec(strategy="topdown:k=3")).name == name
+
+
 def test_auto_with_a_stride_is_refused():
     with pytest.raises(InputError, match="leave the stride out"):
         Schedule(window="auto", stride=5).strategy()
