@@ -5,37 +5,8 @@
 # BM25's first 40, so that most of a window is hard to tell apart. Test queries of SciFact and SelQA are not touched.
 set -euo pipefail
 from=$1 to=$2
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 mkdir -p "$to"
-
-# Wikipedia as one corpus: SelQA's sections, three sentences a passage, and the paragraphs of XQuAD and HotpotQA with all three's questions.
-wikipedia() {
-    [ -s "$to/wikipedia/queries.jsonl" ] || python - "$from" "$to/wikipedia" <<'PYTHON'
-import json
-import sys
-from itertools import groupby
-from pathlib import Path
-
-from reranker.runs import read_qrels, read_queries
-from reranker.texts import read_passages
-
-source, out = Path(sys.argv[1]), Path(sys.argv[2])
-corpus = []
-for title, sentences in groupby(read_passages(str(source / "selqa")), lambda passage: passage.title):
-    texts = [passage.text for passage in sentences]
-    corpus += [(title, " ".join(texts[i : i + 3])) for i in range(0, len(texts), 3)]
-for name in ("xquad-en", "hotpotqa-100"):
-    corpus += [(passage.title, passage.text) for passage in read_passages(str(source / name))]
-asked = []
-for name, split in (("selqa", "train"), ("xquad-en", "test"), ("hotpotqa-100", "test")):
-    judged = read_qrels(str(source / name / "qrels" / f"{split}.tsv"))
-    asked += [query.text for query in read_queries(str(source / name)) if query.qid in judged]
-out.mkdir(parents=True, exist_ok=True)
-with (out / "corpus.jsonl").open("w") as lines:
-    lines.writelines(json.dumps({"_id": f"w{i}", "title": title, "text": text}) + "\n" for i, (title, text) in enumerate(corpus))
-with (out / "queries.jsonl").open("w") as lines:
-    lines.writelines(json.dumps({"_id": f"wq{i}", "text": text}) + "\n" for i, text in enumerate(asked))
-PYTHON
-}
 
 # name, corpus, queries, queries at most
 graded() {
@@ -51,7 +22,7 @@ keywords() {
     graded "$1" "$to/$1" "$to/$1" "$3"
 }
 
-wikipedia
+[ -s "$to/wikipedia/queries.jsonl" ] || python "$here/wikipedia.py" "$from" "$to/wikipedia"
 graded wikipedia-questions "$to/wikipedia" "$to/wikipedia" 3000
 keywords wikipedia-keywords "$to/wikipedia" 2000
 graded medquad-questions "$from/medquad" "$from/medquad" 1200

@@ -82,3 +82,24 @@ class Shelf:
         "library.copy": f"{words.format('and return it')} More of it.",
         "library.Shelf": "A shelf on which a great many books can stand, one beside another, in order.",
     }
+
+
+def test_parts_of_wikipedia_become_one_corpus_and_test_questions_stay_out(tmp_path):
+    def collection(name, passages, queries, split, judged):
+        folder = tmp_path / name
+        (folder / "qrels").mkdir(parents=True)
+        (folder / "corpus.jsonl").write_text(
+            "".join(json.dumps({"_id": f"d{i}", "title": title, "text": text}) + "\n" for i, (title, text) in enumerate(passages))
+        )
+        (folder / "queries.jsonl").write_text("".join(json.dumps({"_id": qid, "text": text}) + "\n" for qid, text in queries.items()))
+        (folder / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(f"{qid}\td0\t1\n" for qid in judged))
+
+    sentences = [("Bees", text) for text in ("One.", "Two.", "Three.", "Four.")] + [("Ants", "Five.")]
+    collection("selqa", sentences, {"a": "a training question", "b": "a test question"}, "train", ["a"])
+    collection("xquad-en", [("Emma", "A novel.")], {"c": "who wrote it"}, "test", ["c"])
+    collection("hotpotqa-100", [("Bath", "A city.")], {"d": "where is it"}, "test", ["d"])
+    assert script("wikipedia.py", tmp_path, tmp_path / "out").returncode == 0
+    found = [(passage.title, passage.text) for passage in read_passages(str(tmp_path / "out"))]
+    assert found == [("Bees", "One. Two. Three."), ("Bees", "Four."), ("Ants", "Five."), ("Emma", "A novel."), ("Bath", "A city.")]
+    asked = [json.loads(line)["text"] for line in (tmp_path / "out" / "queries.jsonl").read_text().splitlines()]
+    assert asked == ["a training question", "who wrote it", "where is it"]
