@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from reranker.errors import InputError, ModelError
 from reranker.paths import config_dir
 from reranker.strategies import parse_strategy
-from reranker.template import Template, explained, parse_template, read_template, read_yaml
+from reranker.template import Excerpt, Template, explained, parse_template, read_template, read_yaml
 from reranker.types import Answer
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class ModelSpec(BaseModel):
     weights: Weights = Weights()
     template: str | Template = "first"
     passage_tokens: int | None = Field(default=None, ge=1, description="passages are cut after so many tokens, in place of the template's")
+    excerpt: Excerpt | None = Field(default=None, description="what is shown of one with more: its start, or the query's part")
     answer: Answer = "logits"
     strategy: str = Field(default="sliding", description="NAME[:key=value,…], where none is asked for")
     window: int = Field(default=20, ge=2)
@@ -100,8 +101,8 @@ class ModelSpec(BaseModel):
 
     def read_template(self) -> Template:
         template = read_template(self.template) if isinstance(self.template, str) else self.template
-        if self.passage_tokens is not None:
-            template = template.model_copy(update={"tokens": self.passage_tokens})
+        own = {"tokens": self.passage_tokens, "excerpt": self.excerpt}
+        template = template.model_copy(update={name: value for name, value in own.items() if value is not None})
         return template if self.system_role else template.without_system()
 
 

@@ -7,7 +7,7 @@ in them becomes a control token or a label. Knows nothing of scores, strategies 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import accumulate
@@ -16,9 +16,10 @@ from typing import Any
 from reranker import labels
 from reranker.encoder import CONTROL, Data, Encoder, Ids, Piece, Text, Trusted
 from reranker.errors import InputError, ModelError
+from reranker.excerpt import excerpts
 from reranker.ordering import Ordering
 from reranker.template import Template, in_chat
-from reranker.types import Answer, Request
+from reranker.types import Answer, Passage, Request
 
 _LEAST = 16
 """tokens of a passage below which a window is too full to rank"""
@@ -61,7 +62,7 @@ class Prompter:
 
     def encode(self, request: Request) -> EncodedRequest:
         """A request's parts as token ids. Raises InputError for a query that leaves no room for passages."""
-        encoded = EncodedRequest(self, request, self._shown([self.template.text_of(p.title, p.text) for p in request.passages]))
+        encoded = EncodedRequest(self, request, self._shown_of(request))
         if request.passages and encoded.max_window == 0:
             fixed = encoded.fixed(1)
             raise InputError(
@@ -69,6 +70,10 @@ class Prompter:
                 f"no room for a passage; shorten the query {request.query[:40]!r}…"
             )
         return encoded
+
+    def most(self, request: Request) -> int | None:
+        """Tokens after which a request's passages are cut, however much room there is."""
+        return min(filter(None, (self.template.tokens, request.passage_tokens)), default=None)
 
     def label_tokens(self, place: int) -> Ids:
         """The ids that spell the label of the passage at `place` of a window; one, where the model answers by logits."""
@@ -103,6 +108,19 @@ class Prompter:
         """What follows the text of a passage that was cut, up to its label or its end."""
         literal, right = (self._after, self._before or _LETTER) if self.template.label_first else (self._between, "")
         return self.encoder.encode(Piece((Trusted(literal),), _LETTER, right))
+
+    def _shown_of(self, request: Request) -> list[Shown]:
+        shown, most = self._shown(self._texts(request.passages)), self.most(request)
+        if self.template.excerpt == "start" or most is None:
+            return shown
+        long = [i for i, one in enumerate(shown) if one.text_tokens > most]
+        parts = excerpts(request.query, request.passages, most)
+        for i, one in zip(long, self._shown(self._texts([parts[i] for i in long])), strict=True):
+            shown[i] = one
+        return shown
+
+    def _texts(self, passages: Iterable[Passage]) -> list[str]:
+        return [self.template.text_of(passage.title, passage.text) for passage in passages]
 
     def _shown(self, texts: list[str]) -> list[Shown]:
         """Passages with all of their text: the label is between `opening` and `closing`, the text is in one of them."""
@@ -144,7 +162,7 @@ class EncodedRequest:
 
     def __init__(self, prompter: Prompter, request: Request, shown: Sequence[Shown]) -> None:
         self._prompter, self._shown = prompter, shown
-        self._most = min(filter(None, (prompter.template.tokens, request.passage_tokens)), default=None)
+        self._most = prompter.most(request)
         self.frame = cache(lambda n: prompter.frame(n, request.query))
         self.cap = cache(self._cap)
         self.n = len(shown)

@@ -66,10 +66,13 @@ class Setup:
             find_rule(self.defer_rule)
 
     def facts(self) -> dict[str, str]:
-        """What must be the same for a batch to be resumed."""
+        """What must be the same for a batch to be resumed. Loads no model."""
         from reranker.journal import fingerprint
+        from reranker.models import read_settings
 
-        return {name: repr(value) for name, value in asdict(self).items()} | {"defer_rule": fingerprint(self.defer_rule)}
+        models = [] if self.oracle is not None else [name for name in (self.model, self.cascade) if name is not None]
+        settings = {f"settings of {name}": repr(read_settings(name)) for name in models}
+        return {name: repr(value) for name, value in asdict(self).items()} | {"defer_rule": fingerprint(self.defer_rule)} | settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from reranker.errors import InputError, ModelError
 from reranker.labels import Kind
 from reranker.paths import config_dir
+
+Excerpt = Literal["start", "query"]
+"""a text's start, or from the sentence on where most of the query's words are, see `reranker.excerpt`"""
 
 _PASSAGES = "\ue000passages\ue000"
 
@@ -33,6 +36,7 @@ class Template(BaseModel):
     labels: Kind = "letters"
     words: int | None = Field(default=None, ge=1, description="a passage is cut after so many words, its white space made single")
     tokens: int | None = Field(default=None, ge=1, description="a passage is cut after so many tokens")
+    excerpt: Excerpt = Field(default="start", description="what is shown of a passage with more tokens")
 
     @model_validator(mode="after")
     def _fields(self) -> Self:

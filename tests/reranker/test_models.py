@@ -59,13 +59,15 @@ def test_a_folder_s_card_says_the_rest(folder):
     card = """
 template: {before: "{query}\\n", passage: "{text} ({label})\\n", after: "", answer: "("}
 passage_tokens: 7
+excerpt: query
 window: 6
 stride: 3
 context: 512
 """
     model = load_model(write_card(folder, card))
     assert (model.spec.window, model.spec.stride, model.prompter.context) == (6, 3, 512)
-    assert (model.prompter.template.answer, model.prompter.template.tokens) == ("(", 7)
+    template = model.prompter.template
+    assert (template.answer, template.tokens, template.excerpt) == ("(", 7, "query")
     assert read_folder(folder).template_name == folder.name
 
 

@@ -202,6 +202,22 @@ def test_a_request_can_cut_its_passages_shorter(tiny):
     assert made.encode(Request("q", passages, passage_tokens=3)).lengths[0] < made.encode(Request("q", passages)).lengths[0]
 
 
+def test_of_a_passage_that_is_too_long_the_part_that_is_asked_for_is_shown(tiny):
+    """One that fits is shown whole, wherever the answer is in it; so is any where nothing says how much fits."""
+    fits, long = "Bees hum. Emma b.", "Bees" + " hum and" * 20 + " hum. Jane wrote Emma. Bees hum."
+    made = {tokens: prompter(tiny, "compact", excerpt="query", tokens=tokens) for tokens in (17, None)}
+
+    def texts(tokens):
+        encoded = made[tokens].encode(request_of(fits, long))
+        return [tiny.decode(encoded.prompt([i])) for i in (0, 1)]
+
+    cut, uncut = texts(17), texts(None)
+    assert fits in cut[0]
+    assert "\nJane wrote Emma." in cut[1]
+    assert "hum" not in cut[1]
+    assert (fits in uncut[0], long in uncut[1]) == (True, True)
+
+
 def test_a_query_longer_than_the_context_is_an_error_that_counts(tiny):
     made = prompter(tiny, "compact", context=128)
     with pytest.raises(InputError, match=r"query 'q': .* leaves no room"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,6 +90,17 @@ def test_other_options_are_refused_and_named(batch, firstrank, tiny_model):
     assert ended.code == 2
     assert "these differ from now: --queries" in ended.err
     assert batch.file("out.trec.part.jsonl").read_bytes() == before
+
+
+def test_a_model_whose_settings_are_others_now_is_named(batch, firstrank, tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    asked = batch.arguments(backend=None, model=folder, device="cpu", qrels=None)
+    batch.file("queries.tsv").write_text(f"q1\tone\nq2\t{'why ' * 9000}\nq3\tthree\n")
+    assert firstrank(*asked).code == 2
+    (folder / "firstrank.yaml").write_text("passage_tokens: 7\n")
+    ended = firstrank(*asked)
+    assert ended.code == 2
+    assert f"these differ from now: settings of {folder}. Run the same command" in ended.err
 
 
 def test_a_mistake_leaves_no_journal_in_the_way_of_the_next_try(batch, firstrank):
