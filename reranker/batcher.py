@@ -116,16 +116,21 @@ class Batcher(Generic[Item, Answer]):
         return batch
 
     def _submit(self, batch: list[_Waiting[Item, Answer]]) -> _Submitted[Item, Answer]:
-        items = [entry.item for entry in batch]
-        return batch, asyncio.get_running_loop().run_in_executor(self._thread, self._score_batch, items)
+        loop, items = asyncio.get_running_loop(), [entry.item for entry in batch]
+        try:
+            return batch, loop.run_in_executor(self._thread, self._score_batch, items)
+        except RuntimeError as error:  # closed meanwhile, or `setup` failed
+            lost: asyncio.Future[Sequence[Answer]] = loop.create_future()
+            lost.set_exception(EngineLost(f"the scorer's thread is gone ({error}): make a fresh scorer"))
+            return batch, lost
 
     async def _settle(self, batch: list[_Waiting[Item, Answer]], answering: asyncio.Future[Sequence[Answer]]) -> None:
         try:
-            answers = await answering
+            answers = list(zip(batch, await answering, strict=True))
         except Exception as error:
             await self._settle_failed(batch, error)
             return
-        for entry, answer in zip(batch, answers, strict=True):
+        for entry, answer in answers:
             if not entry.future.done():
                 entry.future.set_result(answer)
 

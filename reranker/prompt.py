@@ -114,6 +114,8 @@ class Prompter:
         if self.template.excerpt == "start" or most is None:
             return shown
         long = [i for i, one in enumerate(shown) if one.text_tokens > most]
+        if not long:
+            return shown
         parts = excerpts(request.query, request.passages, most)
         for i, one in zip(long, self._shown(self._texts([parts[i] for i in long])), strict=True):
             shown[i] = one

@@ -53,3 +53,44 @@ def test_a_closed_batcher_refuses_rather_than_never_answers():
             await asyncio.wait_for(batcher.score("after", 1), 5)
 
     asyncio.run(run())
+
+
+def test_a_thread_that_cannot_be_set_up_fails_every_window(caplog):
+    def setup():
+        raise OSError("no threads left")
+
+    async def run():
+        batcher = Batcher(lambda items: items, max_windows=1, max_tokens=100, setup=setup)
+        asked = (batcher.score(i, 1) for i in range(3))
+        answers = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 5)
+        batcher.close()
+        return answers
+
+    assert all(isinstance(answer, Exception) for answer in asyncio.run(run()))
+
+
+def test_a_scorer_closed_in_the_middle_leaves_no_window_waiting():
+    async def run():
+        def score(items):
+            loop.call_soon_threadsafe(batcher._thread.shutdown, False)
+            return items
+
+        loop = asyncio.get_running_loop()
+        batcher = Batcher(score, max_windows=1, max_tokens=100)
+        asked = (batcher.score(i, 1) for i in range(4))
+        return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 5)
+
+    answers = asyncio.run(run())
+    assert answers[0] == 0
+    assert isinstance(answers[-1], EngineLost)
+
+
+def test_too_few_answers_are_an_error_of_every_window():
+    async def run():
+        batcher = Batcher(lambda items: [], max_windows=4, max_tokens=100)
+        asked = (batcher.score(i, 1) for i in range(3))
+        answers = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 5)
+        batcher.close()
+        return answers
+
+    assert all(isinstance(answer, ValueError) for answer in asyncio.run(run()))
