@@ -162,7 +162,7 @@ class Tuning(Section):
     lora: Adapter = Adapter()
     lisa: Lisa = Lisa()
     precision: Literal["float32", "mixed", "bfloat16"] = Field(
-        default="float32", description="mixed: fp32 weights, bf16 arithmetic; bfloat16: weights too"
+        default="float32", description="mixed: fp32 weights, and bf16 arithmetic (fp32 on a CPU without bf16 units); bfloat16: weights too"
     )
     gradient_checkpointing: bool = False
     neftune: NonNegativeFloat = Field(default=0.0, description="noise on embeddings (arXiv 2310.05914); 5 in FIRST")

@@ -133,6 +133,16 @@ def batch_size(config: Config, processes: int) -> int:
     return config.batch.windows * config.batch.accumulation * processes
 
 
+def _has_bf16() -> bool:
+    """Whether bf16 products pay. A CPU without units for them (AVX2 only, say) emulates them, some fifteen times slower than fp32."""
+    import torch
+
+    if not _on_cpu() or (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        return True
+    note("tuning.precision: mixed: this CPU has no bf16 units, so fp32 arithmetic is used")
+    return False
+
+
 def _on_cpu() -> bool:
     """Said outright, because accelerate joins processes on a CPU (gloo) only when it is told of the CPU."""
     import torch
@@ -201,7 +211,7 @@ def _arguments(config: Config, steps: int) -> Any:
             optim_target_modules=list(optimiser.target_modules) if optimiser.target_modules else None,
             seed=config.seed,
             use_cpu=_on_cpu(),
-            bf16=tuning.precision == "mixed",
+            bf16=tuning.precision == "mixed" and _has_bf16(),
             neftune_noise_alpha=tuning.neftune or None,
             **(checkpointing if tuning.gradient_checkpointing else {}),
             logging_steps=config.log.every,

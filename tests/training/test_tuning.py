@@ -244,3 +244,12 @@ def test_the_project_s_name_reaches_wandb(recipe, monkeypatch):
     monkeypatch.setenv("WANDB_PROJECT", "another")
     assert run._arguments(recipe(log={"wandb": "rerankers"}), 1).report_to == ["wandb"]
     assert os.environ["WANDB_PROJECT"] == "rerankers"
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_mixed_precision_is_fp32_on_a_cpu_without_bf16_units(units, recipe, monkeypatch, capsys):
+    monkeypatch.setattr(run, "_on_cpu", lambda: True)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: units)
+    assert run._arguments(recipe(tuning={"precision": "mixed"}), 1).bf16 is units
+    assert ("no bf16 units" in capsys.readouterr().err) is not units
