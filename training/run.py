@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,6 @@ def train(config: Config, *, minutes: float | None = None) -> Path | None:
     model, examples = open_model(config), Examples(config.train)
     check_output(config)
     trainer = _trainer(config, model, examples, minutes)
-    claim(config)
     moving = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
     trainer.train(resume_from_checkpoint=last_checkpoint(trainer.args.output_dir))
     if not trainer.finished:
@@ -76,7 +76,7 @@ def _trainer(config: Config, model: Model, examples: Examples, minutes: float | 
     from training.journal import Journal
     from training.lisa import LayerSampling
     from training.network import load_network
-    from training.trainer import RankTrainer, TimeLimit
+    from training.trainer import AtStart, RankTrainer, TimeLimit
     from training.windows import Windows
 
     arguments = _arguments(config, total_steps(config, len(examples)))
@@ -86,6 +86,7 @@ def _trainer(config: Config, model: Model, examples: Examples, minutes: float | 
     set_seed(config.seed)  # an adapter's first weights are drawn
     network = load_network(model, config)
     trainer = RankTrainer(network, config, model, windows, dev, arguments)
+    trainer.add_callback(AtStart(partial(claim, config)))
     if config.tuning.method == "lisa":
         trainer.add_callback(LayerSampling(network, config.tuning.lisa, config.seed))
     if minutes is not None:
@@ -165,7 +166,7 @@ def check_output(config: Config) -> None:
 
 
 def claim(config: Config) -> None:
-    """Writes the recipe into its folder: once weights, adapter and examples are found to fit, so that a corrected one finds it free."""
+    """Writes the recipe into its folder: once everything in it is found to fit, so that a corrected one finds it free."""
     with _writing(config.output):
         (config.output / CONFIG).write_text(
             yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), encoding="utf-8"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -162,6 +162,16 @@ class _FiniteGradients(TrainerCallback):
         for name, parameter in model.named_parameters():
             if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
                 raise Diverged(self._trainer._stopped(f"the gradient of {name} is not finite"))
+
+
+class AtStart(TrainerCallback):
+    """Does something once weights, optimiser and schedule are found to fit, before the first step."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._act()
 
 
 class TimeLimit(TrainerCallback):

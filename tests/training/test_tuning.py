@@ -229,8 +229,10 @@ def test_a_low_rank_optimiser_moves_all_weights_with_small_states_and_resumes(na
 
 @pytest.mark.parametrize("optimiser", [{"name": "no_such"}, {"schedule": "no_such"}])
 def test_an_unknown_optimiser_or_schedule_is_named(optimiser, recipe):
+    config = recipe(optimiser=optimiser)
     with pytest.raises(InputError, match="no_such"):
-        train(recipe(optimiser=optimiser))
+        train(config)
+    assert not (config.output / run.CONFIG).exists(), "a corrected recipe finds the folder taken"
 
 
 def test_a_logger_that_is_not_installed_is_named(recipe, monkeypatch):
