@@ -132,7 +132,7 @@ def load_model(name: str, *, revision: str | None = None, answer: Answer | None 
     `answer` in place of the model's own makes FIRST's baseline: the same model, prompts and labels, but the ordering generated.
     Raises ModelError where it cannot be found, fetched or used.
     """
-    spec, folder = _found(name)
+    spec, folder = find_model(name)
     spec = spec.model_copy(update={"answer": answer}) if answer else spec
     path = folder or _fetched(spec, revision, tensors)
     tokenizer = _tokenizer(name, path)
@@ -166,7 +166,7 @@ def list_specs() -> list[ModelSpec]:
 
 def pull(name: str) -> Path:
     """Fetches a model into the cache; from then on it needs no network. Gives its folder."""
-    spec, folder = _found(name)
+    spec, folder = find_model(name)
     return folder or _fetched(spec, None, True)
 
 
@@ -174,7 +174,7 @@ def describe(name: str) -> dict[str, Any]:
     """A model's settings as a flat mapping, with `path`: where its weights are, or None. Fetches nothing."""
     from reranker.weights import cached
 
-    spec, folder = _found(name)
+    spec, folder = find_model(name)
     settings = spec.model_dump(mode="json", exclude={"weights", "template"}, exclude_none=True)
     path = folder or cached(spec)
     return settings | {"weights": spec.source, "template": spec.template_name, "path": str(path) if path else None}
@@ -188,11 +188,11 @@ def read_folder(folder: Path) -> ModelSpec:
 
 def read_settings(name: str) -> ModelSpec:
     """A model's settings by its name; fetches nothing. Raises ModelError where there is no such model."""
-    return _found(name)[0]
+    return find_model(name)[0]
 
 
-def _found(name: str) -> tuple[ModelSpec, Path | None]:
-    """A name's settings, and its folder if it is one."""
+def find_model(name: str) -> tuple[ModelSpec, Path | None]:
+    """A name's settings, and its folder if it is one; fetches nothing. Raises ModelError where there is no such model."""
     known = config_dir() / "models" / f"{name}.yaml"
     if "/" not in name and known.is_file():
         return _read_spec(known, name), None

@@ -68,11 +68,19 @@ class Setup:
     def facts(self) -> dict[str, str]:
         """What must be the same for a batch to be resumed. Loads no model."""
         from reranker.journal import fingerprint
-        from reranker.models import read_settings
 
         models = [] if self.oracle is not None else [name for name in (self.model, self.cascade) if name is not None]
-        settings = {f"settings of {name}": repr(read_settings(name)) for name in models}
-        return {name: repr(value) for name, value in asdict(self).items()} | {"defer_rule": fingerprint(self.defer_rule)} | settings
+        told = {name: repr(value) for name, value in asdict(self).items()}
+        return told | {"defer_rule": fingerprint(self.defer_rule)} | dict(map(_model_fact, models))
+
+
+def _model_fact(name: str) -> tuple[str, str]:
+    """What tells a model from another of its name: its settings, and in a folder all files."""
+    from reranker.journal import fingerprint
+    from reranker.models import find_model
+
+    settings, folder = find_model(name)
+    return (f"settings of {name}", repr(settings)) if folder is None else (f"files of {name}", fingerprint(folder))
 
 
 @dataclass(frozen=True, slots=True)

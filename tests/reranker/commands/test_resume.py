@@ -92,15 +92,19 @@ def test_other_options_are_refused_and_named(batch, firstrank, tiny_model):
     assert batch.file("out.trec.part.jsonl").read_bytes() == before
 
 
-def test_a_model_whose_settings_are_others_now_is_named(batch, firstrank, tiny_model, tmp_path):
+@pytest.mark.parametrize("changed", ["firstrank.yaml", "model.safetensors"])
+def test_a_model_whose_files_are_others_now_is_named(changed, batch, firstrank, tiny_model, tmp_path):
     folder = shutil.copytree(tiny_model, tmp_path / "model")
     asked = batch.arguments(backend=None, model=folder, device="cpu", qrels=None)
     batch.file("queries.tsv").write_text(f"q1\tone\nq2\t{'why ' * 9000}\nq3\tthree\n")
     assert firstrank(*asked).code == 2
-    (folder / "firstrank.yaml").write_text("passage_tokens: 7\n")
+    if changed == "firstrank.yaml":
+        (folder / changed).write_text("passage_tokens: 7\n")
+    else:
+        os.utime(folder / changed, (0, 0))
     ended = firstrank(*asked)
     assert ended.code == 2
-    assert f"these differ from now: settings of {folder}. Run the same command" in ended.err
+    assert f"these differ from now: files of {folder}. Run the same command" in ended.err
 
 
 def test_a_mistake_leaves_no_journal_in_the_way_of_the_next_try(batch, firstrank):
