@@ -204,6 +204,6 @@ def keep_freed_memory() -> None:
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         if hasattr(libc, "gnu_get_libc_version"):
-            mmap_threshold, trim_threshold = -3, -1
+            mmap_threshold, trim_threshold, never = -3, -1, -1
             libc.mallopt(mmap_threshold, 1 << 30)
-            libc.mallopt(trim_threshold, (1 << 31) - 1)
+            libc.mallopt(trim_threshold, never)
