@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from reranker.errors import EngineLost
+from reranker.errors import EngineLost, ScorerError
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -121,16 +121,21 @@ class Batcher(Generic[Item, Answer]):
             return batch, loop.run_in_executor(self._thread, self._score_batch, items)
         except RuntimeError as error:  # closed meanwhile, or `setup` failed
             lost: asyncio.Future[Sequence[Answer]] = loop.create_future()
-            lost.set_exception(EngineLost(f"the scorer's thread is gone ({error}): make a fresh scorer"))
+            lost.set_exception(_gone(error))
             return batch, lost
 
     async def _settle(self, batch: list[_Waiting[Item, Answer]], answering: asyncio.Future[Sequence[Answer]]) -> None:
         try:
-            answers = list(zip(batch, await answering, strict=True))
+            answers = await answering
+            if len(answers) != len(batch):
+                raise ScorerError(f"the scorer gave {len(answers)} answers to {len(batch)} windows")
+        except BrokenExecutor as error:
+            await self._settle_failed(batch, _gone(error))
+            return
         except Exception as error:
             await self._settle_failed(batch, error)
             return
-        for entry, answer in answers:
+        for entry, answer in zip(batch, answers, strict=True):
             if not entry.future.done():
                 entry.future.set_result(answer)
 
@@ -143,3 +148,7 @@ class Batcher(Generic[Item, Answer]):
         for entry in batch:
             if not entry.future.done():
                 entry.future.set_exception(error)
+
+
+def _gone(error: Exception) -> EngineLost:
+    return EngineLost(f"the scorer's thread is gone ({error}): make a fresh scorer")

@@ -24,6 +24,8 @@ from reranker.errors import InputError, MachineError
 
 Entry = dict[str, Any]
 
+_SUFFIX = ".part.jsonl"
+
 
 class Journal:
     """Finished queries by qid, in a file. Use `open_journal`."""
@@ -59,7 +61,7 @@ def open_journal(output: Path, facts: Mapping[str, str]) -> Iterator[Journal]:
     Where the output is a device or a pipe, the journal is a temporary file. Raises InputError where another batch is writing it,
     or where its facts differ.
     """
-    name = output.name + ".part.jsonl"
+    name = output.name + _SUFFIX
     header = json.dumps({"firstrank": 1, "facts": dict(facts)}).encode() + b"\n"
     with ExitStack() as stack:
         special = output.exists() and not output.is_file()
@@ -140,13 +142,20 @@ def _refuse(path: Path, first: bytes, facts: Mapping[str, str]) -> None:
 
 
 def fingerprint(path: str | Path) -> str:
-    """What tells a file's content from another's: the SHA-256 of a file, the names, sizes and times of a folder, else the name itself."""
+    """What tells a file's content from another's: the SHA-256 of a file, the names, sizes and times of a folder, else the name itself.
+
+    What a batch has begun to write into a folder that it reads (its journal, say) does not count.
+    """
     found = Path(path)
     if found.is_file():
         with found.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     if found.is_dir():
-        files = sorted(file for file in found.rglob("*") if file.is_file())
+        files = sorted(file for file in found.rglob("*") if file.is_file() and not _begun(file))
         stats = [(str(file.relative_to(found)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         return hashlib.sha256(json.dumps(stats).encode()).hexdigest()
     return str(path)
+
+
+def _begun(file: Path) -> bool:
+    return file.name.endswith((".part", _SUFFIX))

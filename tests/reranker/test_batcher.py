@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from reranker.batcher import Batcher
-from reranker.errors import EngineLost
+from reranker.errors import EngineLost, ScorerError
 
 
 def test_the_batcher_puts_like_lengths_together():
@@ -66,7 +66,7 @@ def test_a_thread_that_cannot_be_set_up_fails_every_window(caplog):
         batcher.close()
         return answers
 
-    assert all(isinstance(answer, Exception) for answer in asyncio.run(run()))
+    assert all(isinstance(answer, EngineLost) and "make a fresh scorer" in str(answer) for answer in asyncio.run(run()))
 
 
 def test_a_scorer_closed_in_the_middle_leaves_no_window_waiting():
@@ -93,4 +93,4 @@ def test_too_few_answers_are_an_error_of_every_window():
         batcher.close()
         return answers
 
-    assert all(isinstance(answer, ValueError) for answer in asyncio.run(run()))
+    assert all(isinstance(answer, ScorerError) and "0 answers to 1 windows" in str(answer) for answer in asyncio.run(run()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reranker.errors import InputError
+from reranker.files import whole_file
 from reranker.journal import fingerprint, open_journal
 
 FACTS = {"--run": "abc", "--depth": "100"}
@@ -73,6 +74,15 @@ def test_two_batches_for_one_output_are_one_too_many(tmp_path):
     with open_journal(tmp_path / "out.trec", FACTS), pytest.raises(InputError, match="another process"):  # noqa: SIM117
         with open_journal(tmp_path / "out.trec", FACTS):
             pass
+
+
+def test_a_folder_that_the_batch_writes_into_too_is_the_same_when_it_is_resumed(tmp_path):
+    (tmp_path / "corpus.jsonl").write_text("one")
+    before = fingerprint(tmp_path)
+    with open_journal(tmp_path / "out.trec", FACTS), whole_file(tmp_path / "trace.jsonl") as trace:
+        trace.write("begun")
+        assert fingerprint(tmp_path) == before
+    assert fingerprint(tmp_path) != before
 
 
 def test_a_fingerprint_tells_contents_apart(tmp_path):
