@@ -248,10 +248,23 @@ def test_the_project_s_name_reaches_wandb(recipe, monkeypatch):
     assert os.environ["WANDB_PROJECT"] == "rerankers"
 
 
-@pytest.mark.parametrize("units", [True, False])
-def test_mixed_precision_is_fp32_on_a_cpu_without_bf16_units(units, recipe, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("machine", "onednn", "avx512_bf16", "amx", "pays"),
+    [
+        ("x86_64", True, False, False, False),  # AVX-512 alone: oneDNN takes bf16 and emulates it
+        ("x86_64", False, False, False, False),
+        ("x86_64", True, True, False, True),
+        ("x86_64", True, False, True, True),
+        ("aarch64", True, False, False, True),
+        ("aarch64", False, False, False, False),
+    ],
+)
+def test_mixed_precision_is_fp32_on_a_cpu_without_bf16_units(machine, onednn, avx512_bf16, amx, pays, recipe, monkeypatch, capsys):
     monkeypatch.setattr(run, "_on_cpu", lambda: True)
+    monkeypatch.setattr(run.platform, "machine", lambda: machine)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: units)
-    assert run._arguments(recipe(tuning={"precision": "mixed"}), 1).bf16 is units
-    assert ("no bf16 units" in capsys.readouterr().err) is not units
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert run._arguments(recipe(tuning={"precision": "mixed"}), 1).bf16 is pays
+    assert ("no bf16 units" in capsys.readouterr().err) is not pays
