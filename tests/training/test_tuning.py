@@ -268,3 +268,10 @@ def test_mixed_precision_is_fp32_on_a_cpu_without_bf16_units(machine, onednn, av
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     assert run._arguments(recipe(tuning={"precision": "mixed"}), 1).bf16 is pays
     assert ("no bf16 units" in capsys.readouterr().err) is not pays
+
+
+@pytest.mark.parametrize(("units", "arithmetic"), [(True, "bfloat16"), (False, "float32")])
+def test_the_card_says_what_mixed_meant_here(units, arithmetic, recipe, monkeypatch):
+    monkeypatch.setattr(run, "_has_bf16", lambda: units)
+    left = train(recipe(steps=1, tuning={"precision": "mixed"}))
+    assert f"| arithmetic | {arithmetic} |" in (left / "README.md").read_text()
