@@ -73,9 +73,11 @@ def measured(runs: dict[str, Run], judged: Qrels) -> dict[str, dict[str, float]]
 
 
 def tau(one: Run, other: Run) -> float:
-    """Kendall's tau of two orders of the same candidates, mean over queries."""
+    """Kendall's tau of two orders of the same candidates, mean over queries; one candidate has no order, so its query does not count."""
     taus = []
     for qid, ranked in one.items():
+        if len(ranked.docids) < 2:
+            continue
         place = {docid: i for i, docid in enumerate(other[qid].docids)}
         taus.append(stats.kendalltau(range(len(ranked.docids)), [place[docid] for docid in ranked.docids]).statistic)
     return round(float(np.mean(taus)), 3)
