@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFlo
 
 from reranker.errors import InputError
 from reranker.paths import config_dir
-from reranker.template import Template, explained, read_yaml
+from reranker.template import Excerpt, Template, explained, read_yaml
 
 Value = float | tuple[float, float]
 
@@ -165,6 +165,7 @@ class Tuning(Section):
         default="float32", description="mixed: fp32 weights, and bf16 arithmetic (fp32 on a CPU without bf16 units); bfloat16: weights too"
     )
     gradient_checkpointing: bool = False
+    compile: bool = Field(default=False, description="layers by torch.compile: faster steps after a minute or two; needs a C++ compiler")
     neftune: NonNegativeFloat = Field(default=0.0, description="noise on embeddings (arXiv 2310.05914); 5 in FIRST")
 
 
@@ -227,6 +228,7 @@ class Config(Section):
     revision: str | None = None
     answer: Literal["logits", "permutation"] | None = Field(default=None, description="in place of the model's own")
     template: str | Template | None = Field(default=None, description="in place of the model's own")
+    excerpt: Excerpt | None = Field(default=None, description="what is shown of a passage that is cut, in place of the model's own")
     context: PositiveInt | None = Field(default=None, description="tokens of a prompt, in place of the model's own")
     chat: Mapping[str, Any] | None = Field(default=None, description="options of the chat template, in place of the model's own")
     train: tuple[Path, ...] = Field(min_length=1, description="files of examples (JSONL)")

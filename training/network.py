@@ -15,6 +15,7 @@ from torch.nn.functional import rms_norm
 from reranker.errors import InputError, ModelError
 from reranker.models import Model
 from training.config import Config, Probe, Tuning
+from training.lisa import layers_of
 from training.lm import Head, token_losses
 from training.windows import Batch
 
@@ -47,7 +48,22 @@ def load_network(model: Model, config: Config) -> Any:
     network.config.use_cache = False
     labels = model.prompter.label_ids(len(model.prompter.identifiers)) if config.loss.rank.weight else None
     _give_losses(network, labels, config.loss.probe)
-    return tuned(network, config.tuning)
+    network = tuned(network, config.tuning)
+    if config.tuning.compile:
+        _compile_layers(network)
+    return network
+
+
+def _compile_layers(network: Any) -> None:
+    """Layer by layer, as they are alike: one is compiled, and the others take what was made for it. The names of weights do not change."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    try:
+        get_cpp_compiler()
+    except RuntimeError as error:
+        raise InputError("tuning.compile: there is no C++ compiler: install g++, or leave it out") from error
+    for layer in layers_of(network):
+        layer.compile(dynamic=True)
 
 
 def tuned(network: Any, tuning: Tuning) -> Any:

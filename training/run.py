@@ -113,7 +113,7 @@ def _leave(config: Config, model: Model, trainer: RankTrainer, facts: dict[str, 
 def open_model(config: Config) -> Model:
     """The model with the recipe's template, context and labels in place of its own."""
     model = load_model(config.model, revision=config.revision)
-    given = {"answer": config.answer, "template": config.template, "context": config.context, "chat": config.chat}
+    given = {name: getattr(config, name) for name in ("answer", "template", "excerpt", "context", "chat")}
     changes = {name: value for name, value in given.items() if value is not None}
     if config.draw.window is not None:
         changes["window"] = max(config.draw.window.most, 2)
