@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from reranker.runs import read_qrels
 from reranker.texts import read_passages
 
 save = pytest.importorskip("safetensors.torch")
@@ -103,3 +104,4 @@ def test_parts_of_wikipedia_become_one_corpus_and_test_questions_stay_out(tmp_pa
     assert found == [("Bees", "One. Two. Three."), ("Bees", "Four."), ("Ants", "Five."), ("Emma", "A novel."), ("Bath", "A city.")]
     asked = [json.loads(line)["text"] for line in (tmp_path / "out" / "queries.jsonl").read_text().splitlines()]
     assert asked == ["a training question", "who wrote it", "where is it"]
+    assert read_qrels(str(tmp_path / "out"), "train") == {"wq0": {"w0": 1}, "wq1": {"w3": 1}, "wq2": {"w4": 1}}

@@ -13,7 +13,7 @@ from reranker.reranker import Reranker
 from tests.training.interrupted import Killed, curve, kill_at
 from training import trainer
 from training.journal import read_log
-from training.run import train
+from training.run import open_model, train
 from training.trainer import Diverged, Shares, last_checkpoint
 
 
@@ -118,6 +118,13 @@ def test_a_stage_ends_with_a_checkpoint_and_the_next_goes_on(recipe):
         train(config)
     with pytest.raises(InputError, match=r"another recipe \(seed differ"):
         train(config.model_copy(update={"seed": 8}))
+
+
+def test_a_recipe_says_what_is_shown_of_long_passages_in_training_and_after(recipe):
+    config = recipe(steps=1, excerpt="query")
+    assert load_model(config.model).prompter.template.excerpt == "start"
+    assert open_model(config).prompter.template.excerpt == "query"
+    assert load_model(str(train(config))).prompter.template.excerpt == "query"
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
