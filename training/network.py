@@ -55,7 +55,7 @@ def load_network(model: Model, config: Config) -> Any:
 
 
 def _compile_layers(network: Any) -> None:
-    """Layer by layer, as they are alike: one is compiled, and the others take what was made for it. The names of weights do not change."""
+    """Layer by layer: what is compiled for one serves all that are like it, and the names of weights do not change."""
     from torch._inductor.cpp_builder import get_cpp_compiler
 
     try:

@@ -1,10 +1,11 @@
 """How much of what a run's grades can teach has been learned, in parts of so many steps; for recipes with listnet.
 
-    python tests/measure/learned.py RECIPE [--every 50]
+    python tests/measure/learned.py RUN/config.yaml [--every 50]
 
 Prints a JSON line for each part: means over its steps of the label logits' loss (rank), of the loss of equal logits on the very windows
 that were drawn (chance) and of the least possible one, which is the grades' own entropy (floor); (chance - rank) / (chance - floor)
-as `learned`; tokens, and tokens a second. The run may be going on. One process's recipes only.
+as `learned`; tokens, and tokens a second. RUN is the recipe's output, where config.yaml also holds what the command line changed. The run
+may be going on. Runs of one process only.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from scipy.special import logsumexp, softmax
 from training.config import read_config
 from training.examples import Examples
 from training.journal import LOG, read_log
-from training.run import batch_size, open_model
+from training.run import batch_size, open_model, total_steps
 from training.windows import Windows
 
 
@@ -38,12 +39,12 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--every", type=int, default=50, help="steps of a part")
     given = parser.parse_args()
-    config = read_config(given.recipe, [])
+    config = read_config(given.recipe)
     if config.loss.rank.name != "listnet" or config.log.every != 1:
         parser.error(f"{given.recipe}: only for loss.rank.name listnet, and a log of every step")
     temperature, size = float(config.loss.rank.options.get("temperature", 1.0)), batch_size(config, 1)
     examples = Examples(config.train)
-    windows = Windows(config, open_model(config), examples, (config.steps or math.ceil(config.epochs * len(examples) / size)) * size)
+    windows = Windows(config, open_model(config), examples, total_steps(config, len(examples)) * size)
     steps = [entry for entry in read_log(config.output / LOG) if "rank" in entry]
     for _, part in groupby(steps, lambda entry: (entry["step"] - 1) // given.every):
         entries = list(part)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 from importlib.util import find_spec
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch._dynamo.utils import counters
-from torch._inductor import cpp_builder
-from torch._inductor.exc import InvalidCxxCompiler
 
 from reranker.errors import InputError
 from tests.training.conftest import as_collection
@@ -172,30 +168,6 @@ def test_what_saves_memory_changes_no_loss(fields, tolerance, recipe, tmp_path):
     train(saving)
     for mine, theirs in zip(curve(saving), curve(plain), strict=True):
         assert mine == pytest.approx(theirs, rel=tolerance)
-
-
-@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
-def test_compiled_layers_change_no_loss_and_no_name_of_a_weight(recipe, tmp_path):
-    plain = recipe(steps=3, tuning=PLAIN, output=str(tmp_path / "plain"))
-    compiled = recipe(steps=3, tuning=PLAIN | {"compile": True}, output=str(tmp_path / "compiled"))
-    train(plain)
-    counters.clear()
-    train(compiled)
-    assert counters["stats"]["unique_graphs"] > 0
-    for mine, theirs in zip(curve(compiled), curve(plain), strict=True):
-        assert mine == pytest.approx(theirs, rel=1e-4)
-    names = [load_file(config.output / "adapter" / "adapter_model.safetensors").keys() for config in (plain, compiled)]
-    assert names[0] == names[1]
-
-
-def test_without_a_compiler_nothing_is_compiled(recipe, monkeypatch):
-    def missing() -> str:
-        raise InvalidCxxCompiler
-
-    monkeypatch.setattr(cpp_builder, "get_cpp_compiler", missing)
-    config = recipe(steps=1, tuning=PLAIN | {"compile": True})
-    with pytest.raises(InputError, match=r"tuning.compile: there is no C\+\+ compiler: install g\+\+"):
-        train(config)
 
 
 def test_gradient_checkpointing_does_compute_again(recipe, monkeypatch):
