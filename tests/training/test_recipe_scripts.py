@@ -6,42 +6,14 @@ import sys
 import zipfile
 from pathlib import Path
 
-import pytest
-import torch
-
 from reranker.runs import read_qrels
 from reranker.texts import read_passages
 
-save = pytest.importorskip("safetensors.torch")
 SCRIPTS = Path(__file__).parents[2] / "configs" / "training"
 
 
 def script(name: str, *words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, SCRIPTS / name, *map(str, words)], capture_output=True, text=True, check=False)
-
-
-def adapter(folder: Path, **weights: list[float]) -> Path:
-    folder.mkdir()
-    (folder / "adapter_config.json").write_text("{}")
-    save.save_file(
-        {name: torch.tensor(value, dtype=torch.float16) for name, value in weights.items()}, folder / "adapter_model.safetensors"
-    )
-    return folder
-
-
-def test_the_mean_of_two_adapters(tmp_path):
-    first, second = adapter(tmp_path / "a", x=[1.0, 2.0]), adapter(tmp_path / "b", x=[3.0, 2.5])
-    assert script("average.py", first, second, tmp_path / "mean").returncode == 0
-    mean = save.load_file(tmp_path / "mean" / "adapter_model.safetensors")
-    assert mean["x"].tolist() == [2.0, 2.25]
-    assert (tmp_path / "mean" / "adapter_config.json").is_file()
-
-
-def test_adapters_of_other_parts_are_not_averaged(tmp_path):
-    refused = script("average.py", adapter(tmp_path / "a", x=[1.0]), adapter(tmp_path / "b", y=[1.0]), tmp_path / "mean")
-    assert refused.returncode == 1
-    assert "not adapters of the same layers" in refused.stderr
-    assert not (tmp_path / "mean").exists()
 
 
 def test_docstrings_of_a_wheel_become_a_corpus(tmp_path):
