@@ -28,6 +28,7 @@ def throughput(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    lanes: Annotated[int | None, typer.Option(help="CPU: windows at once, which share the threads.")] = None,
     output: Annotated[Path | None, typer.Option(help="A folder for throughput.json (server.json).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     server: Annotated[bool, typer.Option("--server", help="The HTTP service instead, against the executor in this process.")] = False,
@@ -44,13 +45,21 @@ def throughput(
         from eval.bench.server import report as report_server
 
         found_served = measure_server(
-            model, depth=depth, clients=clients, requests=requests, backend=backend, device=device, dtype=dtype, threads=threads
+            model,
+            depth=depth,
+            clients=clients,
+            requests=requests,
+            backend=backend,
+            device=device,
+            dtype=dtype,
+            threads=threads,
+            lanes=lanes,
         )
         return report_server(found_served, output, as_json=as_json)
     from eval.bench.throughput import Load, measure, report
 
     load = Load(windows, passages) if windows else None
-    found = measure(model, backend, load, passages=passages, device=device, dtype=dtype, threads=threads)
+    found = measure(model, backend, load, passages=passages, device=device, dtype=dtype, threads=threads, lanes=lanes)
     report(found, output, as_json=as_json)
 
 

@@ -1,9 +1,10 @@
 """Windows of many requests -> batches for a scorer that wants batches.
 
-One batch is scored at a time, on a thread of its own, so the event loop stays free; behind it a full one may stand ready, so
-that the thread never waits for the loop. A batch takes the oldest window that waits, of the owner (a request) that was served
-longest ago, and fills up with those nearest to it in length, so that little is padded. A failed batch is split until the
-window at fault stands alone: its neighbours are scored all the same. A window whose caller has left is never scored.
+A batch is scored on a thread of its own, so the event loop stays free; behind it a full one may stand ready, so that the
+thread never waits for the loop. Several such lanes may share the windows. A batch takes the oldest window that waits, of the
+owner (a request) that was served longest ago, and fills up with those nearest to it in length, so that little is padded. A
+failed batch is split until the window at fault stands alone: its neighbours are scored all the same. A window whose caller has
+left is never scored.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ _Submitted = tuple[list[_Waiting[Item, Answer]], asyncio.Future[Sequence[Answer]
 
 
 class Batcher(Generic[Item, Answer]):
-    """`score_batch` is called on one thread with at most `max_windows` items whose padded size is at most `max_tokens`.
+    """`score_batch` is called with at most `max_windows` items whose padded size is at most `max_tokens`, on `lanes` threads.
 
-    A single item larger than `max_tokens` still goes, alone. `setup` runs once on the thread, before the first batch.
+    A single item larger than `max_tokens` still goes, alone. `setup` runs once on each thread, before its first batch.
     """
 
     def __init__(
@@ -44,15 +45,17 @@ class Batcher(Generic[Item, Answer]):
         *,
         max_windows: int,
         max_tokens: int,
+        lanes: int = 1,
         setup: Callable[[], None] | None = None,
     ) -> None:
         self._score_batch = score_batch
         self._max_windows, self._max_tokens = max_windows, max_tokens
-        self._thread = ThreadPoolExecutor(1, "firstrank-scorer", initializer=setup)
+        self._lanes = lanes
+        self._threads = ThreadPoolExecutor(lanes, "firstrank-scorer", initializer=setup)
         self._waiting: list[_Waiting[Item, Answer]] = []
         self._batches = 0
         self._served: dict[object, int] = {}
-        self._pump: asyncio.Task[None] | None = None
+        self._pumps: list[asyncio.Task[None]] = []
         self._closed = False
 
     @property
@@ -70,17 +73,18 @@ class Batcher(Generic[Item, Answer]):
         loop = asyncio.get_running_loop()
         entry: _Waiting[Item, Answer] = _Waiting(item, tokens, owner, loop.create_future())
         self._waiting.append(entry)
-        if self._pump is None or self._pump.done():
-            self._pump = loop.create_task(self._run())
+        self._pumps = [pump for pump in self._pumps if not pump.done()]
+        if len(self._pumps) < self._lanes:
+            self._pumps.append(loop.create_task(self._run()))
         return await entry.future
 
     def close(self) -> None:
-        """Lets a batch in flight end, then frees the thread; what still waits is cancelled."""
+        """Lets batches in flight end, then frees the threads; what still waits is cancelled."""
         self._closed = True
         for entry in self._waiting:
             entry.future.cancel()
         self._waiting.clear()
-        self._thread.shutdown(wait=True)
+        self._threads.shutdown(wait=True)
 
     async def _run(self) -> None:
         await asyncio.sleep(0)  # whoever is ready to ask in this turn of the loop shares the first batch
@@ -118,7 +122,7 @@ class Batcher(Generic[Item, Answer]):
     def _submit(self, batch: list[_Waiting[Item, Answer]]) -> _Submitted[Item, Answer]:
         loop, items = asyncio.get_running_loop(), [entry.item for entry in batch]
         try:
-            return batch, loop.run_in_executor(self._thread, self._score_batch, items)
+            return batch, loop.run_in_executor(self._threads, self._score_batch, items)
         except RuntimeError as error:  # closed meanwhile, or `setup` failed
             lost: asyncio.Future[Sequence[Answer]] = loop.create_future()
             lost.set_exception(_gone(error))

@@ -64,6 +64,7 @@ class Engine(BaseModel):
     device: str | None = setting("Model", "auto, cpu, cuda or mps.", None)
     dtype: str | None = setting("Model", "float32, bfloat16 or float16; by default what suits the device.", None)
     threads: int | None = setting("Model", "CPU threads of the model.", None, ge=1)
+    lanes: int | None = setting("Model", "CPU: windows at once, which share the threads.", None, ge=1)
     revision: str | None = setting("Model", "The model's revision on the hub.", None)
     cascade: str | None = setting("Model", "A larger model, for the windows of which this one is unsure.", None)
     defer_budget: float = setting("Model", "The share of a request's windows that the larger model may see.", 0.3, ge=0, le=1)
@@ -175,8 +176,8 @@ class Settings(Engine, BaseSettings):
     def setup(self, name: str) -> Setup:
         """What it takes to open the model `name`."""
         engine = self.engine(name)
-        options = {"device": engine.device, "dtype": engine.dtype, "threads": engine.threads, "revision": engine.revision}
-        options |= {"base_urls": engine.base_url or None, "engine": engine_args(engine.engine_arg) or None}
+        options = {"device": engine.device, "dtype": engine.dtype, "threads": engine.threads, "lanes": engine.lanes}
+        options |= {"revision": engine.revision, "base_urls": engine.base_url or None, "engine": engine_args(engine.engine_arg) or None}
         return Setup(
             model=self.model[name].source or name,
             backend=engine.backend,

@@ -45,6 +45,7 @@ def rerank(
     device: Annotated[str | None, option(MODEL, "auto, cpu, cuda or mps.")] = None,
     dtype: Annotated[str | None, option(MODEL, "float32, bfloat16 or float16; by default what suits the device.")] = None,
     threads: Annotated[int | None, option(MODEL, "CPU threads; results are the same to the bit for the same number.")] = None,
+    lanes: Annotated[int | None, option(MODEL, "CPU: windows at once, which share the threads; more a second, each one slower.")] = None,
     revision: Annotated[str | None, option(MODEL, "The model's revision on the hub.")] = None,
     noise: Annotated[float, option(MODEL, "oracle: standard deviation of the noise on its grades.")] = 0.0,
     cascade: Annotated[str | None, option(MODEL, "A larger model, for the windows of which --model is unsure.")] = None,
@@ -91,6 +92,7 @@ def rerank(
         "device": device,
         "dtype": dtype,
         "threads": placement.threads(threads, backend),
+        "lanes": lanes,
         "revision": revision,
     }
     setup = Setup(

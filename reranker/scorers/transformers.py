@@ -2,8 +2,8 @@
 
 One window is one forward pass: only the last position reaches the head, and there only the rows of the window's labels,
 in fp32. No KV cache is kept, and no dense mask is built: windows of a batch are padded on the right, where causal attention
-cannot see the padding. On a CPU a batch is one window (1,400 tokens fill its cores), which makes scores the same to the bit
-whatever else is running; on a GPU it is a token budget of windows of similar length.
+cannot see the padding. On a CPU a batch is one window, which makes scores the same to the bit whatever else is running;
+threads may be shared out over lanes, each with a window at a time. On a GPU a batch is a token budget of windows of similar length.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from reranker.batcher import Batcher
-from reranker.errors import MachineError, ModelError, ScorerError
+from reranker.errors import InputError, MachineError, ModelError, ScorerError
 from reranker.models import Model
 from reranker.prompt import EncodedRequest
 from reranker.scorers.generation import Generation
@@ -38,6 +38,8 @@ class TransformersOptions:
     device: Device = "auto"
     dtype: str | None = None
     threads: int | None = None
+    lanes: int = 1
+    """windows that a CPU scores at once, each on its share of the threads: more windows a second, and longer for a lone one"""
     batch_tokens: int = 32_768
     """padded prompt tokens of one batch; a CPU takes windows one by one"""
     constrained: bool = True
@@ -65,19 +67,24 @@ class TransformersScorer:
         self.name = model.name
         self._device = torch.device(_device(options.device))
         self._on_cpu = self._device.type == "cpu"
+        self._lanes = options.lanes
+        threads = _lane_threads(options.threads or torch.get_num_threads(), options.lanes, self._on_cpu)
         self.dtype = _dtype(options.dtype, self._on_cpu)
         self.network = _load(model, self._device, self.dtype) if network is None else network
+        if self._lanes > 1:
+            _check_that_passes_may_overlap(self.network)
         self._answer = self._answerer(options)
         self._batcher: Batcher[Window, Scores] = Batcher(
             self._score_batch,
             max_windows=1 if self._on_cpu else 256,
             max_tokens=options.batch_tokens,
-            setup=partial(_prepare_thread, options.threads or torch.get_num_threads()),
+            lanes=options.lanes,
+            setup=partial(_prepare_thread, threads),
         )
 
     @property
     def concurrency(self) -> int:
-        return 2 if self._on_cpu else 128
+        return 2 * self._lanes if self._on_cpu else 128
 
     @property
     def device(self) -> str:
@@ -152,6 +159,23 @@ def _device(wanted: Device) -> str:
         usable = ", ".join(name for name, there in available.items() if there)
         raise MachineError(f"--device {wanted}: torch finds no such device on this machine; it has {usable}")
     return wanted
+
+
+def _lane_threads(threads: int, lanes: int, on_cpu: bool) -> int:
+    if lanes != 1 and not on_cpu:
+        raise InputError(f"--lanes {lanes}: for CPUs only; a GPU takes many windows in one batch")
+    if not 1 <= lanes <= threads:
+        raise InputError(f"--lanes {lanes}: give 1 to {threads}, the number of threads, which lanes share")
+    return threads // lanes
+
+
+def _check_that_passes_may_overlap(network: Any) -> None:
+    """transformers changes these rotary embeddings' frequencies within a forward pass, by its length."""
+    for module in network.modules():
+        kinds = getattr(module, "rope_type", "")
+        for kind in kinds.values() if isinstance(kinds, dict) else [kinds]:
+            if kind in ("dynamic", "longrope"):
+                raise ModelError(f"--lanes: a model with {kind} rotary embeddings takes one window at a time; leave the option out")
 
 
 def _dtype(name: str | None, on_cpu: bool) -> torch.dtype:

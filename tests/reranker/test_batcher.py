@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -44,6 +45,22 @@ def test_owners_take_turns_in_the_batcher():
     assert [item for item in seen if item != "one"] == [f"many {i}" for i in range(10)]
 
 
+def test_lanes_score_at_once_and_share_what_waits():
+    meeting = threading.Barrier(2)
+
+    def score(items):
+        meeting.wait(timeout=5)  # breaks unless another lane comes too
+        return items
+
+    async def run():
+        batcher = Batcher(score, max_windows=1, max_tokens=100, lanes=2)
+        for _ in range(2):  # a second time, after the lanes have come to rest
+            assert await asyncio.gather(*(batcher.score(i, 1, i % 3) for i in range(6))) == list(range(6))
+        batcher.close()
+
+    asyncio.run(run())
+
+
 def test_a_closed_batcher_refuses_rather_than_never_answers():
     async def run():
         batcher = Batcher(lambda items: items, max_windows=1, max_tokens=100)
@@ -72,7 +89,7 @@ def test_a_thread_that_cannot_be_set_up_fails_every_window(caplog):
 def test_a_scorer_closed_in_the_middle_leaves_no_window_waiting():
     async def run():
         def score(items):
-            loop.call_soon_threadsafe(batcher._thread.shutdown, False)
+            loop.call_soon_threadsafe(batcher._threads.shutdown, False)
             return items
 
         loop = asyncio.get_running_loop()

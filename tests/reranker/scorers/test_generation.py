@@ -49,6 +49,19 @@ def test_free_answers_are_repaired_and_counted(generating):
     assert sorted(scores.values) == [1.0, 2.0, 3.0, 4.0]
 
 
+def test_lanes_generate_at_once_what_each_generates_alone(generating):
+    orders = [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1), (1, 3, 0, 2)]
+
+    async def all_at_once(scorer):
+        session = scorer.open(REQUEST)
+        return [scores.values for scores in await asyncio.gather(*(session.score(order) for order in orders))]
+
+    scorer, _ = open_scorer(generating, device="cpu", threads=2, lanes=2)
+    together = asyncio.run(all_at_once(scorer))
+    scorer.close()
+    assert together == [scored(generating, order, threads=1)[0].values for order in orders]
+
+
 def test_any_model_can_be_its_own_baseline(tiny_model):
     by_logits, _ = scored(str(tiny_model))
     generated, spec = scored(str(tiny_model), answer="permutation")

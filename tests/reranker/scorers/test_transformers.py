@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import threading
 
@@ -36,17 +37,28 @@ def plain_logits(model, prompt, n):
     return logits[0, -1, list(model.prompter.label_ids(n))].tolist()
 
 
+@pytest.fixture
+def threads():
+    """Sets torch's number of threads, for the length of a test."""
+    import torch
+
+    usual = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(usual)
+
+
 async def ranked(scorer, requests, strategy):
     return [result async for result in Executor(scorer).stream(requests, strategy)]
 
 
-@pytest.mark.parametrize(("name", "passages", "count"), [("tiny", 20, 6), ("default", 4, 2)])
-def test_logits_are_those_of_plain_transformers_to_the_bit_whatever_else_is_running(name, passages, count, tiny_model):
+@pytest.mark.parametrize(("name", "passages", "count", "lanes"), [("tiny", 20, 6, 1), ("default", 4, 2, 1), ("default", 4, 3, 2)])
+def test_logits_are_those_of_plain_transformers_to_the_bit_whatever_else_is_running(name, passages, count, lanes, tiny_model, threads):
     import torch
 
     model = load_model(str(tiny_model) if name == "tiny" else name)
     requests = list(requests_of(count, passages))
-    scorer = TransformersScorer(model, TransformersOptions(device="cpu"))
+    scorer = TransformersScorer(model, TransformersOptions(device="cpu", threads=2, lanes=lanes))
+    threads(2 // lanes)  # of plain transformers, below
     done = threading.Event()
 
     def disturb():
@@ -70,7 +82,7 @@ def test_logits_are_those_of_plain_transformers_to_the_bit_whatever_else_is_runn
         assert values == plain_logits(model, model.prompter.encode(request).prompt(range(passages)), passages)
 
 
-def test_a_scorers_number_of_threads_is_its_own(tiny_model):
+def test_a_scorers_number_of_threads_is_its_own_and_lanes_share_it(tiny_model, threads):
     import torch
 
     def threads_of(**options):
@@ -81,13 +93,23 @@ def test_a_scorers_number_of_threads_is_its_own(tiny_model):
         scorer.close()
         return seen
 
-    usual = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        assert threads_of(threads=1) == [1]
-        assert threads_of() == [3]
-    finally:
-        torch.set_num_threads(usual)
+    threads(3)
+    assert threads_of(threads=1) == [1]
+    assert threads_of() == [3]
+    assert threads_of(lanes=2) == [1]
+    assert threads_of(threads=4, lanes=2) == [2]
+
+
+def test_lanes_that_cannot_be_are_a_sentence(tiny_model, tmp_path):
+    for lanes in (0, 3):
+        with pytest.raises(InputError, match=f"--lanes {lanes}: give 1 to 2, the number of threads"):
+            open_scorer(str(tiny_model), device="cpu", threads=2, lanes=lanes)
+    moving = shutil.copytree(tiny_model, tmp_path / "moving")
+    config = json.loads((moving / "config.json").read_text())
+    config["rope_parameters"] = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
+    (moving / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="--lanes: a model with dynamic rotary embeddings takes one window at a time"):
+        open_scorer(str(moving), device="cpu", threads=2, lanes=2)
 
 
 def test_a_padded_batch_gives_the_same_logits_within_a_hair(tiny_model):
