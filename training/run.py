@@ -99,13 +99,15 @@ def _trainer(config: Config, model: Model, examples: Examples, minutes: float | 
 
 
 def _leave(config: Config, model: Model, trainer: RankTrainer, facts: dict[str, Any]) -> Path:
-    """The folder to rerank with, its card, and the run's pictures."""
+    """The folder to rerank with, a card in it and in the adapter's, and the run's pictures."""
     from training.card import draw_plots, write_card
     from training.export import export
 
     folder = export(config, model, trainer)
     if trainer.is_world_process_zero():
-        write_card(config, model, facts, folder)
+        for left in (config.output / "adapter", config.output / "model"):
+            if left.is_dir():
+                write_card(config, model, facts, left)
         draw_plots(config.output)
     return folder
 
