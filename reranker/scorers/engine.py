@@ -35,7 +35,8 @@ class EngineSettings(BaseModel):
     distributed_executor_backend: Literal["mp", "ray"] | None = None
     quantization: Literal["fp8", "awq", "awq_marlin", "gptq", "gptq_marlin", "compressed-tensors", "bitsandbytes"] | None = None
     kv_cache_dtype: Literal["auto", "fp8"] = "auto"
-    head_dtype: Literal["float32", "model"] = Field(default="float32", description="of the output head; a quantised one takes `model` only")
+    head_dtype: Literal["float32", "model"] | None = Field(default=None, description="of the head; a quantised one takes `model` only")
+    """None: float32 for labels' logits, which tie in less; the model's for an ordering that is written out."""
     max_model_len: int | None = Field(default=None, ge=64, description="by default the context of the model's settings")
     gpu_memory_utilization: float | None = Field(default=None, gt=0, le=1)
     kv_cache_memory_bytes: ByteSize | None = Field(default=None, gt=0, description="2GiB, say; on a CPU 2GiB by default")

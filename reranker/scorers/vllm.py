@@ -96,7 +96,7 @@ class _Sampling:
         self._parameters = cache(self._parameters_of)
 
     def arguments(self, settings: EngineSettings) -> dict[str, Any]:
-        return {"logprobs_mode": "raw_logits", "max_logprobs": 128, "hf_overrides": {"head_dtype": settings.head_dtype}}
+        return {"logprobs_mode": "raw_logits", "max_logprobs": 128, "hf_overrides": {"head_dtype": settings.head_dtype or "float32"}}
 
     def submit(self, engine: Any, prompt: Sequence[int], n: int, name: str, adapter: Any) -> Any:
         return engine.generate(_tokens(prompt), self._parameters(n), name, lora_request=adapter)
@@ -135,7 +135,7 @@ class _Pooling:
             "architectures": [self._architecture.replace("ForCausalLM", "ForSequenceClassification")],
             "classifier_from_token": self._labels,
             "method": "no_post_processing",
-            "head_dtype": settings.head_dtype,
+            "head_dtype": settings.head_dtype or "float32",
         }
         return {"runner": "pooling", "convert": "classify", "hf_overrides": overrides}
 
@@ -161,7 +161,7 @@ class _Generating:
 
     def arguments(self, settings: EngineSettings) -> dict[str, Any]:
         processors = ["reranker.scorers.vllm_ordering:OrderingProcessor"] if self._constrained else []
-        return {"hf_overrides": {"head_dtype": settings.head_dtype}, "logits_processors": processors}
+        return {"hf_overrides": {"head_dtype": settings.head_dtype or "model"}, "logits_processors": processors}
 
     def submit(self, engine: Any, prompt: Sequence[int], n: int, name: str, adapter: Any) -> Any:
         return engine.generate(_tokens(prompt), self._parameters(n), name, lora_request=adapter)

@@ -21,6 +21,11 @@ from reranker.paths import cache_dir
 from reranker.scorers.engine import EngineSettings, dtype_of
 
 _CPU_CACHE = 2 << 30  # bytes
+_ON_CPU = {
+    "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",  # of two cores it would keep one for a front end that hardly works
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),  # as in transformers.keep_freed_memory: the engine is a process of its own
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+}
 _LOGS_KEPT = 10
 _LONGEST_REASON = 400  # characters; vLLM lists every architecture that it knows
 _number = itertools.count()
@@ -55,7 +60,7 @@ def _started(model: Model, settings: EngineSettings, dtype: str | None, extra: M
     _check_devices(model, settings, on_cpu)
     chosen = settings.of_vllm()
     if on_cpu:
-        os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")  # of two cores it would keep one for a front end that hardly works
+        os.environ.update(_ON_CPU | os.environ)
         chosen = {"kv_cache_memory_bytes": _CPU_CACHE, "enforce_eager": True} | chosen
     if chosen.get("enforce_eager"):
         os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")  # vLLM compiles a helper of its sampler all the same, at the first window

@@ -1,6 +1,6 @@
 """What vLLM's two modes cost, what batching gains, what holding an ordering to its language costs, and parity on long windows.
 
-    python tests/measure/vllm_modes.py modes|batching|ordering|parity|adapter|parallel
+    python tests/measure/vllm_modes.py modes|batching|ordering|parity|adapter|parallel [--dtype TYPE, for batching]
 
 Real passages (docstrings of the standard library), the default model; figures are windows a second and seconds a window. Each
 question starts its own engines; the prefix cache is emptied before each pass. Run it in the venv of `make test-vllm`.
@@ -8,8 +8,11 @@ question starts its own engines; the prefix cache is emptied before each pass. R
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import itertools
 import json
+import statistics
 import sys
 import tempfile
 import time
@@ -17,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from reranker import Reranker
 from reranker.errors import FirstrankError
 from reranker.models import load_model
 from reranker.scorers import open_scorer
@@ -24,6 +28,7 @@ from tests.reranker.scorers.windows import assert_agree, log_softmax, score_all,
 
 LONG, SHORT = 44, 5
 """passages of about 29 tokens, and a frame of 50: windows of about 1,350 and 200 tokens"""
+PASSES = 3
 
 
 async def timed(scorer, asked, at_once):
@@ -64,20 +69,44 @@ def modes():
         with_scorer(run, engine={"mode": mode, "max_model_len": 4096})
 
 
-def batching():
-    """64 at once against one at a time, on short windows and on long ones; the order must be the same."""
+def batching(dtype=None):
+    """64 requests at once through the executor against one at a time, in turn, on short windows and on long ones."""
+    for mode in ("pooling", "generate"):
+        engine = {"mode": mode, "max_model_len": 4096, "enable_prefix_caching": False}  # passes repeat their prompts
+        with Reranker("default", backend="vllm", strategy="full", dtype=dtype, engine=engine) as reranker:
+            for n, count in ((SHORT, 64), (LONG, 12)):
+                requests = windows(count, n, seed=n)
+                passes = [(ranked(reranker, requests, 1), ranked(reranker, requests, 64)) for _ in range(1 + PASSES)]
+                alone, together = (statistics.median(seconds for seconds, _ in way) for way in zip(*passes[1:], strict=True))
+                [(_, one_by_one), (_, at_once)] = passes[-1]
+                tokens = sum(ranking.trace.prompt_tokens for ranking in at_once)
+                found = {"mode": mode, "dtype": dtype, "windows": count, "tokens a window": round(tokens / count)}
+                found |= {"tokens/s alone": round(tokens / alone), "together": round(tokens / together), "gain": round(alone / together, 3)}
+                found["gains"] = [round(one[0] / other[0], 3) for one, other in passes[1:]]
+                print(json.dumps(found | agreement(at_once, one_by_one)), flush=True)
 
-    async def run(scorer):
-        for n, count in ((SHORT, 64), (LONG, 12)):
-            asked = windows(count, n, seed=n)
-            alone, one_by_one = await timed(scorer, asked, 1)
-            report("one at a time", alone, one_by_one, 1)
-            together, at_once = await timed(scorer, asked, 64)
-            report("together", together, at_once, 64)
-            assert_agree(at_once, one_by_one)
-            print(json.dumps({"gain": round(alone / together, 2)}), flush=True)
 
-    with_scorer(run, engine={"mode": "generate", "max_model_len": 4096})
+def ranked(reranker, requests, at_once):
+    """Seconds for all requests, one after another or all submitted together; and their rankings."""
+    started = time.perf_counter()
+    if at_once == 1:
+        rankings = [ranking for request in requests for ranking in reranker.rank_many([request])]
+    else:
+        rankings = list(reranker.rank_many(requests))
+    return time.perf_counter() - started, rankings
+
+
+def agreement(rankings, others):
+    """Windows with the same best passage, pairs ordered otherwise, and how far apart the furthest of these are."""
+    swapped, pairs, apart = 0, 0, 0.0
+    for one, other in zip(rankings, others, strict=True):
+        scores = {result.docid: (result.score, other.score_of(result.docid)) for result in one}
+        for (a, b), (c, d) in itertools.combinations(scores.values(), 2):
+            pairs += 1
+            if (a > c) != (b > d):
+                swapped, apart = swapped + 1, max(apart, abs(a - c), abs(b - d))
+    same = sum(one[0].docid == other[0].docid for one, other in zip(rankings, others, strict=True))
+    return {"same best": same, "pairs": pairs, "swapped": swapped, "furthest apart": round(apart, 4)}
 
 
 def ordering():
@@ -167,6 +196,10 @@ def parallel():
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or ["modes", "batching", "ordering", "parity"]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=["modes", "batching", "ordering", "parity"])
+    parser.add_argument("--dtype")
+    given = parser.parse_args()
+    for name in given.names:
         print(f"# {name}", flush=True)
-        globals()[name]()
+        globals()[name](**({"dtype": given.dtype} if name == "batching" else {}))

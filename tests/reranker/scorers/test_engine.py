@@ -12,7 +12,7 @@ from reranker.errors import InputError, MissingExtra, ModelError
 from reranker.models import load_model
 from reranker.scorers.engine import engine_settings, mode_of, network_config
 from reranker.scorers.settings import engine_args
-from reranker.scorers.vllm import VLLMOptions, VLLMScorer
+from reranker.scorers.vllm import VLLMOptions, VLLMScorer, _Generating, _Pooling, _Sampling
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,14 @@ def test_what_is_given_stands_in_place_of_what_the_yaml_says(model):
     assert settings.of_vllm()["quantization"] == "fp8"
     assert settings.of_vllm()["kv_cache_memory_bytes"] == 2 << 30
     assert {"mode", "lora", "head_dtype", "max_num_seqs"}.isdisjoint(settings.of_vllm())
+
+
+@pytest.mark.parametrize(("given", "scores", "ordering"), [({}, "float32", "model"), ({"head_dtype": "model"}, "model", "model")])
+def test_labels_are_read_in_fp32_and_an_ordering_is_written_in_the_models_type(model, given, scores, ordering):
+    """In half precision vLLM's CPU build casts the whole head to fp32 for each token: the generating baseline must not pay for that."""
+    settings = engine_settings(model, given)
+    for ask, expected in ((_Sampling(model), scores), (_Pooling(model), scores), (_Generating(model, True), ordering)):
+        assert ask.arguments(settings)["hf_overrides"]["head_dtype"] == expected
 
 
 def test_prefix_caching_and_chunked_prefill_are_on(model):

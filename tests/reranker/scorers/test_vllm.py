@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,23 @@ def test_a_hundred_labels_in_one_window_and_no_more_than_there_are(loop, scorer)
         loop.run(session.score(tuple(range(129))))
     with pytest.raises(InputError, match=r"full: .* allow 128 of these 129 candidates"):
         loop.run(Executor(scorer).rank(Request("bees?", passages), parse_strategy("full")))
+
+
+def test_the_engine_keeps_the_memory_of_its_activations(loop, scorer):
+    """Given back to the kernel between layers, they cost 100,000 page faults and more a window."""
+    import psutil  # which vLLM brings along
+
+    [process] = scorer.engine.engine_core.resources.engine_manager.processes
+
+    def faults():
+        engine = psutil.Process(process.pid)
+        return sum(int(Path(f"/proc/{one.pid}/stat").read_text().rpartition(")")[2].split()[7]) for one in (engine, *engine.children()))
+
+    asked = windows(6, n=40, seed=7)
+    loop.run(score_all(scorer, asked[:3], 1))
+    before = faults()
+    loop.run(score_all(scorer, asked[3:], 1))
+    assert faults() - before < 30_000
 
 
 def test_a_query_is_ranked_through_windows(loop, scorer):
