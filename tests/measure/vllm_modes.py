@@ -3,7 +3,7 @@
     python tests/measure/vllm_modes.py modes|batching|ordering|parity|adapter|parallel [--dtype TYPE, for batching]
 
 Real passages (docstrings of the standard library), the default model; figures are windows a second and seconds a window. Each
-question starts its own engines; the prefix cache is emptied before each pass. Run it in the venv of `make test-vllm`.
+question starts its own engines; the prefix cache is emptied before each pass, or off. Run it in the venv of `make test-vllm`.
 """
 
 from __future__ import annotations
