@@ -1,6 +1,6 @@
 """What vLLM's two modes cost, what batching gains, what holding an ordering to its language costs, and parity on long windows.
 
-    python tests/measure/vllm_modes.py modes|batching|ordering|parity|adapter|parallel [--dtype TYPE, for batching]
+    python tests/measure/vllm_modes.py modes|batching|ordering|parity|adapter|parallel
 
 Real passages (docstrings of the standard library), the default model; figures are windows a second and seconds a window. Each
 question starts its own engines; the prefix cache is emptied before each pass, or off. Run it in the venv of `make test-vllm`.
@@ -8,7 +8,6 @@ question starts its own engines; the prefix cache is emptied before each pass, o
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
 import json
@@ -69,10 +68,10 @@ def modes():
         with_scorer(run, engine={"mode": mode, "max_model_len": 4096})
 
 
-def batching(dtype=None):
+def batching():
     """64 requests at once through the executor against one at a time, in turn, on short windows and on long ones."""
-    for mode in ("pooling", "generate"):
-        engine = {"mode": mode, "max_model_len": 4096, "enable_prefix_caching": False}  # passes repeat their prompts
+    for dtype in ("float32", "bfloat16"):
+        engine = {"max_model_len": 4096, "enable_prefix_caching": False}  # passes repeat their prompts
         with Reranker("default", backend="vllm", strategy="full", dtype=dtype, engine=engine) as reranker:
             for n, count in ((SHORT, 64), (LONG, 12)):
                 requests = windows(count, n, seed=n)
@@ -80,7 +79,7 @@ def batching(dtype=None):
                 alone, together = (statistics.median(seconds for seconds, _ in way) for way in zip(*passes[1:], strict=True))
                 [(_, one_by_one), (_, at_once)] = passes[-1]
                 tokens = sum(ranking.trace.prompt_tokens for ranking in at_once)
-                found = {"mode": mode, "dtype": dtype, "windows": count, "tokens a window": round(tokens / count)}
+                found = {"dtype": dtype, "windows": count, "tokens a window": round(tokens / count)}
                 found |= {"tokens/s alone": round(tokens / alone), "together": round(tokens / together), "gain": round(alone / together, 3)}
                 found["gains"] = [round(one[0] / other[0], 3) for one, other in passes[1:]]
                 print(json.dumps(found | agreement(at_once, one_by_one)), flush=True)
@@ -196,10 +195,6 @@ def parallel():
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=["modes", "batching", "ordering", "parity"])
-    parser.add_argument("--dtype")
-    given = parser.parse_args()
-    for name in given.names:
+    for name in sys.argv[1:] or ["modes", "batching", "ordering", "parity"]:
         print(f"# {name}", flush=True)
-        globals()[name](**({"dtype": given.dtype} if name == "batching" else {}))
+        globals()[name]()

@@ -79,7 +79,7 @@ def test_a_hundred_labels_in_one_window_and_no_more_than_there_are(loop, scorer)
 
 
 def test_the_engine_keeps_the_memory_of_its_activations(loop, scorer):
-    """Given back to the kernel between layers, they cost 100,000 page faults and more a window."""
+    """Given back to the kernel between layers, they would come back as page faults, layer by layer."""
     import psutil  # which vLLM brings along
 
     [process] = scorer.engine.engine_core.resources.engine_manager.processes
