@@ -23,6 +23,7 @@ from reranker import Reranker
 from reranker.errors import FirstrankError
 from reranker.models import load_model
 from reranker.scorers import open_scorer
+from tests.reranker.scorers.served import served
 from tests.reranker.scorers.windows import assert_agree, log_softmax, score_all, windows
 
 LONG, SHORT = 44, 5
@@ -124,20 +125,26 @@ def ordering():
 
 
 def parity():
-    """Long windows: vLLM's two modes against transformers."""
+    """Long windows: vLLM's two modes, and a server of its own, against transformers."""
     asked = windows(24, LONG, seed=7)
     reference, _ = open_scorer("default", dtype="float32")
     expected = asyncio.run(score_all(reference, asked, 1))
     reference.close()
-    for mode in ("generate", "pooling"):
 
-        async def run(scorer):
-            return await score_all(scorer, asked, 4)
+    async def run(scorer):
+        return await score_all(scorer, asked, 4)
 
-        found = with_scorer(run, engine={"mode": mode, "max_model_len": 4096})
+    def compare(way, found):
         assert_agree(found, expected)
         pairs = [zip(log_softmax(one.values), log_softmax(other.values), strict=True) for one, other in zip(found, expected, strict=True)]
-        print(json.dumps({"mode": mode, "windows": len(found), "largest difference": max(abs(a - b) for pair in pairs for a, b in pair)}))
+        furthest = max(abs(a - b) for pair in pairs for a, b in pair)
+        print(json.dumps({"way": way, "windows": len(found), "largest difference": furthest}), flush=True)
+
+    for mode in ("generate", "pooling"):
+        compare(mode, with_scorer(run, engine={"mode": mode, "max_model_len": 4096}))
+    with tempfile.TemporaryDirectory() as scratch, served(Path(scratch)) as address:
+        remote, _ = open_scorer("default", "openai", base_urls=(address,))
+        compare("remote", asyncio.run(run(remote)))
 
 
 def adapter():
