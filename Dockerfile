@@ -11,6 +11,7 @@ RUN python3 -m venv /opt/firstrank && pip install --upgrade pip "vllm>=0.32"
 
 # Firstrank after vLLM: a change of it builds in seconds.
 COPY pyproject.toml README.md LICENSE /src/
+COPY firstrank /src/firstrank
 COPY configs /src/configs
 COPY reranker /src/reranker
 COPY server /src/server

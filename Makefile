@@ -30,7 +30,7 @@ check: setup
 # The optional suites: each installs what it needs into a virtual environment of its own and runs the tests of its marker.
 
 test-vllm: .venv-vllm/.ready
-	.venv-vllm/bin/python -m pytest -m vllm tests/reranker/scorers/test_vllm*.py
+	.venv-vllm/bin/python -m pytest -m vllm tests/reranker/scorers/vllm
 
 .venv-vllm/.ready: pyproject.toml constraints/cpu.txt
 	$(PYTHON) -m venv .venv-vllm
@@ -40,7 +40,7 @@ test-vllm: .venv-vllm/.ready
 	touch $@
 
 test-pyserini: .venv-pyserini/.ready
-	.venv-pyserini/bin/python -m pytest -m pyserini tests/reranker/integrations
+	.venv-pyserini/bin/python -m pytest -m pyserini tests/reranker
 
 .venv-pyserini/.ready: pyproject.toml constraints/cpu.txt constraints/pyserini.txt
 	$(PYTHON) -m venv .venv-pyserini
@@ -53,7 +53,7 @@ test-integrations: .venv-integrations/.ready
 	.venv-integrations/bin/python -m pytest -m integrations tests/reranker/integrations tests/server/test_clients.py
 
 test-ray: .venv-integrations/.ready
-	.venv-integrations/bin/python -m pytest -m ray tests/reranker/integrations tests/eval/test_ray.py tests/server/test_ray.py
+	.venv-integrations/bin/python -m pytest -m ray tests/reranker/batch tests/eval/test_ray.py tests/server/test_ray.py
 
 .venv-integrations/.ready: pyproject.toml constraints/cpu.txt constraints/integrations.txt
 	$(PYTHON) -m venv .venv-integrations

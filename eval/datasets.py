@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reranker.errors import FormatError, InputError, MachineError
-from reranker.irds import PREFIX
-from reranker.runs import Qrels, Run, read_qrels, read_queries
-from reranker.texts import Docids, Texts, open_texts
-from reranker.types import Passage
+from firstrank.reranker.errors import FormatError, InputError, MachineError
+from firstrank.reranker.runs.irds import PREFIX
+from firstrank.reranker.runs.trec import Qrels, Run, read_qrels, read_queries
+from firstrank.reranker.texts.sources import Docids, Texts, open_texts
+from firstrank.reranker.types import Passage
 
 SPLIT = "test"
 _log = logging.getLogger(__name__)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from eval.datasets import Dataset
-from eval.latency import Latency, TraceObject, latency_of
-from eval.response import Responses, responses_of
-from eval.significance import Floats, holm, interval, paired_t, pairs_of, randomisation
-from reranker.errors import InputError
-from reranker.measures import default_measures, per_query, relevance_cutoff
-from reranker.runs import Run
+from firstrank.eval.answers import Responses, responses_of
+from firstrank.eval.costs import Latency, TraceObject, latency_of
+from firstrank.eval.datasets import Dataset
+from firstrank.eval.significance import Floats, holm, interval, paired_t, pairs_of, randomisation
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.measures import default_measures, per_query, relevance_cutoff
+from firstrank.reranker.runs.trec import Run
 
 ALPHA = 0.05
 _EQUAL = 1e-9

@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from reranker.models import describe
-from reranker.scorers import Scorer
+from firstrank.reranker.models.catalog import describe
+from firstrank.reranker.scorers.backends import Scorer
 
 
 def machine_facts(packages: Iterable[str] = ()) -> dict[str, Any]:

@@ -8,18 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from eval.datasets import Dataset, open_dataset
-from eval.machine import machine_facts
-from eval.report import make_folder
-from eval.reproduction import Reproduction, all_reproductions, read_reproduction
-from eval.reranking import Reranking
-from reranker.commands.job import ranked_in
-from reranker.errors import FirstrankError, InputError, MachineError
-from reranker.irds import PREFIX
-from reranker.measures import per_query
-from reranker.retrievers import open_retriever, retrieve
-from reranker.runs import Query, Run
-from reranker.setup import Setup
+from firstrank.eval.datasets import Dataset, open_dataset
+from firstrank.eval.machine import machine_facts
+from firstrank.eval.report.files import make_folder
+from firstrank.eval.reproductions import Reproduction, all_reproductions, read_reproduction
+from firstrank.eval.reranking import Reranking
+from firstrank.reranker.batch.job import ranked_in
+from firstrank.reranker.errors import FirstrankError, InputError, MachineError
+from firstrank.reranker.measures import per_query
+from firstrank.reranker.retrievers.register import open_retriever, retrieve
+from firstrank.reranker.runs.irds import PREFIX
+from firstrank.reranker.runs.trec import Query, Run
+from firstrank.reranker.setup import Setup
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,18 +13,18 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from eval.datasets import Dataset
-from eval.evaluation import System
-from eval.latency import read_traces
-from eval.machine import model_facts, scorer_facts
-from reranker.batch import Rank
-from reranker.commands.engine import Engine as Where
-from reranker.commands.engine import Placement
-from reranker.commands.job import Inputs, Job, Missing, OnError
-from reranker.reranker import Reranker
-from reranker.runs import Run, read_run, write_run
-from reranker.setup import Setup
-from reranker.types import Failure, Ranking, Request
+from firstrank.eval.costs import read_traces
+from firstrank.eval.datasets import Dataset
+from firstrank.eval.evaluation import System
+from firstrank.eval.machine import model_facts, scorer_facts
+from firstrank.reranker.batch.job import Inputs, Job, Missing, OnError
+from firstrank.reranker.batch.placement import Engine as Where
+from firstrank.reranker.batch.placement import Placement
+from firstrank.reranker.batch.tasks import Rank
+from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.runs.trec import Run, read_run, write_run
+from firstrank.reranker.setup import Setup
+from firstrank.reranker.types import Failure, Ranking, Request
 
 Facts = dict[str, Any]
 Engine = Callable[[Setup, Facts], AbstractContextManager[Rank]]

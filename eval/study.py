@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.datasets import Dataset, open_dataset
-from eval.evaluation import Evaluation, System, evaluate
-from eval.latency import TraceObject, read_traces
-from eval.machine import machine_facts
-from eval.report import prepare, write_report
-from eval.reranking import Engine, Reranking, one_at_a_time
-from reranker.commands.job import ranked_in
-from reranker.commands.output import note
-from reranker.errors import InputError
-from reranker.measures import per_query
-from reranker.setup import Setup
+from firstrank.eval.costs import TraceObject, read_traces
+from firstrank.eval.datasets import Dataset, open_dataset
+from firstrank.eval.evaluation import Evaluation, System, evaluate
+from firstrank.eval.machine import machine_facts
+from firstrank.eval.report.files import prepare, write_report
+from firstrank.eval.reranking import Engine, Reranking, one_at_a_time
+from firstrank.reranker.batch.job import ranked_in
+from firstrank.reranker.commands.console import note
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.measures import per_query
+from firstrank.reranker.setup import Setup
 
 PACKAGES = ("ir-measures", "pytrec-eval-terrier", "scipy", "numpy", "torch", "transformers", "vllm")
 _SUFFIXES = (".gz", ".trec", ".txt", ".run", ".jsonl", ".res")

@@ -6,7 +6,7 @@ from haystack import Document, Pipeline
 from haystack.components.retrievers.in_memory import InMemoryBM25Retriever
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 
-from reranker.integrations.haystack import FirstRanker
+from firstrank.reranker.integrations.haystack import FirstRanker
 
 texts = ["Bees make honey.", "Jane Austen wrote Emma.", "Emma is a novel of 1815."]
 store = InMemoryDocumentStore()
@@ -21,5 +21,5 @@ query = "who wrote Emma?"
 for document in pipeline.run({"retriever": {"query": query}, "ranker": {"query": query}})["ranker"]["documents"]:
     print(round(document.score, 3), document.content)
 
-again = Pipeline.loads(pipeline.dumps(), allowed_modules=["reranker.integrations.haystack"])
+again = Pipeline.loads(pipeline.dumps(), allowed_modules=["firstrank.reranker.integrations.haystack"])
 print("loaded again:", again.get_component("ranker").model)

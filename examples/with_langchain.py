@@ -6,7 +6,7 @@ from langchain_classic.retrievers import ContextualCompressionRetriever
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
-from reranker.integrations.langchain import FirstRanker
+from firstrank.reranker.integrations.langchain import FirstRanker
 
 TEXTS = ["Bees make honey.", "Jane Austen wrote Emma.", "Emma is a novel of 1815."]
 

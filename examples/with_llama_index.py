@@ -6,7 +6,7 @@ from llama_index.core import Settings, SummaryIndex
 from llama_index.core.llms import MockLLM
 from llama_index.core.schema import TextNode
 
-from reranker.integrations.llama_index import FirstRanker
+from firstrank.reranker.integrations.llama_index import FirstRanker
 
 Settings.llm = MockLLM()  # the answer is not the point here; response_mode="no_text" asks for none
 texts = ["Bees make honey.", "Jane Austen wrote Emma.", "Emma is a novel of 1815."]

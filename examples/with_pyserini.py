@@ -2,7 +2,7 @@
 
 import sys
 
-from reranker.integrations.pyserini import Rerank, start
+from firstrank.reranker.integrations.pyserini import Rerank, start
 
 start()  # Java, and pyserini with it
 from pyserini.search.lucene import LuceneSearcher  # noqa: E402

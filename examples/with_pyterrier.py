@@ -5,7 +5,7 @@ import sys
 import pandas as pd
 import pyterrier as pt
 
-from reranker.integrations.pyterrier import FirstRanker
+from firstrank.reranker.integrations.pyterrier import FirstRanker
 
 model = sys.argv[1] if len(sys.argv) > 1 else "default"
 texts = {"d1": "Bees make honey.", "d2": "Jane Austen wrote Emma.", "d3": "Emma is a novel of 1815.", "d4": "Honey keeps for years."}

@@ -5,10 +5,10 @@ On the command line: firstrank rerank … --engine ray --workers 2
 
 import sys
 
-from reranker import Failure
-from reranker.integrations.ray import Workers, ray_engine
-from reranker.reranker import request_of
-from reranker.setup import Setup
+from firstrank.reranker import Failure
+from firstrank.reranker.batch.ray import Workers, ray_engine
+from firstrank.reranker.reranker import request_of
+from firstrank.reranker.setup import Setup
 
 texts = ["Bees make honey.", "Jane Austen wrote Emma.", "Emma is a novel of 1815."]
 queries = ["who wrote Emma?", "what do bees make?", "when did Emma appear?"]

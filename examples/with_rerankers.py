@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from reranker.integrations.rerankers import FirstRanker
+from firstrank.reranker.integrations.rerankers import FirstRanker
 
 ranker = FirstRanker(sys.argv[1] if len(sys.argv) > 1 else "default")
 texts = ["Bees make honey.", "Jane Austen wrote Emma.", "Emma is a novel of 1815."]

@@ -1,6 +1,6 @@
 """Firstrank: listwise LLM reranking from the first token's logits.
 
->>> from reranker import Reranker
+>>> from firstrank.reranker import Reranker
 >>> Reranker("default").rank("who wrote Emma?", ["Bees make honey.", "Jane Austen wrote Emma."])[0].docid
 '1'
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from reranker.errors import (
+from firstrank.reranker.errors import (
     DeadlineExceeded,
     EngineLost,
     FirstrankError,
@@ -24,13 +24,13 @@ from reranker.errors import (
     ScorerError,
     TransientError,
 )
-from reranker.types import Failure, Outcome, Passage, Ranking, Request, Result, Scores, Strategy, Trace, View
+from firstrank.reranker.types import Failure, Outcome, Passage, Ranking, Request, Result, Scores, Strategy, Trace, View
 
 if TYPE_CHECKING:
-    from reranker.executor import Executor
-    from reranker.reranker import Reranker
-    from reranker.scorers import open_scorer
-    from reranker.strategies import parse_strategy
+    from firstrank.reranker.executor.executor import Executor
+    from firstrank.reranker.reranker import Reranker
+    from firstrank.reranker.scorers.backends import open_scorer
+    from firstrank.reranker.strategies.register import parse_strategy
 
 __all__ = [
     "DeadlineExceeded",
@@ -62,10 +62,10 @@ __all__ = [
 ]
 
 _HEAVY = {
-    "Executor": "reranker.executor",
-    "Reranker": "reranker.reranker",
-    "open_scorer": "reranker.scorers",
-    "parse_strategy": "reranker.strategies",
+    "Executor": "firstrank.reranker.executor.executor",
+    "Reranker": "firstrank.reranker.reranker",
+    "open_scorer": "firstrank.reranker.scorers.backends",
+    "parse_strategy": "firstrank.reranker.strategies.register",
 }
 
 

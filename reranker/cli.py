@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from reranker.errors import FirstrankError
+from firstrank.reranker.errors import FirstrankError
 
 GROUP = "firstrank.commands"
 _ORDER = ("rerank", "retrieve", "feedback", "serve", "eval", "bench", "reproduce", "train", "data", "models", "doctor")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from reranker.errors import InputError
+from firstrank.reranker.errors import InputError
 
 if TYPE_CHECKING:
     import torch

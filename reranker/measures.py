@@ -1,7 +1,7 @@
 """How good a run is: a thin layer over ir_measures, which leaves the numbers to trec_eval's own code.
 
 Values are over all judged queries: one that a run lacks counts 0. Whatever a provider does with ties, it is given trec_eval's
-order (score descending, ties by docid descending, see `reranker.runs`), as places.
+order (score descending, ties by docid descending, see `firstrank.reranker.runs.trec`), as places.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from reranker.errors import InputError
-from reranker.qrels import Qrels
-from reranker.runs import Run
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.runs.qrels import Qrels
+from firstrank.reranker.runs.trec import Run
 
 Measures = Sequence[str]
 """in ir_measures' words: `nDCG@10`, `RR(rel=2)@10`"""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from reranker.errors import InputError
-from reranker.executor import Executor
-from reranker.loop import LoopThread
-from reranker.schedule import Schedule
-from reranker.scorers import open_scorer
-from reranker.scorers.base import Scorer
-from reranker.types import Failure, Passage, Ranking, Request, Strategy
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.executor.executor import Executor
+from firstrank.reranker.executor.loop import LoopThread
+from firstrank.reranker.scorers.backends import open_scorer
+from firstrank.reranker.scorers.base import Scorer
+from firstrank.reranker.strategies.schedule import Schedule
+from firstrank.reranker.types import Failure, Passage, Ranking, Request, Strategy
 
 Document = str | Mapping[str, Any] | Passage
 
@@ -116,8 +116,8 @@ class Reranker:
 
 def _cascade(small: Scorer, large: str | Scorer, budget: float, rule: str, backend: str, options: Mapping[str, Any]) -> Scorer:
     """The two as one; a large model that is named has the small one's backend and options, but its own revision."""
-    from reranker.scorers.cascade import CascadeScorer
-    from reranker.scorers.deferral import find_rule
+    from firstrank.reranker.scorers.cascade.deferral import find_rule
+    from firstrank.reranker.scorers.cascade.scorer import CascadeScorer
 
     found = find_rule(rule)
     if isinstance(large, str):

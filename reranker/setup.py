@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from reranker.reranker import Reranker
-from reranker.schedule import Schedule
+from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.strategies.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,16 @@ class Setup:
 
     def schedule(self) -> Schedule:
         """With what is not said taken from the model's settings; an oracle has none. Loads no model."""
-        from reranker.models import read_settings
+        from firstrank.reranker.models.catalog import read_settings
 
         asked = Schedule(self.strategy, self.window, self.stride, self.passes)
         return asked if self.oracle is not None else asked.completed(read_settings(self.model))
 
     def check(self, n: int) -> None:
         """Raises InputError for a schedule, or a cascade's options, that cannot work on n candidates. Loads no model."""
-        from reranker.scorers.cascade import check_budget
-        from reranker.scorers.deferral import find_rule
-        from reranker.strategies import check_strategy
+        from firstrank.reranker.scorers.cascade.deferral import find_rule
+        from firstrank.reranker.scorers.cascade.scorer import check_budget
+        from firstrank.reranker.strategies.register import check_strategy
 
         strategy = self.schedule().strategy(self.top_k)
         if self.top_k is not None:
@@ -67,7 +67,7 @@ class Setup:
 
     def facts(self) -> dict[str, str]:
         """What must be the same for a batch to be resumed. Loads no model."""
-        from reranker.journal import fingerprint
+        from firstrank.reranker.batch.journal import fingerprint
 
         models = [] if self.oracle is not None else [name for name in (self.model, self.cascade) if name is not None]
         told = {name: repr(value) for name, value in asdict(self).items()}
@@ -76,8 +76,8 @@ class Setup:
 
 def _model_fact(name: str) -> tuple[str, str]:
     """What tells a model from another of its name: its settings, and in a folder all files."""
-    from reranker.journal import fingerprint
-    from reranker.models import find_model
+    from firstrank.reranker.batch.journal import fingerprint
+    from firstrank.reranker.models.catalog import find_model
 
     settings, folder = find_model(name)
     return (f"settings of {name}", repr(settings)) if folder is None else (f"files of {name}", fingerprint(folder))
@@ -91,7 +91,7 @@ class Oracle:
     noise: float = 0.0
 
     def open(self, seed: int) -> Any:
-        from reranker.runs import read_qrels
-        from reranker.scorers.oracle import OracleOptions, OracleScorer
+        from firstrank.reranker.runs.trec import read_qrels
+        from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
 
         return OracleScorer(read_qrels(self.qrels), OracleOptions(noise=self.noise, seed=seed))

@@ -11,7 +11,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from reranker.errors import Overloaded
+from firstrank.reranker.errors import Overloaded
 
 _WEIGHT = 0.1
 """of the latest request in the running mean"""

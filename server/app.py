@@ -16,17 +16,18 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from reranker.errors import FirstrankError
-from reranker.reranker import Reranker
-from server import page, routes, schemas
-from server.auth import Guard, Keys
-from server.errors import Refused, plain, refusal
-from server.http import Answering, BodyLimit, Observed
-from server.metrics import Metrics
-from server.paths import OPEN
-from server.registry import Registry, ServedModel
-from server.service import Service
-from server.settings import Settings
+from firstrank.reranker.errors import FirstrankError
+from firstrank.reranker.reranker import Reranker
+from firstrank.server import routes, schemas
+from firstrank.server.auth import Guard, Keys
+from firstrank.server.errors import Refused, plain, refusal
+from firstrank.server.metrics import Metrics
+from firstrank.server.middleware import Answering, BodyLimit, Observed
+from firstrank.server.page import routes as page
+from firstrank.server.paths import OPEN
+from firstrank.server.registry import Registry, ServedModel
+from firstrank.server.service import Service
+from firstrank.server.settings import Settings
 
 _log = logging.getLogger("firstrank.service")
 

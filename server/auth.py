@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.errors import Refused
-from server.paths import OPEN
+from firstrank.server.errors import Refused
+from firstrank.server.paths import OPEN
 
 _HINT = "send the header 'Authorization: Bearer KEY'"
 

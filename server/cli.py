@@ -1,4 +1,4 @@
-"""`firstrank serve`. Its flags are the fields of `server.settings.Settings`, which is imported only when the command is used."""
+"""`firstrank serve`. Its flags are the fields of `firstrank.server.settings.Settings`, which is imported only when the command is used."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def _command() -> Any:
     """A function that has each setting as a parameter."""
     import inspect
 
-    from server.settings import Settings
+    from firstrank.server.settings import Settings
 
     def serve(**flags: Any) -> None:
         """Starts the HTTP rerank service: Cohere's, Jina's, vLLM's and text-embeddings-inference's rerank routes, and a page.
 
         Each flag is also an environment variable (--max-queue is FIRSTRANK_MAX_QUEUE) and a key of the --config file.
         """
-        from server.run import run
-        from server.settings import load_settings
+        from firstrank.server.run import run
+        from firstrank.server.settings import load_settings
 
         run(load_settings(**{name: value for name, value in flags.items() if value is not None and value != []}))
 

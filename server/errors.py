@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from reranker.errors import DeadlineExceeded, EngineLost, FirstrankError, InputError, Overloaded, TransientError
+from firstrank.reranker.errors import DeadlineExceeded, EngineLost, FirstrankError, InputError, Overloaded, TransientError
 
 TYPES = {
     400: "malformed",

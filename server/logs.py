@@ -9,7 +9,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any
 
-from reranker.errors import FirstrankError, InputError
+from firstrank.reranker.errors import FirstrankError, InputError
 
 FIELDS = (
     "request_id", "method", "path", "status", "seconds", "key", "reason", "model", "documents", "windows", "prompt_tokens", "slots",

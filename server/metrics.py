@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from reranker.scorers.base import Scorer, Session, room_of
-from reranker.types import Request, Scores
+from firstrank.reranker.scorers.base import Scorer, Session, room_of
+from firstrank.reranker.types import Request, Scores
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)

@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import FastAPI
 from ray import serve
 
-from server.app import create_app
-from server.logs import configure
-from server.settings import Settings, load_settings
+from firstrank.server.app import create_app
+from firstrank.server.logs import configure
+from firstrank.server.settings import Settings, load_settings
 
 
 @serve.deployment

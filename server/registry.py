@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Literal, TypeVar
 
-from reranker.errors import FirstrankError
-from reranker.executor import Executor
-from reranker.reranker import Reranker
-from reranker.types import Passage, Request
-from server.admission import Turns
-from server.errors import Refused
-from server.metrics import MeteredScorer, Metrics
+from firstrank.reranker.errors import FirstrankError
+from firstrank.reranker.executor.executor import Executor
+from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.types import Passage, Request
+from firstrank.server.admission import Turns
+from firstrank.server.errors import Refused
+from firstrank.server.metrics import MeteredScorer, Metrics
 
 T = TypeVar("T")
 State = Literal["loading", "ready", "failed"]

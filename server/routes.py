@@ -12,11 +12,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
-from reranker.errors import DeadlineExceeded, Overloaded
-from server import metrics, schemas, wire
-from server.errors import Refused
-from server.paths import RERANK
-from server.service import Service, strategy_of, unless_gone
+from firstrank.reranker.errors import DeadlineExceeded, Overloaded
+from firstrank.server import metrics, schemas, wire
+from firstrank.server.errors import Refused
+from firstrank.server.paths import RERANK
+from firstrank.server.service import Service, strategy_of, unless_gone
 
 router = APIRouter()
 _STARTED = int(time.time())

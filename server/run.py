@@ -10,10 +10,10 @@ from types import FrameType
 
 import uvicorn
 
-from reranker.errors import MachineError
-from server.app import create_app
-from server.logs import configure
-from server.settings import Settings
+from firstrank.reranker.errors import MachineError
+from firstrank.server.app import create_app
+from firstrank.server.logs import configure
+from firstrank.server.settings import Settings
 
 _log = logging.getLogger("firstrank.service")
 _GRACE = 5

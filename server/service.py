@@ -10,15 +10,15 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive
 
-from reranker.errors import DeadlineExceeded, EngineLost, InputError, Overloaded
-from reranker.schedule import Schedule
-from reranker.strategies import check_strategy
-from reranker.types import Ranking, Request, Strategy
-from server.admission import Admission, retry_after
-from server.errors import Refused
-from server.metrics import Metrics
-from server.registry import Registry, ServedModel
-from server.settings import Settings
+from firstrank.reranker.errors import DeadlineExceeded, EngineLost, InputError, Overloaded
+from firstrank.reranker.strategies.register import check_strategy
+from firstrank.reranker.strategies.schedule import Schedule
+from firstrank.reranker.types import Ranking, Request, Strategy
+from firstrank.server.admission import Admission, retry_after
+from firstrank.server.errors import Refused
+from firstrank.server.metrics import Metrics
+from firstrank.server.registry import Registry, ServedModel
+from firstrank.server.settings import Settings
 
 T = TypeVar("T")
 _MOST_REPEATS = 16

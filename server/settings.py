@@ -20,11 +20,11 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from reranker.errors import InputError
-from reranker.scorers.settings import engine_args
-from reranker.setup import Setup
-from reranker.strategies import parse_strategy
-from reranker.template import read_yaml
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.prompt.template import read_yaml
+from firstrank.reranker.scorers.settings import engine_args
+from firstrank.reranker.setup import Setup
+from firstrank.reranker.strategies.register import parse_strategy
 
 PREFIX = "FIRSTRANK_"
 

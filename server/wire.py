@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from reranker.types import Passage, Ranking, Request
-from server import schemas
-from server.errors import Refused
-from server.settings import Settings
+from firstrank.reranker.types import Passage, Ranking, Request
+from firstrank.server import schemas
+from firstrank.server.errors import Refused
+from firstrank.server.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
 _SHOWN = 10

@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from reranker.commands.output import note
-from reranker.models import Model
-from training.config import Config
-from training.journal import LOG, read_log
+from firstrank.reranker.commands.console import note
+from firstrank.reranker.models.catalog import Model
+from firstrank.training.config import Config
+from firstrank.training.log import LOG, read_log
 
 CARD = "README.md"
 _PACKAGES = ("firstrank", "torch", "transformers", "peft", "accelerate")

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from reranker.batch import RunTasks, queries_of
-from reranker.errors import InputError
-from reranker.measures import per_query
-from reranker.models import Model
-from reranker.reranker import Reranker
-from reranker.runs import Ranked, Run, read_qrels, read_queries, read_run
-from reranker.scorers.transformers import TransformersOptions, TransformersScorer
-from reranker.texts import open_texts
-from training.config import Dev
+from firstrank.reranker.batch.tasks import RunTasks, queries_of
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.measures import per_query
+from firstrank.reranker.models.catalog import Model
+from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.runs.trec import Ranked, Run, read_qrels, read_queries, read_run
+from firstrank.reranker.scorers.transformers.scorer import TransformersOptions, TransformersScorer
+from firstrank.reranker.texts.sources import open_texts
+from firstrank.training.config import Dev
 
 MEASURE = "nDCG@10"
 

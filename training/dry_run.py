@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.markup import escape
 
-from reranker.models import Model
-from training.config import Config
-from training.examples import Examples
-from training.run import open_model, total_steps
-from training.windows import Batch, Window, Windows, collate
+from firstrank.reranker.models.catalog import Model
+from firstrank.training.config import Config
+from firstrank.training.run import open_model, total_steps
+from firstrank.training.samples.examples import Examples
+from firstrank.training.samples.windows import Batch, Window, Windows, collate
 
 _SHOWN = 3
 _EDGE = 700

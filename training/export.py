@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
-from reranker.errors import ModelError
-from reranker.models import CARD, Model
-from training.config import Config
-from training.network import causal_model, load_network
+from firstrank.reranker.errors import ModelError
+from firstrank.reranker.models.catalog import CARD, Model
+from firstrank.training.config import Config
+from firstrank.training.network import causal_model, load_network
 
 
 def export(config: Config, model: Model, trainer: Any) -> Path:

@@ -31,7 +31,7 @@ class Head(NamedTuple):
 
     @classmethod
     def of(cls, network: Any) -> Head:
-        """The head of a transformers model; its check against the model's own logits is `reranker.scorers.head`'s."""
+        """The head of a transformers model; `LabelHead` is what checks heads against the model's own logits."""
         config, layer = network.config.get_text_config(), network.get_output_embeddings()
         scale = float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)
         return cls(layer.weight, getattr(layer, "bias", None), scale, getattr(config, "final_logit_softcapping", None))

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm
 
-from reranker.errors import InputError, ModelError
-from reranker.models import Model
-from training.config import Config, Probe, Tuning
-from training.lisa import layers_of
-from training.lm import Head, token_losses
-from training.windows import Batch
+from firstrank.reranker.errors import InputError, ModelError
+from firstrank.reranker.models.catalog import Model
+from firstrank.training.config import Config, Probe, Tuning
+from firstrank.training.lisa import layers_of
+from firstrank.training.lm import Head, token_losses
+from firstrank.training.samples.windows import Batch
 
 
 class Seen(NamedTuple):

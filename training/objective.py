@@ -7,11 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from training.config import Config, Difficulty, Reweighting
-from training.losses import loss_of
-from training.losses.lists import better, mean, prepared
-from training.network import Seen
-from training.windows import Batch
+from firstrank.training.config import Config, Difficulty, Reweighting
+from firstrank.training.losses import loss_of
+from firstrank.training.losses.lists import better, mean, prepared
+from firstrank.training.network import Seen
+from firstrank.training.samples.windows import Batch
 
 
 class Terms(NamedTuple):

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from reranker.commands.output import note
-from reranker.errors import InputError
-from reranker.models import Model, ModelSpec, load_model, prompter_of
-from training.config import Config
-from training.examples import Examples
+from firstrank.reranker.commands.console import note
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.models.catalog import Model, ModelSpec, load_model, prompter_of
+from firstrank.training.config import Config
+from firstrank.training.samples.examples import Examples
 
 if TYPE_CHECKING:
-    from training.trainer import RankTrainer
+    from firstrank.training.trainer import RankTrainer
 
 CONFIG = "config.yaml"
 _FREE = ("checkpoints", "log", "export", "threads")
@@ -39,8 +39,8 @@ def train(config: Config, *, minutes: float | None = None) -> Path | None:
     """
     import torch
 
-    from reranker.scorers.transformers import keep_freed_memory
-    from training.trainer import last_checkpoint
+    from firstrank.reranker.scorers.transformers.scorer import keep_freed_memory
+    from firstrank.training.trainer import last_checkpoint
 
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -75,12 +75,12 @@ def _trainer(config: Config, model: Model, examples: Examples, minutes: float | 
     """What is wrong with every example, or with the dev set, is said before the weights are loaded."""
     from transformers import set_seed
 
-    from training.dev import DevSet
-    from training.journal import Journal
-    from training.lisa import LayerSampling
-    from training.network import load_network
-    from training.trainer import AtStart, RankTrainer, TimeLimit
-    from training.windows import Windows
+    from firstrank.training.dev import DevSet
+    from firstrank.training.lisa import LayerSampling
+    from firstrank.training.log import Journal
+    from firstrank.training.network import load_network
+    from firstrank.training.samples.windows import Windows
+    from firstrank.training.trainer import AtStart, RankTrainer, TimeLimit
 
     arguments = _arguments(config, total_steps(config, len(examples)))
     windows = Windows(config, model, examples, arguments.max_steps * batch_size(config, arguments.world_size))
@@ -100,8 +100,8 @@ def _trainer(config: Config, model: Model, examples: Examples, minutes: float | 
 
 def _leave(config: Config, model: Model, trainer: RankTrainer, facts: dict[str, Any]) -> Path:
     """The folder to rerank with, a card in it and in the adapter's, and the run's pictures."""
-    from training.card import draw_plots, write_card
-    from training.export import export
+    from firstrank.training.card import draw_plots, write_card
+    from firstrank.training.export import export
 
     folder = export(config, model, trainer)
     if trainer.is_world_process_zero():

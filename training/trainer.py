@@ -17,13 +17,13 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from reranker.errors import FirstrankError, InputError
-from reranker.models import Model
-from training.config import Config
-from training.dev import DevSet
-from training.network import causal_model
-from training.objective import Objective, Terms
-from training.windows import Batch, Window, Windows, collate
+from firstrank.reranker.errors import FirstrankError, InputError
+from firstrank.reranker.models.catalog import Model
+from firstrank.training.config import Config
+from firstrank.training.dev import DevSet
+from firstrank.training.network import causal_model
+from firstrank.training.objective import Objective, Terms
+from firstrank.training.samples.windows import Batch, Window, Windows, collate
 
 _PROJECTORS = (
     ("galore_torch.galore_projector", "GaLoreProjector"),
@@ -55,7 +55,7 @@ class Diverged(FirstrankError):
 
 
 class RankTrainer(Trainer):
-    """Trains a network from `training.network` on Windows."""
+    """Trains a network from `firstrank.training.network` on Windows."""
 
     def __init__(self, network: Any, config: Config, model: Model, windows: Windows, dev: DevSet | None, args: TrainingArguments) -> None:
         super().__init__(model=network, args=args, train_dataset=windows, eval_dataset=dev)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from reranker.runs import read_qrels, read_queries
-from reranker.texts import read_passages
+from firstrank.reranker.runs.trec import read_qrels, read_queries
+from firstrank.reranker.texts.sources import read_passages
 
 SPLITS = {"selqa": "train", "xquad-en": "test", "hotpotqa-100": "test"}
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from eval.bench.collection import MEASURE, Collection
-from eval.significance import paired_t, randomisation
-from reranker.scorers import Scorer, Session
-from reranker.scorers.cascade import CascadeScorer
-from reranker.scorers.deferral import LearnedRule, Rule, discounts, entropy, fit, margin
-from reranker.scorers.oracle import OracleOptions, OracleScorer
-from reranker.types import Ranking, Request, Scores
+from firstrank.eval.bench.collection import MEASURE, Collection
+from firstrank.eval.significance import paired_t, randomisation
+from firstrank.reranker.scorers.backends import Scorer, Session
+from firstrank.reranker.scorers.cascade.deferral import LearnedRule, Rule, discounts, entropy, fit, margin
+from firstrank.reranker.scorers.cascade.scorer import CascadeScorer
+from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
+from firstrank.reranker.types import Ranking, Request, Scores
 
 Cascade = Callable[[Scorer, Scorer, float, int], Scorer]
 """(small, large, budget, seed) -> the two as one"""
@@ -176,8 +176,8 @@ def report(points: Sequence[Point], facts: dict[str, Any], output: Path, *, as_j
     """`cascade.json` in the folder `output`; on stdout a table, or the JSON."""
     from rich.table import Table
 
-    from reranker.commands.output import print_json, print_table
-    from reranker.runs import whole_file
+    from firstrank.reranker.commands.console import print_json, print_table
+    from firstrank.reranker.runs.trec import whole_file
 
     output.mkdir(parents=True, exist_ok=True)
     found = facts | {"measure": MEASURE, "points": [asdict(point) for point in points]}

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from reranker.errors import InputError
-from reranker.executor import Executor
-from reranker.measures import per_query
-from reranker.qrels import Qrels, read_qrels
-from reranker.runs import Ranked, Run
-from reranker.scorers import Scorer
-from reranker.strategies import parse_strategy
-from reranker.types import Failure, Ranking, Request, Strategy
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.executor.executor import Executor
+from firstrank.reranker.measures import per_query
+from firstrank.reranker.runs.qrels import Qrels, read_qrels
+from firstrank.reranker.runs.trec import Ranked, Run
+from firstrank.reranker.scorers.backends import Scorer
+from firstrank.reranker.strategies.register import parse_strategy
+from firstrank.reranker.types import Failure, Ranking, Request, Strategy
 
 MEASURE = "nDCG@10"
 
@@ -58,9 +58,9 @@ class Collection:
 
 def read_collection(run: Path, queries: str, corpus: str, qrels: str, depth: int) -> Collection:
     """Reads all of it; queries that nobody judged are left out. Raises InputError where none is judged."""
-    from reranker.batch import RunTasks, queries_of
-    from reranker.runs import read_queries, read_run
-    from reranker.texts import open_texts
+    from firstrank.reranker.batch.tasks import RunTasks, queries_of
+    from firstrank.reranker.runs.trec import read_queries, read_run
+    from firstrank.reranker.texts.sources import open_texts
 
     if depth < 1:
         raise InputError(f"--depth {depth}: must be at least 1")

@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eval.latency import Latency, latency_of
-from eval.machine import scorer_facts
-from eval.response import Responses, responses_of
-from reranker.errors import InputError
-from reranker.executor import Executor
-from reranker.schedule import Schedule
-from reranker.scorers import Scorer, open_scorer
-from reranker.types import Answer, Request, Strategy, Trace
+from firstrank.eval.answers import Responses, responses_of
+from firstrank.eval.costs import Latency, latency_of
+from firstrank.eval.machine import scorer_facts
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.executor.executor import Executor
+from firstrank.reranker.scorers.backends import Scorer, open_scorer
+from firstrank.reranker.strategies.schedule import Schedule
+from firstrank.reranker.types import Answer, Request, Strategy, Trace
 
 Progress = Callable[[str], None]
 Reset = Callable[[], Awaitable[Any]]

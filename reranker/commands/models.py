@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from reranker.commands.output import note, print_json, print_table
+from firstrank.reranker.commands.console import note, print_json, print_table
 
 app = typer.Typer(help="Models by name: list, pull, info.", no_args_is_help=True)
 
@@ -18,7 +18,7 @@ def list_models(as_json: AsJson = False) -> None:
     """The models that Firstrank knows by name; a Hugging Face id or a local folder works wherever a name does."""
     from rich.table import Table
 
-    from reranker.models import list_specs
+    from firstrank.reranker.models.catalog import list_specs
 
     specs = list_specs()
     if as_json:
@@ -33,7 +33,7 @@ def list_models(as_json: AsJson = False) -> None:
 @app.command("pull")
 def pull_model(name: Annotated[str, typer.Argument(help="A name from the list.")] = "default") -> None:
     """Fetches a model into the cache, once; from then on it needs no network."""
-    from reranker.models import pull
+    from firstrank.reranker.models.catalog import pull
 
     note(f"{name}: ready in {pull(name)}")
 
@@ -43,7 +43,7 @@ def info(name: Annotated[str, typer.Argument(help="A name, a folder, or a Huggin
     """A model's settings, and whether its weights are here."""
     from rich.table import Table
 
-    from reranker.models import describe
+    from firstrank.reranker.models.catalog import describe
 
     found = describe(name)
     if as_json:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from reranker.commands.engine import Engine, Placement
-from reranker.commands.job import Inputs, Job, Missing, OnError
-from reranker.errors import InputError
+from firstrank.reranker.batch.job import Inputs, Job, Missing, OnError
+from firstrank.reranker.batch.placement import Engine, Placement
+from firstrank.reranker.errors import InputError
 
 
 class Backend(StrEnum):
@@ -76,8 +76,8 @@ def rerank(
     as_json: Annotated[bool, option(OUTPUT, "The summary as JSON.", "--json")] = False,
 ) -> None:
     """Reranks the candidates of a TREC run with a listwise model: one prefill a window, ranked by the first token's logits."""
-    from reranker.scorers.settings import engine_args
-    from reranker.setup import Oracle, Setup
+    from firstrank.reranker.scorers.settings import engine_args
+    from firstrank.reranker.setup import Oracle, Setup
 
     if backend is Backend.oracle and qrels is None:
         raise InputError("--backend oracle scores by judgments: give --qrels")
@@ -116,7 +116,7 @@ def rerank(
         raise InputError(f"--vectors {vectors}: only with --feedback")
     job = Job(inputs, setup, output, trace, not no_tail, on_error, qrels, as_json)
     if feedback:
-        from reranker.commands.feedback import Rounds
+        from firstrank.reranker.commands.feedback import Rounds
 
         Rounds(job, feedback, vectors or output.with_name(f"{output.name}.vectors"), encoder).run(placement.open(setup))
     else:

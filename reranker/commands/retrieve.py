@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reranker.commands.output import Progress, note, print_json, print_measures
-from reranker.errors import InputError
+from firstrank.reranker.commands.console import Progress, note, print_json, print_measures
+from firstrank.reranker.errors import InputError
 
 if TYPE_CHECKING:
-    from reranker.runs import Query
+    from firstrank.reranker.runs.trec import Query
 
 
 def retrieve(
@@ -28,8 +28,8 @@ def retrieve(
     as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
 ) -> None:
     """Retrieves candidates: a TREC run, by BM25 unless said otherwise."""
-    from reranker import retrievers
-    from reranker.runs import check_writable, read_qrels, read_queries, read_run, write_run
+    from firstrank.reranker.retrievers import register as retrievers
+    from firstrank.reranker.runs.trec import check_writable, read_qrels, read_queries, read_run, write_run
 
     if depth < 1:
         raise InputError(f"--depth {depth}: must be at least 1")
@@ -54,7 +54,7 @@ def retrieve(
     summary = {"output": str(output), "queries": len(wanted), "index_seconds": indexed, "seconds": seconds}
     measured = None
     if judged is not None:
-        from reranker.measures import compare
+        from firstrank.reranker.measures import compare
 
         measured = compare({retriever: read_run(output)}, judged)
     if as_json:

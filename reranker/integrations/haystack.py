@@ -11,9 +11,9 @@ from typing import Any
 
 from haystack import Document, component, default_from_dict, default_to_dict
 
-from reranker.errors import InputError
-from reranker.reranker import Reranker
-from reranker.types import Ranking
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.types import Ranking
 
 
 @component
@@ -21,7 +21,7 @@ class FirstRanker:
     """Puts documents in a new order and keeps the best `top_k`. `options` are the Reranker's (`backend`, `strategy`, `device` …).
 
     The model is loaded by `warm_up`, or when the component first runs; a saved pipeline holds its name (Haystack 3 loads it
-    with `allowed_modules=["reranker.integrations.haystack"]`). Of documents with one id the first is kept. Scores are in (0, 1).
+    with `allowed_modules=["firstrank.reranker.integrations.haystack"]`). Of documents with one id the first is kept. Scores are in (0, 1).
     """
 
     def __init__(self, model: str = "default", top_k: int | None = None, options: dict[str, Any] | None = None) -> None:

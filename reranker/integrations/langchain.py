@@ -12,9 +12,9 @@ from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import Field, PrivateAttr
 
-from reranker.integrations.shared import reranker_of
-from reranker.reranker import Reranker
-from reranker.types import Ranking
+from firstrank.reranker.integrations.shared import reranker_of
+from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.types import Ranking
 
 
 class FirstRanker(BaseDocumentCompressor):

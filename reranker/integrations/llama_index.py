@@ -13,10 +13,10 @@ from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRan
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
-from reranker.errors import InputError
-from reranker.integrations.shared import reranker_of
-from reranker.reranker import Reranker
-from reranker.types import Ranking
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.integrations.shared import reranker_of
+from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.types import Ranking
 
 _dispatcher = get_dispatcher(__name__)
 

@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from reranker.batch import with_tail
-from reranker.errors import InputError
-from reranker.integrations import jvm, lucene
-from reranker.integrations.shared import reranker_of
-from reranker.reranker import Reranker
-from reranker.runs import Ranked, write_run
-from reranker.texts import Texts, open_texts, read_passages
-from reranker.types import Passage, Ranking, Request
+from firstrank.reranker.batch.tasks import with_tail
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.integrations.shared import reranker_of
+from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.runs.trec import Ranked, write_run
+from firstrank.reranker.texts import jvm, lucene
+from firstrank.reranker.texts.sources import Texts, open_texts, read_passages
+from firstrank.reranker.types import Passage, Ranking, Request
 
 _NAMED = 5
 _STORED = ("lucene:", "ir_datasets:")

@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 import pyterrier as pt
 
-from reranker.integrations.shared import reranker_of
-from reranker.reranker import Reranker, request_of
-from reranker.types import Passage, Request
+from firstrank.reranker.integrations.shared import reranker_of
+from firstrank.reranker.reranker import Reranker, request_of
+from firstrank.reranker.types import Passage, Request
 
 _NEEDED = ["qid", "query", "docno", "text"]
 

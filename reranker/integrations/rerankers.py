@@ -12,10 +12,10 @@ from rerankers.models.ranker import BaseRanker
 from rerankers.results import RankedResults, Result
 from rerankers.utils import prep_docs
 
-from reranker.errors import InputError
-from reranker.integrations.shared import reranker_of
-from reranker.reranker import Reranker
-from reranker.types import Passage, Ranking
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.integrations.shared import reranker_of
+from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.types import Passage, Ranking
 
 Documents: TypeAlias = str | Document | list[str] | list[Document]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reranker.reranker import Reranker
+from firstrank.reranker.reranker import Reranker
 
 
 def reranker_of(model: str | Reranker, options: dict[str, Any]) -> Reranker:

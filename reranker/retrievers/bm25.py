@@ -14,10 +14,10 @@ import Stemmer
 from bm25s.tokenization import Tokenizer
 from numpy.typing import NDArray
 
-from reranker.errors import InputError
-from reranker.runs import Query, Ranked, trec_order
-from reranker.texts import read_passages
-from reranker.types import Passage
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.runs.trec import Query, Ranked, trec_order
+from firstrank.reranker.texts.sources import read_passages
+from firstrank.reranker.types import Passage
 
 K1, B = 1.5, 0.75
 

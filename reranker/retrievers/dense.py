@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from reranker.errors import InputError, MissingExtra, ModelError
-from reranker.runs import Query, Ranked
-from reranker.texts import read_passages
-from reranker.types import Passage
-from reranker.vectors import Floats32, Vectors, search
+from firstrank.reranker.errors import InputError, MissingExtra, ModelError
+from firstrank.reranker.retrievers.vectors import Floats32, Vectors, search
+from firstrank.reranker.runs.trec import Query, Ranked
+from firstrank.reranker.texts.sources import read_passages
+from firstrank.reranker.types import Passage
 
 EMBEDDED = "minilm"
 _BATCH = 64

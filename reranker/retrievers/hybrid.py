@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from reranker.fusion import fuse
-from reranker.retrievers.bm25 import BM25
-from reranker.retrievers.dense import Dense
-from reranker.runs import Query, Ranked
-from reranker.texts import read_passages
+from firstrank.reranker.retrievers.bm25 import BM25
+from firstrank.reranker.retrievers.dense import Dense
+from firstrank.reranker.retrievers.fusion import fuse
+from firstrank.reranker.runs.trec import Query, Ranked
+from firstrank.reranker.texts.sources import read_passages
 
 
 class Hybrid:

@@ -8,9 +8,9 @@ from itertools import islice
 
 import numpy as np
 
-from reranker.integrations import jvm
-from reranker.integrations.lucene import open_searcher
-from reranker.runs import Query, Ranked, trec_order
+from firstrank.reranker.runs.trec import Query, Ranked, trec_order
+from firstrank.reranker.texts import jvm
+from firstrank.reranker.texts.lucene import open_searcher
 
 _BATCH = 256
 

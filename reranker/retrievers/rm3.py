@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from reranker.errors import InputError
-from reranker.retrievers.bm25 import BM25
-from reranker.runs import Query, Ranked
-from reranker.texts import read_passages
-from reranker.types import Passage
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.retrievers.bm25 import BM25
+from firstrank.reranker.runs.trec import Query, Ranked
+from firstrank.reranker.texts.sources import read_passages
+from firstrank.reranker.types import Passage
 
 PASSAGES, WORDS = 10, 10
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from reranker.types import UNBOUNDED, Request, Scores
+from firstrank.reranker.types import UNBOUNDED, Request, Scores
 
 
 class Session(Protocol):

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reranker.batcher import Batcher
-from reranker.qrels import Qrels
-from reranker.types import Request, Scores
+from firstrank.reranker.runs.qrels import Qrels
+from firstrank.reranker.scorers.batcher import Batcher
+from firstrank.reranker.types import Request, Scores
 
 
 @dataclass(frozen=True, slots=True)

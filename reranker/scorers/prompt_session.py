@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from reranker.errors import InputError
-from reranker.prompt import EncodedRequest
-from reranker.types import Scores
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.prompt.prompter import EncodedRequest
+from firstrank.reranker.types import Scores
 
 
 class PromptScorer(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from reranker.errors import InputError
+from firstrank.reranker.errors import InputError
 
 
 def engine_args(texts: Sequence[str]) -> dict[str, Any]:

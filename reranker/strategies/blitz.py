@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reranker.strategies.order import TOP, Run, Window, by_score, check_at_least, check_top_k, check_window, parts, size
-from reranker.types import Outcome, Strategy, View, Windows
+from firstrank.reranker.strategies.windows import TOP, Run, Window, by_score, check_at_least, check_top_k, check_window, parts, size
+from firstrank.reranker.types import Outcome, Strategy, View, Windows
 
 
 def blitz(window: Window = 20, k: int | None = None, top_k: int | None = None) -> Strategy:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from reranker.strategies.kemeny import kemeny
-from reranker.strategies.order import Run, check_at_least, together
-from reranker.types import Outcome, Scores, Strategy, View
+from firstrank.reranker.strategies.kemeny import kemeny
+from firstrank.reranker.strategies.windows import Run, check_at_least, together
+from firstrank.reranker.types import Outcome, Scores, Strategy, View
 
 Order = Sequence[int]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from reranker.errors import InputError
-from reranker.strategies.order import Run, by_score, check_at_least
-from reranker.types import Outcome, Strategy, View
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.strategies.windows import Run, by_score, check_at_least
+from firstrank.reranker.types import Outcome, Strategy, View
 
 
 def full(passes: int = 1, top_k: int | None = None) -> Strategy:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from reranker.errors import InputError
-from reranker.strategies.order import Asking, Frame, Run, Window, by_score, check_at_least, check_top_k, check_window, frame
-from reranker.types import Outcome, Strategy, View
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.strategies.windows import Asking, Frame, Run, Window, by_score, check_at_least, check_top_k, check_window, frame
+from firstrank.reranker.types import Outcome, Strategy, View
 
 
 def sliding(window: Window = 20, stride: int | None = None, passes: int = 1, top_k: int | None = None) -> Strategy:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from reranker.errors import InputError
-from reranker.strategies.order import TOP, Asking, Run, Window, by_score, check_at_least, check_top_k, check_window, parts, size
-from reranker.types import Outcome, Strategy, View
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.strategies.windows import TOP, Asking, Run, Window, by_score, check_at_least, check_top_k, check_window, parts, size
+from firstrank.reranker.types import Outcome, Strategy, View
 
 
 def topdown(window: Window = 20, k: int | None = None, budget: int | None = None, top_k: int | None = None) -> Strategy:

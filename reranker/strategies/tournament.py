@@ -5,8 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from reranker.strategies.order import TOP, Asking, Run, Window, by_score, check_at_least, check_top_k, check_window, parts, size, together
-from reranker.types import Outcome, Strategy, View
+from firstrank.reranker.strategies.windows import (
+    TOP,
+    Asking,
+    Run,
+    Window,
+    by_score,
+    check_at_least,
+    check_top_k,
+    check_window,
+    parts,
+    size,
+    together,
+)
+from firstrank.reranker.types import Outcome, Strategy, View
 
 
 def tournament(window: Window = 20, k: int | None = None, top_k: int | None = None) -> Strategy:

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from eval.study import Study
+from firstrank.eval.study import Study
 from tests.eval import collection
 
 pytestmark = pytest.mark.browser

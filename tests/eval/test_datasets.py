@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eval.datasets import open_dataset
-from reranker.errors import InputError
-from reranker.runs import Ranked, Run
+from firstrank.eval.datasets import open_dataset
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.runs.trec import Ranked, Run
 from tests.eval import collection
 
 

@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from eval.datasets import Dataset
-from eval.evaluation import System, evaluate
-from eval.report import report_object, write_json
-from reranker.errors import InputError
-from reranker.runs import Ranked, Run
+from firstrank.eval.datasets import Dataset
+from firstrank.eval.evaluation import System, evaluate
+from firstrank.eval.report.files import report_object, write_json
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.runs.trec import Ranked, Run
 
 
 def dataset_of(queries):

@@ -24,7 +24,7 @@ def test_the_run_is_that_of_a_local_engine(tmp_path: Path, tiny_model: Path, mon
     run = tmp_path / "first.trec"
     run.write_text("".join(f"q{i} Q0 d{j} {j + 1} {-j} x\n" for i in range(4) for j in range(8)))
     model = ["--model", str(tiny_model), "--threads", "1"]
-    command = [sys.executable, "-c", "from reranker.cli import main; main()"]
+    command = [sys.executable, "-c", "from firstrank.reranker.cli import main; main()"]
     local = [
         *command,
         "rerank",

@@ -7,11 +7,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from eval import reproduce
-from eval.reproduce import Place, page
-from eval.reproduction import FirstStage, Reproduction, all_reproductions, read_reproduction
-from reranker.cli import app
-from reranker.errors import InputError
+from firstrank.eval import reproduce
+from firstrank.eval.reproduce import Place, page
+from firstrank.eval.reproductions import FirstStage, Reproduction, all_reproductions, read_reproduction
+from firstrank.reranker.cli import app
+from firstrank.reranker.errors import InputError
 from tests.eval import collection
 
 SHIPPED = all_reproductions()

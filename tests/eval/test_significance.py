@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.significance import RESAMPLES, holm, interval, paired_t, pairs_of, randomisation
+from firstrank.eval.significance import RESAMPLES, holm, interval, paired_t, pairs_of, randomisation
 
 DRAW = np.random.default_rng(7)
 A, B, C = (DRAW.uniform(0, 1, 43) for _ in range(3))

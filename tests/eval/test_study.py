@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from eval.reranking import _warmed
-from eval.study import Study, run_names
-from reranker.cli import app
-from reranker.errors import FormatError, InputError
-from reranker.runs import ScoredRequest, read_run, write_requests
-from reranker.setup import Oracle, Setup
-from reranker.types import Passage, Request
+from firstrank.eval.reranking import _warmed
+from firstrank.eval.study import Study, run_names
+from firstrank.reranker.cli import app
+from firstrank.reranker.errors import FormatError, InputError
+from firstrank.reranker.runs.trec import ScoredRequest, read_run, write_requests
+from firstrank.reranker.setup import Oracle, Setup
+from firstrank.reranker.types import Passage, Request
 from tests.eval import collection
 
 MADE = {
@@ -216,7 +216,7 @@ def test_the_command_line(folder, tmp_path):
 
 def test_bad_input_on_the_command_line_is_a_sentence(folder, tmp_path):
     given = ["eval", "--dataset", str(folder), "--output", str(tmp_path), "--run", str(tmp_path / "nothing.trec")]
-    done = subprocess.run([sys.executable, "-c", "from reranker.cli import main; main()", *given], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", "from firstrank.reranker.cli import main; main()", *given], capture_output=True, text=True)
     assert done.returncode == 2
     assert "no such file" in done.stderr
     assert "Traceback" not in done.stderr

@@ -12,12 +12,12 @@ from types import ModuleType
 
 import pytest
 
-from reranker.measures import compare
-from reranker.qrels import Qrels, read_qrels
-from reranker.queries import read_queries
-from reranker.retrievers.bm25 import BM25
-from reranker.runs import Run
-from reranker.texts import read_passages
+from firstrank.reranker.measures import compare
+from firstrank.reranker.retrievers.bm25 import BM25
+from firstrank.reranker.runs.qrels import Qrels, read_qrels
+from firstrank.reranker.runs.queries import read_queries
+from firstrank.reranker.runs.trec import Run
+from firstrank.reranker.texts.sources import read_passages
 
 PYDOCS = Path(__file__).parents[2] / "examples/pydocs"
 SIDE_EFFECTS = {"antigravity", "idlelib", "lib2to3", "test", "this", "tkinter", "turtle", "turtledemo"}

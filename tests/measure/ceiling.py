@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from eval.bench.roof import flops_of_window, product_rate, shape_of
-from reranker.models import load_model
-from reranker.scorers.transformers import keep_freed_memory
+from firstrank.eval.bench.roof import flops_of_window, product_rate, shape_of
+from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.scorers.transformers.scorer import keep_freed_memory
 
 
 def main() -> None:

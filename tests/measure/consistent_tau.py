@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from eval.bench.collection import Collection, read_collection
-from eval.bench.strategies import interval_of_mean
-from reranker.reranker import Reranker
-from reranker.scorers import Scorer, open_scorer
-from reranker.scorers.oracle import OracleOptions, OracleScorer
-from reranker.types import Ranking, Request
+from firstrank.eval.bench.collection import Collection, read_collection
+from firstrank.eval.bench.strategies import interval_of_mean
+from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.scorers.backends import Scorer, open_scorer
+from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
+from firstrank.reranker.types import Ranking, Request
 
 
 def main() -> None:

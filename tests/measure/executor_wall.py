@@ -11,10 +11,10 @@ import asyncio
 import math
 import time
 
-from reranker.executor import Executor
-from reranker.scorers.oracle import OracleOptions, OracleScorer
-from reranker.strategies import parse_strategy
-from reranker.types import Passage, Ranking, Request
+from firstrank.reranker.executor.executor import Executor
+from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
+from firstrank.reranker.strategies.register import parse_strategy
+from firstrank.reranker.types import Passage, Ranking, Request
 
 BATCH, SECONDS = 64, 0.01
 

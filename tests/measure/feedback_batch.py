@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from reranker.feedback import Feedback, distil
+from firstrank.reranker.feedback import Feedback, distil
 
 QUERIES, PASSAGES, DIMENSIONS, STEPS, ALONE = 1000, 100, 384, 100, 10
 

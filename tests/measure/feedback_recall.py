@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import ttest_rel
 
-from reranker.commands.feedback import searched, taught
-from reranker.feedback import OBJECTIVES, Feedback
-from reranker.measures import per_query
-from reranker.qrels import Qrels
-from reranker.retrievers import open_retriever
-from reranker.runs import Query, Ranked, Run, read_qrels, read_queries
-from reranker.vectors import Vectors, read_vectors, rows_of
+from firstrank.reranker.commands.feedback import searched, taught
+from firstrank.reranker.feedback import OBJECTIVES, Feedback
+from firstrank.reranker.measures import per_query
+from firstrank.reranker.retrievers.register import open_retriever
+from firstrank.reranker.retrievers.vectors import Vectors, read_vectors, rows_of
+from firstrank.reranker.runs.qrels import Qrels
+from firstrank.reranker.runs.trec import Query, Ranked, Run, read_qrels, read_queries
 
 DEPTH = 100
 

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from reranker.batch import Finished
-from reranker.journal import open_journal
+from firstrank.reranker.batch.journal import open_journal
+from firstrank.reranker.batch.tasks import Finished
 
 CHUNK, PART = 64, 8
 

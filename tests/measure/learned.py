@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 from scipy.special import logsumexp, softmax
 
-from training.config import read_config
-from training.examples import Examples
-from training.journal import LOG, read_log
-from training.run import batch_size, open_model, total_steps
-from training.windows import Windows
+from firstrank.training.config import read_config
+from firstrank.training.log import LOG, read_log
+from firstrank.training.run import batch_size, open_model, total_steps
+from firstrank.training.samples.examples import Examples
+from firstrank.training.samples.windows import Windows
 
 
 def bounds(grades: tuple[float, ...], temperature: float) -> tuple[float, float]:

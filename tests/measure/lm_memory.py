@@ -36,7 +36,7 @@ def measure(kind: str, tokens: int, vocabulary: int, hidden: int) -> dict[str, f
 
 
 def chunked(states, weight, ids):
-    from training.lm import Head, token_losses
+    from firstrank.training.lm import Head, token_losses
 
     return token_losses(states, Head(weight), ids)
 

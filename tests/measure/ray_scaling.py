@@ -17,11 +17,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reranker.integrations.ray import Workers, ray_engine
-from reranker.reranker import Reranker
-from reranker.scorers.oracle import OracleOptions, OracleScorer
-from reranker.setup import Setup
-from reranker.types import Passage, Ranking, Request, Scores
+from firstrank.reranker.batch.ray import Workers, ray_engine
+from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
+from firstrank.reranker.setup import Setup
+from firstrank.reranker.types import Passage, Ranking, Request, Scores
 
 DEPTH = 20  # one window a query
 

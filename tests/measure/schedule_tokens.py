@@ -11,9 +11,9 @@ import argparse
 from pathlib import Path
 from statistics import median
 
-from eval.bench.collection import read_collection
-from reranker.models import load_model
-from reranker.scorers.oracle import OracleScorer
+from firstrank.eval.bench.collection import read_collection
+from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.scorers.oracle import OracleScorer
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ import argparse
 import random
 import time
 
-from reranker.strategies import STRATEGIES, parse_strategy
-from reranker.types import Scores, View
+from firstrank.reranker.strategies.register import STRATEGIES, parse_strategy
+from firstrank.reranker.types import Scores, View
 
 
 def measure(name: str, depth: int) -> tuple[float, float]:

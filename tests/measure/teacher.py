@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from reranker.batch import RunTasks, queries_of
-from reranker.measures import per_query
-from reranker.qrels import Qrels
-from reranker.retrievers.dense import EMBEDDED, open_encoder
-from reranker.runs import Ranked, Run, read_qrels, read_queries, read_run
-from reranker.texts import open_texts
-from training.data.blended import blended, head
+from firstrank.reranker.batch.tasks import RunTasks, queries_of
+from firstrank.reranker.measures import per_query
+from firstrank.reranker.retrievers.dense import EMBEDDED, open_encoder
+from firstrank.reranker.runs.qrels import Qrels
+from firstrank.reranker.runs.trec import Ranked, Run, read_qrels, read_queries, read_run
+from firstrank.reranker.texts.sources import open_texts
+from firstrank.training.data.blended import blended, head
 
 MEASURE = "nDCG@10"
 

@@ -47,8 +47,8 @@ def make_run(path: Path, queries: int, passages: int) -> None:
 
 def measure(corpus: Path, run_file: Path) -> None:
     """In a process of its own: read the run, gather, read every query's passages."""
-    from reranker.runs import read_run
-    from reranker.texts import open_texts, passages
+    from firstrank.reranker.runs.trec import read_run
+    from firstrank.reranker.texts.sources import open_texts, passages
 
     start = time.perf_counter()
     run = read_run(run_file)

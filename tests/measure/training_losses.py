@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from firstrank.training.losses import NAMES
 from tests.conftest import make_tiny_model
 from tests.training.test_learning import Learned, learned
-from training.losses import NAMES
 
 
 def main(steps: int, seeds: int, losses: list[str]) -> None:

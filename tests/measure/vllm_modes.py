@@ -19,10 +19,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from reranker import Reranker
-from reranker.errors import FirstrankError
-from reranker.models import load_model
-from reranker.scorers import open_scorer
+from firstrank.reranker import Reranker
+from firstrank.reranker.errors import FirstrankError
+from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.scorers.backends import open_scorer
 from tests.reranker.scorers.served import served
 from tests.reranker.scorers.windows import assert_agree, log_softmax, score_all, windows
 

@@ -12,7 +12,7 @@ import argparse
 import random
 from pathlib import Path
 
-from reranker.strategies import parse_strategy
+from firstrank.reranker.strategies.register import parse_strategy
 from tests.reranker.strategies.driver import Driven, drive
 
 N, CELL, HEIGHT, LEFT, TOP = 100, 6, 9, 64, 30

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from reranker.batcher import Batcher
-from reranker.types import Passage, Request, Scores
+from firstrank.reranker.scorers.batcher import Batcher
+from firstrank.reranker.types import Passage, Request, Scores
 
 
 def request(n: int, qid: str = "q", values: Sequence[float] | None = None) -> Request:
@@ -74,6 +74,6 @@ class FakeScorer:
 def one_window(view):
     """A strategy: everything in one window."""
     [scores] = yield [tuple(range(view.n))]
-    from reranker.types import Outcome
+    from firstrank.reranker.types import Outcome
 
     return Outcome(sorted(range(view.n), key=lambda i: -scores.values[i]), certified=view.n)

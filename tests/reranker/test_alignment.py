@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reranker.alignment import align, relevance, strictly_decreasing
+from firstrank.reranker.alignment import align, relevance, strictly_decreasing
 
 logits = st.floats(-1e4, 1e4, width=32)
 

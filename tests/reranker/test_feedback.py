@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reranker.errors import InputError
-from reranker.feedback import OBJECTIVES, Feedback, distil
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.feedback import OBJECTIVES, Feedback, distil
 
 
 def unit(values):

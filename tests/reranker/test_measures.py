@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from reranker.errors import InputError
-from reranker.measures import compare, default_measures, per_query
-from reranker.runs import Ranked, Run, read_qrels, read_run
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.measures import compare, default_measures, per_query
+from firstrank.reranker.runs.trec import Ranked, Run, read_qrels, read_run
 
 
 def run_of(**docids):

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from reranker import InputError, Passage, Request, Reranker, ScorerError
+from firstrank.reranker import InputError, Passage, Request, Reranker, ScorerError
 from tests.reranker.fakes import FakeScorer, request
 
 VALUES = ["3", "1", "2"]

@@ -19,13 +19,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import httpx
 import uvicorn
 
-from reranker.reranker import Reranker
-from server.app import create_app
-from server.registry import WARM_UP
-from server.settings import load_settings
+from firstrank.reranker.reranker import Reranker
+from firstrank.server.app import create_app
+from firstrank.server.registry import WARM_UP
+from firstrank.server.settings import load_settings
 from tests.reranker.fakes import FakeScorer
 
-SERVE = [sys.executable, "-c", "from reranker.cli import main; main()", "serve"]
+SERVE = [sys.executable, "-c", "from firstrank.reranker.cli import main; main()", "serve"]
 
 
 def in_loop(test: Callable) -> Callable:

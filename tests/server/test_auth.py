@@ -7,12 +7,12 @@ import logging
 
 import pytest
 
-from reranker.errors import InputError
-from server.auth import Keys
-from server.errors import Refused
-from server.logs import JsonLines
-from server.paths import DOCS, KNOWN, OPEN
-from server.settings import load_settings
+from firstrank.reranker.errors import InputError
+from firstrank.server.auth import Keys
+from firstrank.server.errors import Refused
+from firstrank.server.logs import JsonLines
+from firstrank.server.paths import DOCS, KNOWN, OPEN
+from firstrank.server.settings import load_settings
 from tests.server.serving import body, figure, in_loop, serving
 
 KEY = "sk-2718281828"

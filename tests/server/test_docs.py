@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from server.metrics import Metrics
-from server.schemas import RerankRequest
-from server.settings import Settings
+from firstrank.server.metrics import Metrics
+from firstrank.server.schemas import RerankRequest
+from firstrank.server.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "server.md"

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from reranker.errors import EngineLost, InputError, ScorerError, TransientError
-from reranker.reranker import Reranker
-from server.errors import refusal
-from server.registry import WARM_UP
+from firstrank.reranker.errors import EngineLost, InputError, ScorerError, TransientError
+from firstrank.reranker.reranker import Reranker
+from firstrank.server.errors import refusal
+from firstrank.server.registry import WARM_UP
 from tests.reranker.fakes import FakeScorer
 from tests.server.serving import body, figure, in_loop, serving, until
 

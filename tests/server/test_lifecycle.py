@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from reranker.errors import ModelError, ScorerError
-from reranker.reranker import Reranker
+from firstrank.reranker.errors import ModelError, ScorerError
+from firstrank.reranker.reranker import Reranker
 from tests.reranker.fakes import FakeScorer
 from tests.server.serving import Slow, body, in_loop, serving, until
 

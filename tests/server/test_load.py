@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from reranker.errors import Overloaded
-from server.admission import Turns, retry_after
+from firstrank.reranker.errors import Overloaded
+from firstrank.server.admission import Turns, retry_after
 from tests.reranker.fakes import FakeScorer
 from tests.server.serving import Slow, body, figure, in_loop, serving, until
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from reranker.reranker import Reranker
+from firstrank.reranker.reranker import Reranker
 
 pytestmark = pytest.mark.ray
 

@@ -7,8 +7,8 @@ import asyncio
 import numpy as np
 import pytest
 
-from reranker.reranker import Reranker
-from server.paths import RERANK
+from firstrank.reranker.reranker import Reranker
+from firstrank.server.paths import RERANK
 from tests.reranker.fakes import FakeScorer
 from tests.server.serving import body, in_loop, serving
 

@@ -10,7 +10,7 @@ import pytest
 import schemathesis
 from schemathesis import checks
 
-from reranker.reranker import Reranker
+from firstrank.reranker.reranker import Reranker
 from tests.server.serving import threaded
 
 checks.load_all_checks()

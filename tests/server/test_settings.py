@@ -6,10 +6,10 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from reranker.cli import app
-from reranker.errors import InputError
-from server import cli
-from server.settings import Settings, load_settings
+from firstrank.reranker.cli import app
+from firstrank.reranker.errors import InputError
+from firstrank.server import cli
+from firstrank.server.settings import Settings, load_settings
 
 
 def test_flags_over_environment_over_file_over_defaults(tmp_path, monkeypatch):

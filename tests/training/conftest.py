@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.config import Config
+from firstrank.training.config import Config
 
 METALS = ["stone", "bronze", "silver", "gold"]
 """a passage's grade is that of the metal in it, 0 to 3"""

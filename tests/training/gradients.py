@@ -9,9 +9,9 @@ import sys
 import torch
 from transformers import TrainerCallback
 
-from training.config import Config
-from training.examples import Examples
-from training.run import _trainer, check_output, open_model, part
+from firstrank.training.config import Config
+from firstrank.training.run import _trainer, check_output, open_model, part
+from firstrank.training.samples.examples import Examples
 
 
 class Save(TrainerCallback):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from training.journal import read_log
-from training.trainer import RankTrainer
+from firstrank.training.log import read_log
+from firstrank.training.trainer import RankTrainer
 
 
 class Killed(BaseException):

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from reranker.paths import config_dir
+from firstrank.reranker.config import config_dir
 
 YAML = config_dir() / "training" / "accelerate" / "fsdp2.yaml"
 
@@ -34,8 +34,8 @@ def on_cpu() -> None:
 
 
 if __name__ == "__main__":
-    from training.config import Config
-    from training.run import train
+    from firstrank.training.config import Config
+    from firstrank.training.run import train
 
     torch.set_num_threads(1)
     on_cpu()

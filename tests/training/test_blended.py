@@ -7,16 +7,16 @@ import sys
 import numpy as np
 import pytest
 
-from reranker.cli import main
-from reranker.qrels import read_qrels
-from reranker.runs import read_queries, read_run
-from reranker.texts import read_passages
-from reranker.types import Passage
+from firstrank.reranker.cli import main
+from firstrank.reranker.runs.qrels import read_qrels
+from firstrank.reranker.runs.trec import read_queries, read_run
+from firstrank.reranker.texts.sources import read_passages
+from firstrank.reranker.types import Passage
+from firstrank.training.data import invented
+from firstrank.training.data.blended import Blend, from_teachers, sampled
+from firstrank.training.data.tally import Tally
+from firstrank.training.samples.examples import read_examples
 from tests.training.test_data import Shelf
-from training.data import invented
-from training.data.blended import Blend, from_teachers, sampled
-from training.data.tally import Tally
-from training.examples import read_examples
 
 RUN = read_run("".join(f"{qid} Q0 d{i} {i} {40 - i} bm25\n" for qid in ("q1", "q2", "q3") for i in range(1, 41)))
 QRELS = read_qrels("q1 0 d40 2\nq1 0 far 1\n")
@@ -121,7 +121,7 @@ def test_an_invented_collection_reads_back(tmp_path):
 
 
 def test_a_corpus_becomes_examples_through_the_commands(tmp_path, monkeypatch):
-    from reranker.retrievers import dense
+    from firstrank.reranker.retrievers import dense
 
     monkeypatch.setattr(dense, "open_encoder", lambda name: lambda texts: np.eye(8, dtype=np.float32)[[len(text) % 8 for text in texts]])
     corpus = tmp_path / "corpus.jsonl"
@@ -140,7 +140,7 @@ def test_a_corpus_becomes_examples_through_the_commands(tmp_path, monkeypatch):
 
 
 def test_the_bi_encoder_reads_as_many_words_as_it_is_told(tmp_path, monkeypatch):
-    from reranker.retrievers import dense
+    from firstrank.reranker.retrievers import dense
 
     read: list[str] = []
 

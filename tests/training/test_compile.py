@@ -10,9 +10,9 @@ from torch._dynamo.utils import counters
 from torch._inductor import cpp_builder
 from torch._inductor.exc import InvalidCxxCompiler
 
-from reranker.errors import InputError
+from firstrank.reranker.errors import InputError
+from firstrank.training.run import train
 from tests.training.interrupted import curve
-from training.run import train
 
 PLAIN = {"lora": {"rank": 4, "alpha": 8}}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from reranker.errors import InputError
-from reranker.paths import config_dir
-from training.config import Config, Ramp, Range, read_config
+from firstrank.reranker.config import config_dir
+from firstrank.reranker.errors import InputError
+from firstrank.training.config import Config, Ramp, Range, read_config
 
 PLAIN = {"train": "a.jsonl", "output": "out"}
 

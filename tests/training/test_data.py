@@ -6,17 +6,17 @@ import json
 
 import pytest
 
-from reranker import Reranker
-from reranker.errors import InputError
-from reranker.qrels import read_qrels
-from reranker.runs import read_run
-from reranker.scorers.oracle import OracleScorer
-from reranker.types import Passage, Request
-from training.data import teacher
-from training.data.build import check, from_rankllm, write_examples
-from training.data.conversations import from_conversations
-from training.data.judged import Bands, from_qrels
-from training.data.tally import Tally
+from firstrank.reranker import Reranker
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.runs.qrels import read_qrels
+from firstrank.reranker.runs.trec import read_run
+from firstrank.reranker.scorers.oracle import OracleScorer
+from firstrank.reranker.types import Passage, Request
+from firstrank.training.data import teacher
+from firstrank.training.data.build import check, from_rankllm, write_examples
+from firstrank.training.data.conversations import from_conversations
+from firstrank.training.data.judged import Bands, from_qrels
+from firstrank.training.data.tally import Tally
 
 
 class Shelf:

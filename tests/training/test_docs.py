@@ -12,10 +12,10 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from reranker.paths import config_dir
-from training.config import Config, Section
-from training.data_cli import build
-from training.losses import NAMES, options_of
+from firstrank.reranker.config import config_dir
+from firstrank.training.commands.data import build
+from firstrank.training.config import Config, Section
+from firstrank.training.losses import NAMES, options_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
 

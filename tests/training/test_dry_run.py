@@ -6,15 +6,15 @@ import json
 
 import pytest
 
-from reranker.errors import InputError
-from reranker.models import load_model
-from reranker.types import Passage, Request
-from tests.reranker.tokenizers import sentencepiece
-from training.config import read_config
-from training.dry_run import described
-from training.examples import Examples
-from training.run import open_model
-from training.windows import Windows
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.types import Passage, Request
+from firstrank.training.config import read_config
+from firstrank.training.dry_run import described
+from firstrank.training.run import open_model
+from firstrank.training.samples.examples import Examples
+from firstrank.training.samples.windows import Windows
+from tests.reranker.prompt.tokenizers import sentencepiece
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_a_list_longer_than_the_labels_is_named(mistral):
 
 
 def test_samples_that_are_alike_share_a_size_and_a_cut(recipe, monkeypatch):
-    monkeypatch.setattr("training.windows.encoded", lambda drawn, *_: drawn)
+    monkeypatch.setattr("firstrank.training.samples.windows.encoded", lambda drawn, *_: drawn)
     config = recipe(draw={"window": [2, 5], "passage_tokens": [16, 64], "alike": 4})
     windows = Windows(config, open_model(config), Examples(config.train), 40)
     shapes = [(len(windows[sample].grades), windows[sample].request.passage_tokens) for sample in range(40)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from reranker.errors import ModelError
-from training.export import read_anew
-from training.network import load_network
-from training.run import open_model
+from firstrank.reranker.errors import ModelError
+from firstrank.training.export import read_anew
+from firstrank.training.network import load_network
+from firstrank.training.run import open_model
 
 
 @pytest.mark.parametrize("lora", [{"rank": 4}, {"rank": 2, "dora": True, "layers": [1, 1]}], ids=["LoRA", "DoRA of one layer"])

@@ -11,11 +11,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from reranker.cli import app
-from reranker.runs import read_qrels, read_run
+from firstrank.reranker.cli import app
+from firstrank.reranker.runs.trec import read_qrels, read_run
+from firstrank.training.log import read_log
+from firstrank.training.losses import NAMES
 from tests.training.conftest import METALS, as_collection, write_rule
-from training.journal import read_log
-from training.losses import NAMES
 
 PASSAGES = 6
 QUICK = ("lambdarank", "plistmle")

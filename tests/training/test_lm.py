@@ -8,8 +8,8 @@ import types
 import pytest
 import torch
 
-from training import lm
-from training.lm import Head, token_losses
+from firstrank.training import lm
+from firstrank.training.lm import Head, token_losses
 
 
 def plain(hidden, head, ids):

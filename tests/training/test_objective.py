@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from reranker.errors import InputError
-from training.config import Difficulty, Lisa, Reweighting
-from training.examples import Examples
-from training.lisa import LayerSampling
-from training.network import Seen, load_network
-from training.objective import Objective, by_loss, ease
-from training.run import open_model
-from training.windows import Windows, collate
+from firstrank.reranker.errors import InputError
+from firstrank.training.config import Difficulty, Lisa, Reweighting
+from firstrank.training.lisa import LayerSampling
+from firstrank.training.network import Seen, load_network
+from firstrank.training.objective import Objective, by_loss, ease
+from firstrank.training.run import open_model
+from firstrank.training.samples.examples import Examples
+from firstrank.training.samples.windows import Windows, collate
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def prepared(recipe):
 
 
 def test_scores_are_those_of_the_reranker(prepared):
-    from reranker.scorers.head import LabelHead
+    from firstrank.reranker.scorers.transformers.head import LabelHead
 
     config, model, windows = prepared()
     network = load_network(model, config.model_copy(update={"tuning": config.tuning.model_copy(update={"method": "full"})})).eval()

@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from firstrank.training.run import train
 from tests.training.gradients import step
 from tests.training.interrupted import curve
 from tests.training.sharded import environment
-from training.run import train
 
 ROOT = Path(__file__).parents[2]
 

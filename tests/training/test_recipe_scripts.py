@@ -6,8 +6,8 @@ import sys
 import zipfile
 from pathlib import Path
 
-from reranker.runs import read_qrels
-from reranker.texts import read_passages
+from firstrank.reranker.runs.trec import read_qrels
+from firstrank.reranker.texts.sources import read_passages
 
 SCRIPTS = Path(__file__).parents[2] / "configs" / "training"
 

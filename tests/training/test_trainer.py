@@ -7,14 +7,14 @@ import json
 import pytest
 import torch
 
-from reranker.errors import InputError
-from reranker.models import load_model
-from reranker.reranker import Reranker
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.reranker import Reranker
+from firstrank.training import trainer
+from firstrank.training.log import read_log
+from firstrank.training.run import open_model, train
+from firstrank.training.trainer import Diverged, Shares, last_checkpoint
 from tests.training.interrupted import Killed, curve, kill_at
-from training import trainer
-from training.journal import read_log
-from training.run import open_model, train
-from training.trainer import Diverged, Shares, last_checkpoint
 
 
 def seen(monkeypatch) -> list[str]:

@@ -10,15 +10,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from reranker.errors import InputError
+from firstrank.reranker.errors import InputError
+from firstrank.training import run
+from firstrank.training.dev import DevSet
+from firstrank.training.lisa import LayerSampling
+from firstrank.training.log import read_log
+from firstrank.training.run import train
+from firstrank.training.trainer import RankTrainer
 from tests.training.conftest import as_collection
 from tests.training.interrupted import Killed, curve, kill_at
-from training import run
-from training.dev import DevSet
-from training.journal import read_log
-from training.lisa import LayerSampling
-from training.run import train
-from training.trainer import RankTrainer
 
 PLAIN = {"lora": {"rank": 4, "alpha": 8}}
 """without dropout, whose draws depend on a tensor's shape"""

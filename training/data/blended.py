@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reranker.qrels import Qrels
-from reranker.runs import Ranked, Run
-from reranker.texts import Texts, passages
-from reranker.types import Passage
-from training.data.judged import in_first_stage_order, spread
-from training.data.tally import Tally
-from training.examples import BEST, Example
+from firstrank.reranker.runs.qrels import Qrels
+from firstrank.reranker.runs.trec import Ranked, Run
+from firstrank.reranker.texts.sources import Texts, passages
+from firstrank.reranker.types import Passage
+from firstrank.training.data.judged import in_first_stage_order, spread
+from firstrank.training.data.tally import Tally
+from firstrank.training.samples.examples import BEST, Example
 
 Floats = NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Floats]

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from reranker.errors import FormatError, InputError
-from reranker.files import Source, byte_lines, json_object, name_of
-from reranker.requests import read_requests
-from reranker.runs import whole_file
-from reranker.types import Request
-from training.data.tally import Tally
-from training.data.teacher import Listed
-from training.examples import Example, as_json, parse_example
+from firstrank.reranker.errors import FormatError, InputError
+from firstrank.reranker.runs.files import Source, byte_lines, json_object, name_of
+from firstrank.reranker.runs.rankllm import read_requests
+from firstrank.reranker.runs.trec import whole_file
+from firstrank.reranker.types import Request
+from firstrank.training.data.tally import Tally
+from firstrank.training.data.teacher import Listed
+from firstrank.training.samples.examples import Example, as_json, parse_example
 
 
 def write_examples(path: Path, examples: Iterable[Example], tally: Tally) -> None:

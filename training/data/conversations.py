@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from reranker.files import Source, json_lines
-from reranker.permutation import parse
-from reranker.types import Passage
-from training.data.tally import Tally
-from training.examples import BEST, Example
+from firstrank.reranker.prompt.permutation import parse
+from firstrank.reranker.runs.files import Source, json_lines
+from firstrank.reranker.types import Passage
+from firstrank.training.data.tally import Tally
+from firstrank.training.samples.examples import BEST, Example
 
 _PASSAGE = re.compile(r"^\[([A-Za-z]{1,2}|\d+)\][ \t]?(.*?)(?=^\[(?:[A-Za-z]{1,2}|\d+)\]|\Z)", re.M | re.S)
 _QUERY = re.compile(r"^Search Query:[ \t]*(.*?)\.?[ \t]*$", re.M)

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reranker.errors import InputError
-from reranker.files import whole_file
-from reranker.types import Passage
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.runs.files import whole_file
+from firstrank.reranker.types import Passage
 
 _WORD = re.compile(r"[a-z][a-z-]{2,}")
 _SENTENCE = re.compile(r"(.{20,200}?)[.?!]\s+(?=[A-Z])(.+)", re.DOTALL)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reranker.qrels import Qrels
-from reranker.runs import Ranked, Run
-from reranker.texts import Texts, passages
-from training.data.tally import Tally
-from training.examples import Example
+from firstrank.reranker.runs.qrels import Qrels
+from firstrank.reranker.runs.trec import Ranked, Run
+from firstrank.reranker.texts.sources import Texts, passages
+from firstrank.training.data.tally import Tally
+from firstrank.training.samples.examples import Example
 
 
 @dataclass(frozen=True, slots=True)

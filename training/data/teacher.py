@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from reranker.reranker import Reranker
-from reranker.runs import Run
-from reranker.types import Failure, Passage, Request
-from training.data.tally import Tally
-from training.examples import BEST, Example
+from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.runs.trec import Run
+from firstrank.reranker.types import Failure, Passage, Request
+from firstrank.training.data.tally import Tally
+from firstrank.training.samples.examples import BEST, Example
 
 
 class Listed(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from reranker.errors import InputError
+from firstrank.reranker.errors import InputError
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -52,4 +52,4 @@ def options_of(name: str) -> list[str]:
 def _function(name: str) -> Any:
     if name not in NAMES:
         raise InputError(f"ranking loss {name!r}: unknown; there are {', '.join(NAMES)}")
-    return getattr(import_module(f"training.losses.{name}"), name)
+    return getattr(import_module(f"firstrank.training.losses.{name}"), name)

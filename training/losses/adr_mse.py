@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.losses.lists import mean, prepared, ranks, soft_ranks, tells
+from firstrank.training.losses.lists import mean, prepared, ranks, soft_ranks, tells
 
 
 def adr_mse(scores: Tensor, targets: Tensor, mask: Tensor, *, temperature: float = 1.0) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.losses.lists import prepared, soft_ranks, tells
+from firstrank.training.losses.lists import prepared, soft_ranks, tells
 
 
 def approx_ndcg(scores: Tensor, targets: Tensor, mask: Tensor, *, temperature: float = 1.0) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from training.losses.lists import better, differences, prepared, ranks
+from firstrank.training.losses.lists import better, differences, prepared, ranks
 
 
 def lambdarank(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from training.losses.lists import against_worse, prepared
+from firstrank.training.losses.lists import against_worse, prepared
 
 
 def listmle(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

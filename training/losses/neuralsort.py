@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.losses.lists import better, differences, prepared, tells
+from firstrank.training.losses.lists import better, differences, prepared, tells
 
 
 def neuralsort(scores: Tensor, targets: Tensor, mask: Tensor, *, temperature: float = 1.0) -> Tensor:

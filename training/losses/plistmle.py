@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.losses.lists import against_worse, prepared, ranks
+from firstrank.training.losses.lists import against_worse, prepared, ranks
 
 
 def plistmle(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.losses.lists import better, differences, mean, prepared
+from firstrank.training.losses.lists import better, differences, mean, prepared
 
 
 def robust_softmax(scores: Tensor, targets: Tensor, mask: Tensor, *, temperature: float = 1.0, margin: float = 0.0) -> Tensor:

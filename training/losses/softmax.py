@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.losses.lists import against_worse, mean, prepared
+from firstrank.training.losses.lists import against_worse, mean, prepared
 
 
 def softmax(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

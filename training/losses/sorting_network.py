@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from training.losses.lists import prepared, tells
-from training.losses.neuralsort import target_permutation
+from firstrank.training.losses.lists import prepared, tells
+from firstrank.training.losses.neuralsort import target_permutation
 
 _LEAST = 1e-30
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from training.losses.lists import better, differences, mean, prepared, ranks
+from firstrank.training.losses.lists import better, differences, mean, prepared, ranks
 
 
 def weighted_ranknet(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

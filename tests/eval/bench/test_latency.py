@@ -8,14 +8,14 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from eval.bench import workload
-from eval.bench.latency import COMPARISONS, FIRST, FREE, GENERATION, Plan, _pass, measure, ratios
-from eval.bench.latency_report import markdown, write
-from eval.bench.latency_study import Workload
-from reranker.cli import app
-from reranker.errors import InputError, ScorerError
-from reranker.executor import Executor
-from reranker.schedule import Schedule
+from firstrank.eval.bench import workload
+from firstrank.eval.bench.latency import COMPARISONS, FIRST, FREE, GENERATION, Plan, _pass, measure, ratios
+from firstrank.eval.bench.latency_study import Workload
+from firstrank.eval.report.latency import markdown, write
+from firstrank.reranker.cli import app
+from firstrank.reranker.errors import InputError, ScorerError
+from firstrank.reranker.executor.executor import Executor
+from firstrank.reranker.strategies.schedule import Schedule
 from tests.reranker.fakes import FakeScorer, one_window, request
 
 

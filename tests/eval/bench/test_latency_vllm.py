@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from eval.bench import workload
-from eval.bench.latency import FIRST, GENERATION, Plan, measure
-from reranker.schedule import Schedule
+from firstrank.eval.bench import workload
+from firstrank.eval.bench.latency import FIRST, GENERATION, Plan, measure
+from firstrank.reranker.strategies.schedule import Schedule
 
 pytestmark = pytest.mark.vllm
 

@@ -7,9 +7,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from eval.bench.server import measure_server
-from eval.cli import bench
-from reranker.errors import FirstrankError
+from firstrank.eval.bench.server import measure_server
+from firstrank.eval.commands.cli import bench
+from firstrank.reranker.errors import FirstrankError
 
 
 def test_the_command_serves_and_compares(tiny_model, tmp_path):

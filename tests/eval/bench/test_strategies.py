@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from eval.bench import strategies
-from eval.bench.collection import read_collection
-from eval.cli import bench
-from reranker.errors import InputError
-from reranker.scorers.deferral import read_rule
+from firstrank.eval.bench import strategies
+from firstrank.eval.bench.collection import read_collection
+from firstrank.eval.commands.cli import bench
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.scorers.cascade.deferral import read_rule
 
 
 @pytest.fixture(scope="module")

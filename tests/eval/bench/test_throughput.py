@@ -7,9 +7,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from eval.bench.roof import flops_of_window, product_rate, shape_of
-from eval.bench.throughput import Load
-from eval.cli import bench
+from firstrank.eval.bench.roof import flops_of_window, product_rate, shape_of
+from firstrank.eval.bench.throughput import Load
+from firstrank.eval.commands.cli import bench
 
 
 def test_the_shape_of_a_model_counted_by_hand(tiny_model):

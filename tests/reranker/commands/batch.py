@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reranker.cli import main
+from firstrank.reranker.cli import main
 
 FIRST_STAGE = [f"d{n}" for n in range(30)]
 """the candidates of each query as they come, without its qid"""

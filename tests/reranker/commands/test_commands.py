@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from reranker.runs import read_run
+from firstrank.reranker.runs.trec import read_run
 
 
 def test_help_lists_the_commands_in_the_order_of_a_newcomer(firstrank):
@@ -50,7 +50,7 @@ def test_doctor_says_what_is_here_and_how_to_get_the_rest(firstrank, monkeypatch
 
 
 def test_doctor_finds_what_is_broken(firstrank, monkeypatch, tmp_path):
-    from reranker.commands import doctor
+    from firstrank.reranker.commands import doctor
 
     monkeypatch.setattr(doctor, "_NEEDED", ("no-such-package",))
     monkeypatch.setattr(doctor, "packages_distributions", lambda: {"server": ["firstrank", "something-else"]})

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reranker.commands import doctor
-from reranker.integrations import jvm
+from firstrank.reranker.commands import doctor
+from firstrank.reranker.texts import jvm
 
 
 def java(monkeypatch: pytest.MonkeyPatch, *versions: int, pyserini: bool = True) -> doctor.Finding:

@@ -28,8 +28,8 @@ def test_a_query_that_fails_fails_the_batch_at_the_end_and_the_rest_is_kept(batc
 
 
 def test_a_window_that_fails_is_a_fault_of_the_machine(batch, firstrank, monkeypatch):
-    from reranker.errors import ScorerError
-    from reranker.scorers.oracle import OracleSession
+    from firstrank.reranker.errors import ScorerError
+    from firstrank.reranker.scorers.oracle import OracleSession
 
     plain = OracleSession.answer
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from reranker.cli import app
-from reranker.errors import InputError
-from reranker.runs import read_run
+from firstrank.reranker.cli import app
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.runs.trec import read_run
 
 runner = CliRunner()
 

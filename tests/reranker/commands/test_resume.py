@@ -14,12 +14,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from reranker.journal import Journal, open_journal
+from firstrank.reranker.batch.journal import Journal, open_journal
 
 SLOW = """
 import time
-from reranker.cli import main
-from reranker.scorers.transformers import TransformersScorer
+from firstrank.reranker.cli import main
+from firstrank.reranker.scorers.transformers.scorer import TransformersScorer
 
 plain = TransformersScorer._score_batch
 
@@ -39,7 +39,7 @@ def finished_in(journal):
 @pytest.fixture
 def windows(monkeypatch):
     """How many windows the transformers backend scored in this process."""
-    from reranker.scorers.transformers import TransformersScorer
+    from firstrank.reranker.scorers.transformers.scorer import TransformersScorer
 
     counted, plain = [], TransformersScorer._score_batch
 
@@ -157,7 +157,7 @@ def test_no_space_for_the_journal_is_a_sentence_and_leaves_nothing_half_written(
 
 def test_no_space_for_the_output_keeps_the_older_one_and_the_finished_queries(batch, monkeypatch, firstrank):
     """The journal fits, the output does not."""
-    from reranker import runs
+    from firstrank.reranker.runs import trec as runs
 
     plain = runs.whole_file
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reranker import cli
+from firstrank.reranker import cli
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from reranker.reranker import Reranker
-from reranker.runs import Query, read_qrels, read_queries
-from reranker.texts import read_passages
-from reranker.types import Passage
+from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.runs.trec import Query, read_qrels, read_queries
+from firstrank.reranker.texts.sources import read_passages
+from firstrank.reranker.types import Passage
 from tests.reranker.integrations.candidates import QUERY, TEXTS
 
 Layout = Callable[[Passage], dict[str, Any]]
@@ -29,7 +29,7 @@ def ms_marco(passage: Passage) -> dict[str, Any]:
 
 def build(folder: Path, passages: Iterator[Passage], layout: Layout, *options: str) -> Path:
     """A Lucene index, built by pyserini. Lucene leaves empty documents out."""
-    from reranker.integrations import jvm
+    from firstrank.reranker.texts import jvm
 
     indexer = jvm.pyserini("pyserini.index.lucene").LuceneIndexer(args=["-index", str(folder), *options], threads=1)
     for passage in passages:
@@ -88,7 +88,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def firstrank() -> Callable[..., None]:
     """The command line, in this process: `firstrank("rerank", "--run", path …)`; errors are raised."""
-    from reranker.cli import app
+    from firstrank.reranker.cli import app
 
     def run(*arguments: object) -> None:
         app([str(argument) for argument in arguments], standalone_mode=False)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from reranker.errors import InputError
-from reranker.reranker import Reranker
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.reranker import Reranker
 from tests.reranker.integrations.candidates import QUERY, TEXTS
 
 pytestmark = pytest.mark.integrations
@@ -38,7 +38,7 @@ def test_a_pipeline_also_serialised_and_loaded_again(
     from haystack.document_stores.in_memory import InMemoryDocumentStore
     from haystack.document_stores.types import DuplicatePolicy
 
-    from reranker.integrations.haystack import FirstRanker
+    from firstrank.reranker.integrations.haystack import FirstRanker
 
     def run(pipeline: Any) -> list[tuple[str, float]]:
         pipeline.get_component("retriever").document_store.write_documents(documents, DuplicatePolicy.SKIP)
@@ -50,17 +50,17 @@ def test_a_pipeline_also_serialised_and_loaded_again(
     pipeline.add_component("ranker", FirstRanker(str(tiny_model), top_k=3, options=options))
     pipeline.connect("retriever.documents", "ranker.documents")
     text = pipeline.dumps()
-    assert "reranker.integrations.haystack.FirstRanker" in text
+    assert "firstrank.reranker.integrations.haystack.FirstRanker" in text
     first = run(pipeline)
     candidates = pipeline.run({"retriever": {"query": "Emma honey novel"}, "ranker": {"query": QUERY, "top_k": 9}}, {"retriever"})
     texts = {document.id: document.content for document in candidates["retriever"]["documents"]}
     expected = reranker.rank(QUERY, list(texts.values()), list(texts)).top_k(3)
     assert first == [(result.docid, result.score) for result in expected]
-    assert run(Pipeline.loads(text, allowed_modules=["reranker.integrations.haystack"])) == first
+    assert run(Pipeline.loads(text, allowed_modules=["firstrank.reranker.integrations.haystack"])) == first
 
 
 def test_awaiting_and_duplicates(tiny_model: Path, options: dict[str, Any], documents: list[Any], order: list[int]) -> None:
-    from reranker.integrations.haystack import FirstRanker
+    from firstrank.reranker.integrations.haystack import FirstRanker
 
     ranker = FirstRanker(str(tiny_model), options=options)
     ranker.warm_up()
@@ -74,7 +74,7 @@ def test_awaiting_and_duplicates(tiny_model: Path, options: dict[str, Any], docu
 
 
 def test_bad_input(tiny_model: Path) -> None:
-    from reranker.integrations.haystack import FirstRanker
+    from firstrank.reranker.integrations.haystack import FirstRanker
 
     assert FirstRanker(str(tiny_model)).run(query=QUERY, documents=[]) == {"documents": []}
     with pytest.raises(InputError, match="top_k=0"):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reranker.reranker import Reranker
+from firstrank.reranker.reranker import Reranker
 from tests.reranker.integrations.candidates import QUERY, TEXTS
 
 pytestmark = pytest.mark.integrations
@@ -19,7 +19,7 @@ def retriever(reranker: Reranker) -> Any:
     from langchain_core.documents import Document
     from langchain_core.retrievers import BaseRetriever
 
-    from reranker.integrations.langchain import FirstRanker
+    from firstrank.reranker.integrations.langchain import FirstRanker
 
     class Everything(BaseRetriever):
         def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
@@ -44,7 +44,7 @@ def test_batches_and_awaiting(retriever: Any, order: list[int]) -> None:
 def test_bad_input(reranker: Reranker) -> None:
     from pydantic import ValidationError
 
-    from reranker.integrations.langchain import FirstRanker
+    from firstrank.reranker.integrations.langchain import FirstRanker
 
     assert FirstRanker(reranker).compress_documents([], QUERY) == []
     with pytest.raises(ValidationError, match="top_n"):

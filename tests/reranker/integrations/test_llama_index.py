@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from reranker.errors import InputError
-from reranker.reranker import Reranker
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.reranker import Reranker
 from tests.reranker.integrations.candidates import QUERY, TEXTS
 
 pytestmark = pytest.mark.integrations
@@ -19,7 +19,7 @@ def test_a_query_engine(reranker: Reranker, order: list[int], scores: list[float
     from llama_index.core.llms import MockLLM
     from llama_index.core.schema import TextNode
 
-    from reranker.integrations.llama_index import FirstRanker
+    from firstrank.reranker.integrations.llama_index import FirstRanker
 
     Settings.llm = MockLLM()
     index = SummaryIndex([TextNode(text=text, id_=f"d{i}") for i, text in enumerate(TEXTS)])
@@ -33,7 +33,7 @@ def test_a_query_engine(reranker: Reranker, order: list[int], scores: list[float
 def test_metadata_is_read_as_embeddings_read_it(reranker: Reranker) -> None:
     from llama_index.core.schema import NodeWithScore, TextNode
 
-    from reranker.integrations.llama_index import FirstRanker
+    from firstrank.reranker.integrations.llama_index import FirstRanker
 
     def nodes(*hidden: str) -> list[NodeWithScore]:
         fields = {"metadata": {"title": "Emma"}, "excluded_embed_metadata_keys": list(hidden)}
@@ -47,7 +47,7 @@ def test_metadata_is_read_as_embeddings_read_it(reranker: Reranker) -> None:
 
 
 def test_bad_input(reranker: Reranker) -> None:
-    from reranker.integrations.llama_index import FirstRanker
+    from firstrank.reranker.integrations.llama_index import FirstRanker
 
     assert FirstRanker(reranker).postprocess_nodes([], query_str=QUERY) == []
     with pytest.raises(InputError, match="needs the query"):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reranker.errors import InputError
-from reranker.reranker import Reranker
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.reranker import Reranker
 from tests.reranker.integrations.candidates import QUERY
 
 pytestmark = pytest.mark.integrations
@@ -21,9 +21,9 @@ def bm25(data: Path) -> Any:
     import pandas as pd
     import pyterrier as pt
 
-    from reranker.retrievers.bm25 import BM25
-    from reranker.runs import Query
-    from reranker.texts import read_passages
+    from firstrank.reranker.retrievers.bm25 import BM25
+    from firstrank.reranker.runs.trec import Query
+    from firstrank.reranker.texts.sources import read_passages
 
     passages = {passage.docid: passage for passage in read_passages(data / "cranfield")}
     index = BM25(passages.values())
@@ -47,7 +47,7 @@ def bm25(data: Path) -> Any:
 def topics(data: Path) -> Any:
     import pandas as pd
 
-    from reranker.runs import read_queries
+    from firstrank.reranker.runs.trec import read_queries
 
     return pd.DataFrame([(query.qid, query.text) for query in read_queries(data / "cranfield")][:6], columns=["qid", "query"])
 
@@ -56,8 +56,8 @@ def test_an_experiment_with_its_time(bm25: Any, topics: Any, data: Path, reranke
     import pandas as pd
     import pyterrier as pt
 
-    from reranker.integrations.pyterrier import FirstRanker
-    from reranker.runs import read_qrels
+    from firstrank.reranker.integrations.pyterrier import FirstRanker
+    from firstrank.reranker.runs.trec import read_qrels
 
     rows = [(qid, docid, grade) for qid, grades in read_qrels(data / "cranfield").items() for docid, grade in grades.items()]
     qrels = pd.DataFrame(rows, columns=["qid", "docno", "label"])
@@ -70,7 +70,7 @@ def test_an_experiment_with_its_time(bm25: Any, topics: Any, data: Path, reranke
 
 
 def test_scores_and_ranks_are_those_of_the_reranker(bm25: Any, topics: Any, reranker: Reranker) -> None:
-    from reranker.integrations.pyterrier import FirstRanker
+    from firstrank.reranker.integrations.pyterrier import FirstRanker
 
     first = bm25(topics)
     shuffled = first.sample(frac=1, random_state=0)
@@ -89,8 +89,8 @@ def test_scores_and_ranks_are_those_of_the_reranker(bm25: Any, topics: Any, rera
 def test_titles_are_read_and_absent_texts_are_empty(reranker: Reranker) -> None:
     import pandas as pd
 
-    from reranker.integrations.pyterrier import FirstRanker
-    from reranker.types import Passage
+    from firstrank.reranker.integrations.pyterrier import FirstRanker
+    from firstrank.reranker.types import Passage
 
     rows = pd.DataFrame({"qid": "1", "query": QUERY, "docno": list("abc"), "text": ["x", None, "z"], "title": ["T", "U", float("nan")]})
     expected = reranker.rank(QUERY, [Passage("a", "x", "T"), Passage("b", "", "U"), Passage("c", "z")], qid="1")
@@ -101,7 +101,7 @@ def test_bad_input(bm25: Any, topics: Any, reranker: Reranker) -> None:
     import pandas as pd
     import pyterrier as pt
 
-    from reranker.integrations.pyterrier import FirstRanker
+    from firstrank.reranker.integrations.pyterrier import FirstRanker
 
     ranker = FirstRanker(reranker)
     first = bm25(topics)

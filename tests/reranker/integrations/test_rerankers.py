@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from reranker.errors import InputError
-from reranker.reranker import Reranker
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.reranker import Reranker
 from tests.reranker.integrations.candidates import QUERY, TEXTS
 
 pytestmark = pytest.mark.integrations
@@ -20,7 +20,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # it imports Lite
 def test_rank_gives_ranked_results(reranker: Reranker, order: list[int], scores: list[float]) -> None:
     from rerankers.results import RankedResults
 
-    from reranker.integrations.rerankers import FirstRanker
+    from firstrank.reranker.integrations.rerankers import FirstRanker
 
     ranked = FirstRanker(reranker).rank(QUERY, TEXTS, doc_ids=[f"d{i}" for i in range(7)], metadata=[{"place": i} for i in range(7)])
     assert isinstance(ranked, RankedResults)
@@ -33,7 +33,7 @@ def test_rank_gives_ranked_results(reranker: Reranker, order: list[int], scores:
 def test_documents_ids_and_awaiting(reranker: Reranker, order: list[int]) -> None:
     from rerankers.documents import Document
 
-    from reranker.integrations.rerankers import FirstRanker
+    from firstrank.reranker.integrations.rerankers import FirstRanker
 
     ranker = FirstRanker(reranker)
 

@@ -18,7 +18,7 @@ def parity_windows():
 @pytest.fixture(scope="session")
 def reference(parity_windows):
     """What transformers makes of them, in fp32."""
-    from reranker.scorers import open_scorer
+    from firstrank.reranker.scorers.backends import open_scorer
 
     scorer, _ = open_scorer("default", dtype="float32")
     scores = asyncio.run(score_all(scorer, parity_windows, 2))

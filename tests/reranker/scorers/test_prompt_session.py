@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from reranker.errors import InputError
-from reranker.models import load_model
-from reranker.scorers.prompt_session import PromptSession
-from reranker.types import Passage, Request, Scores
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.scorers.prompt_session import PromptSession
+from firstrank.reranker.types import Passage, Request, Scores
 
 
 class Recorder:

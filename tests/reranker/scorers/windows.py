@@ -11,7 +11,7 @@ from itertools import combinations
 from math import exp, log
 from typing import Any
 
-from reranker.types import Passage, Request
+from firstrank.reranker.types import Passage, Request
 
 MODULES = ("argparse", "bisect", "calendar", "csv", "datetime", "functools", "heapq", "json", "math", "os", "pathlib", "random", "re")
 MODULES += ("shutil", "statistics", "string", "subprocess", "tempfile", "textwrap", "threading", "urllib.parse", "zipfile")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from reranker.types import UNBOUNDED, Outcome, Scores, Strategy, View, Windows
+from firstrank.reranker.types import UNBOUNDED, Outcome, Scores, Strategy, View, Windows
 
 Answer = Callable[[tuple[int, ...]], Sequence[float]]
 

@@ -7,10 +7,10 @@ import shutil
 
 import pytest
 
-from reranker.errors import InputError
-from reranker.models import load_model
-from reranker.strategies import parse_strategy
-from reranker.types import Passage, Request
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.strategies.register import parse_strategy
+from firstrank.reranker.types import Passage, Request
 from tests.reranker.strategies.driver import drive
 
 CONTEXT = 700

@@ -8,7 +8,7 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reranker.strategies.blitz import _Graph, blitz
+from firstrank.reranker.strategies.blitz import _Graph, blitz
 from tests.reranker.strategies.driver import drive
 
 

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reranker.errors import InputError
-from reranker.strategies import parse_strategy
-from reranker.strategies.blitz import blitz
-from reranker.strategies.consistent import consistent
-from reranker.strategies.full import full
-from reranker.strategies.sliding import sliding
-from reranker.strategies.topdown import topdown
-from reranker.strategies.tournament import tournament
-from reranker.types import UNBOUNDED
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.strategies.blitz import blitz
+from firstrank.reranker.strategies.consistent import consistent
+from firstrank.reranker.strategies.full import full
+from firstrank.reranker.strategies.register import parse_strategy
+from firstrank.reranker.strategies.sliding import sliding
+from firstrank.reranker.strategies.topdown import topdown
+from firstrank.reranker.strategies.tournament import tournament
+from firstrank.reranker.types import UNBOUNDED
 from tests.reranker.strategies.driver import Driven, drive, truth
 
 GRADES = 5

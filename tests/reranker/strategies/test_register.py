@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from reranker.errors import InputError
-from reranker.schedule import Schedule
-from reranker.strategies import STRATEGIES, check_strategy, parse_strategy
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.strategies.register import STRATEGIES, check_strategy, parse_strategy
+from firstrank.reranker.strategies.schedule import Schedule
 from tests.reranker.strategies.driver import drive
 
 VALUES = [i * 37 % 100 for i in range(100)]
@@ -84,7 +84,7 @@ def test_a_top_k_is_checked_before_any_work():
     ],
 )
 def test_what_a_caller_leaves_out_is_20_10_1(schedule, passages):
-    from reranker.models import ModelSpec
+    from firstrank.reranker.models.catalog import ModelSpec
 
     assert cost(schedule.strategy())[2] == cost(schedule.completed(ModelSpec()).strategy())[2] == passages
 
@@ -100,7 +100,7 @@ def test_what_a_caller_leaves_out_is_20_10_1(schedule, passages):
     ],
 )
 def test_the_model_s_strategy_holds_where_none_is_asked_for(schedule, name):
-    from reranker.models import ModelSpec
+    from firstrank.reranker.models.catalog import ModelSpec
 
     assert schedule.completed(ModelSpec(strategy="topdown:k=3")).name == name
 
@@ -112,8 +112,8 @@ def test_auto_with_a_stride_is_refused():
 
 def test_adding_a_strategy_is_a_function_and_a_line(monkeypatch):
     """As docs/strategies.md shows it."""
-    from reranker.strategies.order import by_score
-    from reranker.types import Outcome
+    from firstrank.reranker.strategies.windows import by_score
+    from firstrank.reranker.types import Outcome
 
     def once(window: int = 20):
         def strategy(view):
@@ -131,8 +131,8 @@ def test_adding_a_strategy_is_a_function_and_a_line(monkeypatch):
 def test_a_kemeny_order_is_the_best_of_all_for_few_and_never_worse_than_borda():
     from itertools import permutations
 
-    from reranker.strategies.consistent import borda
-    from reranker.strategies.kemeny import disagreement, kemeny
+    from firstrank.reranker.strategies.consistent import borda
+    from firstrank.reranker.strategies.kemeny import disagreement, kemeny
 
     for seed in range(20):
         draw = random.Random(seed)
@@ -146,8 +146,8 @@ def test_a_kemeny_order_is_the_best_of_all_for_few_and_never_worse_than_borda():
 
 
 def test_no_candidate_of_a_long_kemeny_order_would_do_better_elsewhere():
-    from reranker.strategies.consistent import borda
-    from reranker.strategies.kemeny import disagreement, kemeny
+    from firstrank.reranker.strategies.consistent import borda
+    from firstrank.reranker.strategies.kemeny import disagreement, kemeny
 
     for seed in range(3):
         draw = random.Random(seed)
@@ -160,7 +160,7 @@ def test_no_candidate_of_a_long_kemeny_order_would_do_better_elsewhere():
 
 
 def test_borda_is_the_mean_place_and_shuffles_are_seeded():
-    from reranker.strategies.consistent import borda
+    from firstrank.reranker.strategies.consistent import borda
 
     assert borda([[0, 1, 2], [0, 2, 1], [2, 0, 1]]) == [0, 2, 1]
     asked = [drive(parse_strategy("consistent"), 50, lambda window: [VALUES[i] for i in window], seed=seed).windows for seed in (1, 1, 2)]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from reranker.errors import InputError
+from firstrank.reranker.errors import InputError
+from firstrank.training.losses import NAMES, loss_of
 from tests.training.losses import references
-from training.losses import NAMES, loss_of
 
 ORDER_BLIND = ("softmax",)  # looks at the top place only
 READS_ORDER = ("sorting_network",)  # the network's input order matters a little

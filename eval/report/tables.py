@@ -1,0 +1,78 @@
+"""The summary as people paste it: Markdown for notes, LaTeX for papers, CSV for their own statistics."""
+
+from __future__ import annotations
+
+import csv
+import string
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+from firstrank.eval.evaluation import ALPHA, Evaluation
+
+COST = ("p50 s", "p95 s", "windows", "prompt tokens")
+_LATEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
+_LATEX |= {"^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+
+
+def letter(place: int) -> str:
+    """What a system is called where another is marked as better than it: a, b, … z, then 26, 27, …"""
+    return string.ascii_lowercase[place] if place < 26 else f"({place})"
+
+
+def markdown(evaluation: Evaluation) -> str:
+    """The summary as a Markdown table."""
+    rows = [[name.replace("|", "\\|") for name in row] for row in _rows(evaluation, _plain)]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    aligned = "|---|" + "---:|" * (len(rows[0]) - 1)
+    return "\n".join([lines[0], aligned, *lines[1:], "", _legend(evaluation), ""])
+
+
+def latex(evaluation: Evaluation) -> str:
+    """The summary as a LaTeX table (booktabs)."""
+    rows = _rows(evaluation, _superscript)
+    body = [" & ".join(row) + r" \\" for row in [[_escaped(cell) if i == 0 else cell for i, cell in enumerate(row)] for row in rows[1:]]]
+    head = " & ".join(map(_escaped, rows[0])) + r" \\"
+    columns = "l" + "r" * (len(rows[0]) - 1)
+    legend = "% " + _legend(evaluation)
+    return "\n".join(
+        [legend, rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", ""]
+    )
+
+
+def write_per_query(file: TextIO, evaluation: Evaluation) -> None:
+    """A row a query and measure, a column a system."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["qid", "measure", *(system.name for system in evaluation.systems)])
+    for place, qid in enumerate(evaluation.qids):
+        for measure in evaluation.measures:
+            writer.writerow([qid, measure, *(f"{value:.6f}" for value in evaluation.values[measure][:, place])])
+
+
+def _rows(evaluation: Evaluation, mark: Callable[[str, Sequence[int]], str]) -> list[list[str]]:
+    costs = any(system.latency for system in evaluation.systems)
+    rows = [["system", *evaluation.measures, *(COST if costs else ())]]
+    for place, system in enumerate(evaluation.systems):
+        cells = [mark(f"{system.estimates[name].mean:.4f}", evaluation.better_than(place, name)) for name in evaluation.measures]
+        cost = system.latency
+        spent = [f"{cost.p50:.3f}", f"{cost.p95:.3f}", f"{cost.windows:.1f}", f"{cost.prompt_tokens:.0f}"] if cost else ["—"] * len(COST)
+        rows.append([f"{letter(place)} {system.name}", *cells, *(spent if costs else ())])
+    return rows
+
+
+def _plain(value: str, beaten: Sequence[int]) -> str:
+    return f"{value} {''.join(map(letter, beaten))}".strip()
+
+
+def _superscript(value: str, beaten: Sequence[int]) -> str:
+    return f"{value}$^{{{''.join(map(letter, beaten))}}}$" if beaten else value
+
+
+def _legend(evaluation: Evaluation) -> str:
+    return (
+        f"Means over {len(evaluation.qids)} judged queries. Letters after a value: the systems that it significantly exceeds "
+        f"(paired randomisation test, p < {ALPHA}, Holm's correction over all pairs)."
+    )
+
+
+def _escaped(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)

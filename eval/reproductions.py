@@ -1,0 +1,73 @@
+"""A reproduction: a YAML of `configs/eval/` with a figure that someone published, and what it takes to see it again here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from firstrank.reranker.config import config_dir
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.prompt.template import explained, read_yaml
+
+
+class FirstStage(BaseModel):
+    """Where the candidates come from: a run in the dataset's folder, else (where that is not there) a retriever."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str | None = None
+    retriever: str | None = Field(default=None, description="as `firstrank retrieve --retriever` names it")
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> Self:
+        if not self.run and not self.retriever:
+            raise ValueError("give a run, a retriever, or both")
+        return self
+
+
+class Reproduction(BaseModel):
+    """What is run, and what should come out. Without a model, the first stage itself is measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(default="", description="set from the file's name")
+    description: str
+    dataset: str = Field(description="a folder in the folder of collections")
+    ir_datasets: str | None = Field(default=None, description="the same dataset's id there, for where the folder is not")
+    split: str = "test"
+    first_stage: FirstStage
+    drop_self: bool = False
+    model: str | None = None
+    strategy: str | None = Field(default=None, description="by default the model's")
+    depth: int = Field(default=100, ge=1)
+    gpu: bool = Field(default=False, description="the model is too large for a CPU")
+    expected: Mapping[str, float] = Field(min_length=1, description="measure -> published figure")
+    tolerance: float = Field(gt=0)
+    source: str = Field(min_length=1, description="who published the figure, and where")
+
+
+def read_reproduction(name: str) -> Reproduction:
+    """Raises InputError for an unknown name and for a malformed YAML."""
+    path = _folder() / f"{name}.yaml"
+    if "/" in name or not path.is_file():
+        raise InputError(f"no reproduction is called {name!r}: firstrank reproduce --list names them")
+    return _read(path)
+
+
+def all_reproductions() -> list[Reproduction]:
+    """All of them, by name."""
+    return [_read(path) for path in sorted(_folder().glob("*.yaml"))]
+
+
+def _folder() -> Path:
+    return config_dir() / "eval"
+
+
+def _read(path: Path) -> Reproduction:
+    try:
+        return Reproduction.model_validate(read_yaml(path) | {"name": path.stem})
+    except ValidationError as error:
+        raise InputError(f"{path}: {explained(error)}") from error

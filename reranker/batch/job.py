@@ -1,0 +1,220 @@
+"""One `firstrank rerank`: what goes in, what it cost, what comes out."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from firstrank.reranker.commands.console import Progress, note, print_json, print_measures
+from firstrank.reranker.errors import InputError, RequestFailed
+
+if TYPE_CHECKING:
+    from firstrank.reranker.batch.tasks import FileTasks, Finished, Rank, RunTasks, Unranked
+    from firstrank.reranker.runs.trec import Qrels, Run
+    from firstrank.reranker.setup import Setup
+    from firstrank.reranker.types import Ranking
+
+
+class OnError(StrEnum):
+    """What becomes of a query that fails."""
+
+    fail = "fail"
+    skip = "skip"
+    keep = "keep"
+
+
+class Missing(StrEnum):
+    """What becomes of a docid without text."""
+
+    fail = "fail"
+    skip = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is reranked: a run with queries and corpus, or requests that hold everything."""
+
+    run: Path | None
+    queries: str | None
+    corpus: str | None
+    requests: Path | None
+    depth: int
+    drop_self: bool
+    missing: Missing
+
+    def check(self, *, needs_run: bool = True) -> None:
+        together = {"--run": self.run, "--queries": self.queries, "--corpus": self.corpus}
+        if self.requests is not None:
+            if given := [name for name, value in together.items() if value is not None]:
+                raise InputError(f"--requests holds run, queries and texts in one: leave out {', '.join(given)}")
+        elif lacking := [name for name, value in together.items() if value is None and (needs_run or name != "--run")]:
+            raise InputError(f"{', '.join(lacking)}: not given; a run needs --run, --queries and --corpus (or give --requests FILE.jsonl)")
+        if self.depth < 1:
+            raise InputError(f"--depth {self.depth}: must be at least 1")
+
+    def facts(self) -> dict[str, str]:
+        from firstrank.reranker.batch.journal import fingerprint
+
+        sources = {"run": self.run, "queries": self.queries, "corpus": self.corpus, "requests": self.requests}
+        hashed = {f"--{name}": fingerprint(source) for name, source in sources.items() if source is not None}
+        return hashed | {"--depth": str(self.depth), "--drop-self": str(self.drop_self), "--missing": self.missing.value}
+
+    def tasks(self) -> RunTasks | FileTasks:
+        from firstrank.reranker.batch.tasks import FileTasks, RunTasks, queries_of
+        from firstrank.reranker.runs.trec import read_queries, read_run
+        from firstrank.reranker.texts.sources import open_texts
+
+        if self.requests is not None:
+            return FileTasks(self.requests, self.depth, self.drop_self)
+        assert self.run is not None
+        assert self.queries is not None
+        assert self.corpus is not None
+        run = read_run(self.run)
+        queries = queries_of(run, read_queries(self.queries), self.queries)
+        texts = open_texts(self.corpus, lambda: self._candidates(run), missing=self.missing.value)
+        return RunTasks(run, queries, texts, self.depth, self.drop_self)
+
+    def _candidates(self, run: Run) -> Iterator[str]:
+        """The docids that are reranked."""
+        for qid, ranked in run.items():
+            yield from (ranked.without(qid) if self.drop_self else ranked).docids[: self.depth]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a batch cost."""
+
+    started: float = field(default_factory=time.perf_counter)
+    ranked: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    failed: list[Unranked] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def add(self, result: Ranking | Unranked) -> None:
+        from firstrank.reranker.types import Ranking
+
+        self.seconds = time.perf_counter() - self.started
+        if not isinstance(result, Ranking):
+            self.failed.append(result)
+            return
+        trace = result.trace
+        self.ranked += 1
+        self.counts.update(windows=len(trace.windows), rounds=trace.rounds)
+        self.counts.update(prompt_tokens=trace.prompt_tokens, generated_tokens=trace.generated_tokens)
+
+    def summary(self) -> dict[str, Any]:
+        costs = {name: self.counts[name] for name in ("windows", "rounds", "prompt_tokens", "generated_tokens")}
+        return {"ranked": self.ranked, "failed": len(self.failed), "seconds": self.seconds} | costs
+
+    def reasons(self) -> dict[str, str]:
+        return {unranked.failure.qid: str(unranked.failure.error) for unranked in self.failed}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One `firstrank rerank`."""
+
+    inputs: Inputs
+    setup: Setup
+    output: Path
+    trace: Path | None
+    tail: bool
+    on_error: OnError
+    qrels: str | None
+    as_json: bool
+
+    def facts(self) -> dict[str, str]:
+        """What must be the same for this job to resume an interrupted one."""
+        from importlib.metadata import version
+
+        return {"version": version("firstrank")} | self.inputs.facts() | self.setup.facts()
+
+    def run(self, engine: AbstractContextManager[Rank]) -> None:
+        """Reads, reranks, writes and reports; the engine starts when the input has been found sound.
+
+        Where queries failed and may not: raises InputError if all of them asked for what cannot be, else RequestFailed.
+        """
+        from firstrank.reranker.batch.journal import open_journal
+        from firstrank.reranker.batch.tasks import Finished, rerank
+        from firstrank.reranker.runs.trec import check_writable
+
+        for path in filter(None, (self.output, self.trace)):
+            check_writable(path)
+        if self.qrels is not None:
+            self._judgments()
+            if self.output.exists() and not self.output.is_file():
+                raise InputError(f"--output {self.output}: --qrels measures what is written, so it must be a file")
+        tasks = self.inputs.tasks()
+        self.setup.check(tasks.longest())
+        with open_journal(self.output, self.facts()) as journal:
+            if journal.resumed:
+                note(f"resuming: {journal.resumed} of {len(tasks)} queries are done already")
+            with engine as rank, Progress("reranking", len(tasks), done=journal.resumed) as progress:
+                tally = Tally()
+                for result in rerank(tasks, rank, journal):
+                    tally.add(result)
+                    progress.advance()
+            self._refuse_failures(tally, len(tasks), journal.path)
+            kept = {one.failure.qid: one.entry() for one in tally.failed} if self.on_error is OnError.keep else {}
+            self._write(Finished(list(tasks.qids()), journal, kept))
+            journal.delete()
+        self._report(tally, journal.resumed)
+
+    def _refuse_failures(self, tally: Tally, total: int, journal: Path) -> None:
+        for qid, reason in tally.reasons().items():
+            note(f"query {qid!r} failed: {reason}")
+        if tally.failed and self.on_error is OnError.fail:
+            fault = InputError if all(isinstance(one.failure.error, InputError) for one in tally.failed) else RequestFailed
+            raise fault(
+                f"{len(tally.failed)} of {total} queries failed, so {self.output} was not written. Finished queries are kept in {journal}: "
+                "the same command tries the others again; --on-error skip leaves them out, --on-error keep writes them in first-stage order"
+            )
+
+    def _write(self, finished: Finished) -> None:
+        if self.inputs.requests is not None and self.output.name.endswith((".jsonl", ".jsonl.gz")):
+            finished.write_requests(self.output, self.inputs.requests, tail=self.tail)
+        else:
+            finished.write_run(self.output, tail=self.tail)
+        if self.trace is not None:
+            finished.write_traces(self.trace)
+
+    def _report(self, tally: Tally, resumed: int) -> None:
+        summary = {"output": str(self.output), "resumed": resumed} | tally.summary() | {"failures": tally.reasons()}
+        measured = self._measured() if self.qrels is not None else None
+        if self.as_json:
+            print_json(summary | ({"measures": measured} if measured else {}))
+            return
+        per_query = f", {tally.seconds / tally.ranked:.2f} s a query" if tally.ranked else ""
+        note(f"{self.output}: {tally.ranked} queries in {tally.seconds:.1f} s{per_query}, {summary['windows']} windows")
+        if measured:
+            print_measures(measured)
+
+    def _judgments(self) -> Qrels:
+        from firstrank.reranker.runs.trec import read_qrels
+
+        assert self.qrels is not None
+        return read_qrels(self.qrels)
+
+    def _measured(self) -> Mapping[str, Mapping[str, float]]:
+        """measure -> {"first stage": value, "reranked": value}, over all judged queries."""
+        from firstrank.reranker.measures import compare
+
+        before = self.inputs.run or self.inputs.requests
+        assert before is not None
+        return compare({"first stage": ranked_in(before), "reranked": ranked_in(self.output)}, self._judgments())
+
+
+def ranked_in(path: Path) -> Run:
+    """A TREC run, or the lists of a RankLLM JSONL file, as a run."""
+    from firstrank.reranker.runs.trec import Ranked, Run, read_requests, read_run
+
+    if not path.name.endswith((".jsonl", ".jsonl.gz")):
+        return read_run(path)
+    lists = (Ranked(request.qid, tuple(passage.docid for passage in request.passages), scores) for request, scores in read_requests(path))
+    return Run(lists, name=str(path))

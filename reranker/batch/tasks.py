@@ -1,0 +1,199 @@
+"""A whole run, reranked: its queries become requests, finished ones go to the journal, and the output appears at the end.
+
+The same for TREC runs and for RankLLM's requests, whoever ranks: a Reranker here, or workers elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstrank.reranker.batch.journal import Entry, Journal
+from firstrank.reranker.errors import EngineLost, InputError
+from firstrank.reranker.runs.trec import Ranked, Run, ScoredRequest, read_requests, whole_file, write_requests, write_run
+from firstrank.reranker.texts.sources import Texts, passages
+from firstrank.reranker.types import Failure, Ranking, Request
+
+Rank = Callable[[Iterable[Request]], Iterator[Ranking | Failure]]
+
+
+class Task(NamedTuple):
+    """One query of a batch: the candidates to rerank, and the docids that follow them untouched."""
+
+    request: Request
+    tail: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunTasks:
+    """The queries of a run, with their texts read as they are asked for."""
+
+    run: Run
+    queries: Mapping[str, str]
+    texts: Texts
+    depth: int
+    drop_self: bool = False
+
+    def __len__(self) -> int:
+        return len(self.run)
+
+    def qids(self) -> Iterator[str]:
+        return iter(self.run)
+
+    def longest(self) -> int:
+        """Candidates of the query that has most, within the depth."""
+        return max((min(len(ranked.docids), self.depth) for ranked in self.run.values()), default=0)
+
+    def __iter__(self) -> Iterator[Task]:
+        for qid, ranked in self.run.items():
+            candidates = ranked.without(qid) if self.drop_self else ranked
+            found = passages(self.texts, candidates.docids[: self.depth])
+            there = {passage.docid for passage in found}
+            yield Task(Request(self.queries[qid], found, qid), tuple(docid for docid in candidates.docids if docid not in there))
+
+
+@dataclass(frozen=True, slots=True)
+class FileTasks:
+    """The requests of a RankLLM JSONL file."""
+
+    path: Path
+    depth: int
+    drop_self: bool = False
+
+    def __len__(self) -> int:
+        return sum(1 for _ in read_requests(self.path))
+
+    def qids(self) -> Iterator[str]:
+        return (request.qid for request, _ in read_requests(self.path))
+
+    def longest(self) -> int:
+        """Candidates of the query that has most, within the depth."""
+        return max((min(len(request.passages), self.depth) for request, _ in read_requests(self.path)), default=0)
+
+    def __iter__(self) -> Iterator[Task]:
+        for request, _ in read_requests(self.path):
+            kept = tuple(passage for passage in request.passages if not (self.drop_self and passage.docid == request.qid))
+            top, rest = kept[: self.depth], kept[self.depth :]
+            yield Task(Request(request.query, top, request.qid), tuple(passage.docid for passage in rest))
+
+
+def queries_of(run: Run, queries: Iterable[tuple[str, str]], source: str) -> dict[str, str]:
+    """The queries that a run names. Raises InputError for those that `source` lacks."""
+    found = {qid: text for qid, text in queries if qid in run}
+    lacking = [qid for qid in run if qid not in found]
+    if lacking:
+        some = ", ".join(map(repr, lacking[:5])) + (", …" if len(lacking) > 5 else "")
+        raise InputError(f"{source}: no text for {len(lacking)} of the {len(run)} queries of {run.name}: {some}")
+    return found
+
+
+def rerank(tasks: Iterable[Task], rank: Rank, journal: Journal) -> Iterator[Ranking | Unranked]:
+    """Ranks what the journal does not hold yet, writes it there, and yields it. A query without candidates is ranked too: as empty.
+
+    Raises EngineLost at once: no further query can succeed.
+    """
+    unfinished = Unfinished(tasks, journal)
+    for result in rank(unfinished):
+        tail = unfinished.tails.pop(result.qid)
+        if isinstance(result, Ranking):
+            journal.add(result.qid, _entry(result, tail))
+            yield result
+        elif isinstance(result.error, EngineLost):
+            raise result.error
+        else:
+            yield Unranked(result, tail)
+
+
+class Unfinished:
+    """The requests that a journal does not hold yet, read once and lazily; `tails` has those of the requests that are out."""
+
+    def __init__(self, tasks: Iterable[Task], journal: Journal) -> None:
+        self._tasks, self._journal = tasks, journal
+        self.tails: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def texts(self) -> Texts | None:
+        """Where the passages' texts were read, so that workers elsewhere may read them there too; None if they came with the requests."""
+        return self._tasks.texts if isinstance(self._tasks, RunTasks) else None
+
+    def __iter__(self) -> Iterator[Request]:
+        for task in self._tasks:
+            if task.request.qid not in self._journal:
+                self.tails[task.request.qid] = task.tail
+                yield task.request
+
+
+class Unranked(NamedTuple):
+    """A query that failed, with all that is needed to write it in first-stage order."""
+
+    failure: Failure
+    tail: tuple[str, ...]
+
+    def entry(self) -> Entry:
+        docids = [passage.docid for passage in self.failure.request.passages]
+        return {"qid": self.failure.qid, "docids": docids, "scores": [float(-i) for i in range(len(docids))], "tail": list(self.tail)}
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """All that a batch has to write: the journal's parts, merged in the order of its queries, and what failed and is kept as it came."""
+
+    qids: Sequence[str]
+    journal: Journal
+    kept: Mapping[str, Entry]
+
+    def __iter__(self) -> Iterator[Entry]:
+        for qid in self.qids:
+            if qid in self.journal:
+                yield self.journal[qid]
+            elif qid in self.kept:
+                yield self.kept[qid]
+
+    def write_run(self, output: Path, *, tail: bool) -> None:
+        """A TREC run, whole or not at all."""
+        write_run(output, (_ranked(entry, tail) for entry in self))
+
+    def write_requests(self, output: Path, source: Path, *, tail: bool) -> None:
+        """RankLLM's form, with the passages of the requests in `source`."""
+        by_qid = {entry["qid"]: _ranked(entry, tail) for entry in self}
+
+        def scored() -> Iterator[ScoredRequest]:
+            for request, _ in read_requests(source):
+                if ranked := by_qid.get(request.qid):
+                    passage_of = {passage.docid: passage for passage in request.passages}
+                    reordered = tuple(passage_of[docid] for docid in ranked.docids)
+                    yield ScoredRequest(Request(request.query, reordered, request.qid), ranked.scores)
+
+        write_requests(output, scored())
+
+    def write_traces(self, output: Path) -> None:
+        """One JSON object a ranked query (see `Trace`)."""
+        with whole_file(output) as file:
+            file.writelines(json.dumps(entry["trace"], ensure_ascii=False) + "\n" for entry in self if "trace" in entry)
+
+
+def _entry(ranking: Ranking, tail: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "docids": [result.docid for result in ranking],
+        "scores": [result.raw_score for result in ranking],
+        "tail": list(tail),
+        "trace": ranking.trace.to_dict(),
+    }
+
+
+def _ranked(entry: Entry, tail: bool) -> Ranked:
+    """The reranked candidates, then the tail, each of it one below the one before."""
+    docids, rest = list(entry["docids"]), list(entry["tail"]) if tail else []
+    return Ranked(entry["qid"], tuple(docids + rest), with_tail(entry["scores"], len(rest)))
+
+
+def with_tail(scores: Sequence[float], n: int) -> NDArray[np.float32]:
+    """The scores of reranked candidates, and those of the `n` that follow, each of them one below the one before."""
+    last = scores[-1] if scores else 0.0
+    return np.array([*scores, *(last - place for place in range(1, n + 1))], np.float32)

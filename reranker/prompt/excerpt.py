@@ -1,0 +1,107 @@
+"""Which part of a long passage is shown: from the sentence on where most of the query's words are, the rare ones counting most.
+
+Query-biased summaries (Tombros and Sanderson, SIGIR 1998), of English. How rare a word is among a query's candidates weighs it, as in BM25;
+what a title says is seen, so it counts for no sentence.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
+from typing import NamedTuple
+
+from firstrank.reranker.types import Passage
+
+_TOKEN = 4
+"""characters taken for a token; English has a few more, code a few less"""
+_TITLE = 2
+"""a title takes at most one part in so many"""
+
+_WORD = re.compile(r"\w+")
+_GAP = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
+"""between sentences"""
+
+
+class Word(NamedTuple):
+    """A word of the query in a text, stemmed, and the characters where it begins and ends."""
+
+    start: int
+    end: int
+    stem: str
+
+
+class Text(NamedTuple):
+    """A text with its white space made single, where its sentences begin, and the query's words in it and in its title."""
+
+    text: str
+    starts: tuple[int, ...]
+    words: tuple[Word, ...]
+    titled: tuple[Word, ...]
+
+
+def excerpts(query: str, passages: Sequence[Passage], tokens: int) -> tuple[Passage, ...]:
+    """The passages, of which about `tokens` each will be shown, from the first sentence of their best part on."""
+    english = _English()
+    asked = {word.stem for word in english.words(query)}
+    texts = [_read(passage, english, asked) for passage in passages]
+    weights = _rarity(texts)
+    return tuple(_excerpt(passage, text, weights, _TOKEN * tokens) for passage, text in zip(passages, texts, strict=True))
+
+
+def _excerpt(passage: Passage, text: Text, weights: Mapping[str, float], room: int) -> Passage:
+    title = _shortened(passage.title, room // _TITLE)
+    seen = {word.stem for word in text.titled if word.end <= len(title)}
+    return replace(passage, title=title, text=text.text[_best(text, seen, weights, room - len(title)) :])
+
+
+def _best(text: Text, seen: Collection[str], weights: Mapping[str, float], width: int) -> int:
+    """Where the sentence begins from which on `width` characters hold the heaviest words not `seen` yet; the first of equals."""
+    words = [word for word in text.words if word.stem not in seen]
+    begins, ends = [word.start for word in words], [word.end for word in words]
+
+    def weight(start: int) -> float:
+        held = words[bisect_left(begins, start) : bisect_right(ends, start + width)]
+        return sum(weights[stem] for stem in sorted({word.stem for word in held}))
+
+    return max(text.starts, key=weight)
+
+
+def _rarity(texts: Sequence[Text]) -> dict[str, float]:
+    """BM25's weight of each word, by the number of texts that have it."""
+    having = Counter(stem for text in texts for stem in {word.stem for word in text.titled + text.words})
+    return {stem: math.log(1 + (len(texts) - n + 0.5) / (n + 0.5)) for stem, n in having.items()}
+
+
+def _read(passage: Passage, english: _English, asked: Collection[str]) -> Text:
+    def words(text: str) -> tuple[Word, ...]:
+        return tuple(word for word in english.words(text) if word.stem in asked)
+
+    sentences = [" ".join(sentence.split()) for sentence in _GAP.split(passage.text)]
+    starts = accumulate((len(sentence) + 1 for sentence in sentences[:-1]), initial=0)
+    joined = " ".join(sentences)
+    return Text(joined, tuple(starts), words(joined), words(passage.title))
+
+
+def _shortened(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room + 1].rpartition(" ")[0] or text[:room]
+
+
+class _English:
+    """A stemmer, which is one thread's alone, and the stop words, question words among them: rare in passages, they would count most."""
+
+    def __init__(self) -> None:
+        import Stemmer
+        from bm25s.stopwords import STOPWORDS_EN_PLUS
+
+        self._stem, self._stop_words = Stemmer.Stemmer("english").stemWord, frozenset(STOPWORDS_EN_PLUS)
+
+    def words(self, text: str) -> Iterator[Word]:
+        """A text's words without stop words."""
+        for match in _WORD.finditer(text):
+            if (word := match[0].lower()) not in self._stop_words:
+                yield Word(match.start(), match.end(), self._stem(word))

@@ -1,0 +1,150 @@
+"""A prompt template: the text around the passages, and where their labels stand. YAML in `configs/prompts/`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from firstrank.reranker.config import config_dir
+from firstrank.reranker.errors import InputError, ModelError
+from firstrank.reranker.prompt.labels import Kind
+
+Excerpt = Literal["start", "query"]
+"""a text's start, or from the sentence on where most of the query's words are, see `firstrank.reranker.prompt.excerpt`"""
+
+_PASSAGES = "\ue000passages\ue000"
+
+
+class Template(BaseModel):
+    """`{n}` is the number of passages in the window, `{query}` the query, `{label}` an identifier, `{text}` a passage."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(default="", description="set from the file's name")
+    system: str = ""
+    system_joint: str = Field(default="\n ", description="joins system and user text where the chat template has no system role")
+    before: str
+    passage: str
+    after: str
+    answer: str = Field(default="[", description="what the assistant's turn begins with; the first label follows")
+    title: str = "{title}. {text}"
+    labels: Kind = "letters"
+    words: int | None = Field(default=None, ge=1, description="a passage is cut after so many words, its white space made single")
+    tokens: int | None = Field(default=None, ge=1, description="a passage is cut after so many tokens")
+    excerpt: Excerpt = Field(default="start", description="what is shown of a passage with more tokens")
+
+    @model_validator(mode="after")
+    def _fields(self) -> Self:
+        for place in ("{label}", "{text}"):
+            if self.passage.count(place) != 1:
+                raise ValueError(f"passage: {place} must occur once in it")
+        if "{label}{text}" in self.passage or "{text}{label}" in self.passage:
+            raise ValueError("passage: something must stand between {label} and {text}")
+        if self.passage.endswith("}"):
+            raise ValueError("passage: something must stand at its end, a line break say")
+        return self
+
+    @property
+    def label_first(self) -> bool:
+        return self.passage.index("{label}") < self.passage.index("{text}")
+
+    @property
+    def literals(self) -> tuple[str, str, str]:
+        """What stands before, between and after a passage's label and text."""
+        before, between, after = re.split(r"\{label\}|\{text\}", self.passage)
+        return before, between, after
+
+    def without_system(self) -> Self:
+        """The same, its system text in front of the user's."""
+        joined = self.system + self.system_joint + self.before if self.system else self.before
+        return self.model_copy(update={"system": "", "before": joined})
+
+    def text_of(self, title: str, text: str) -> str:
+        """A passage as it is shown: stripped, with its title, cut to `words`."""
+        shown = text.strip()
+        if title := title.strip():
+            shown = self.title.replace("{title}", title).replace("{text}", shown).strip()
+        return shown if self.words is None else " ".join(shown.split()[: self.words])
+
+
+class Chat(NamedTuple):
+    """A template within a model's chat template: all that stands before and after the passages."""
+
+    before: str
+    after: str
+
+
+def read_template(name: str) -> Template:
+    """The template `configs/prompts/NAME.yaml`. Raises InputError for a name that is not there and for a malformed file."""
+    folder = config_dir() / "prompts"
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        raise InputError(f"template {name!r}: unknown; there are {', '.join(sorted(file.stem for file in folder.glob('*.yaml')))}")
+    return parse_template({"name": name} | read_yaml(path), str(path))
+
+
+def parse_template(fields: Mapping[str, Any], source: str) -> Template:
+    try:
+        return Template.model_validate(fields)
+    except ValidationError as error:
+        raise InputError(f"{source}: {explained(error)}") from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping. Raises InputError that names file and line."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: a mapping is expected, key: value on each line")
+    return found
+
+
+def explained(error: ValidationError) -> str:
+    """pydantic's findings, one after another: field and problem."""
+    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {one['msg']}" for one in error.errors())
+
+
+def in_chat(template: Template, tokenizer: Any, options: Mapping[str, Any]) -> Chat:
+    """The template inside the tokenizer's chat template, the assistant's turn opened. `options` go to the chat template.
+
+    A chat template without a system role gets the system text in front of the user's; a tokenizer without any gets plain text.
+    """
+    user = template.before + _PASSAGES + template.after
+    folded = template.without_system().before + _PASSAGES + template.after
+    if not (getattr(tokenizer, "chat_template", None) or "chat_template" in options):
+        rendered = f"{tokenizer.bos_token or ''}{folded}\n"
+    else:
+        rendered = _with_system(template, tokenizer, user, options) or _render(tokenizer, [("user", folded)], options)
+    before, _, after = rendered.partition(_PASSAGES)
+    return Chat(before, after + template.answer)
+
+
+def _with_system(template: Template, tokenizer: Any, user: str, options: Mapping[str, Any]) -> str | None:
+    """None where the chat template has no system role: it refuses it, or drops the text."""
+    if not template.system:
+        return _render(tokenizer, [("user", user)], options)
+    try:
+        rendered = _render(tokenizer, [("system", template.system), ("user", user)], options)
+    except ModelError:
+        return None
+    return rendered if template.system in rendered else None
+
+
+def _render(tokenizer: Any, turns: list[tuple[str, str]], options: Mapping[str, Any]) -> str:
+    from jinja2 import TemplateError
+
+    messages = [{"role": role, "content": content} for role, content in turns]
+    try:
+        rendered = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **options))
+    except (TemplateError, ValueError, TypeError) as error:
+        raise ModelError(f"the model's chat template cannot be filled in: {error}") from error
+    if rendered.count(_PASSAGES) != 1:
+        raise ModelError("the model's chat template does not show the user's message as it is")
+    return rendered

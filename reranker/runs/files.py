@@ -1,0 +1,230 @@
+"""Files, strictly read and safely written: what every reader and writer here shares.
+
+A source is a path, an open file (text or bytes), or a string that holds newlines (so that a test can inline its data).
+Input is UTF-8; gzip is recognised by its first bytes. Output appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import secrets
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, BinaryIO, TextIO, cast
+
+from firstrank.reranker.errors import FormatError, InputError, MachineError
+
+Source = str | os.PathLike[str] | IO[str] | IO[bytes]
+
+FLOAT32_LIMIT = 2.0**128 - 2.0**103
+"""numbers from here on round to infinity in float32"""
+
+_BOM = b"\xef\xbb\xbf"
+_GZIP = b"\x1f\x8b"
+_BUFFER = 1 << 20
+
+
+def name_of(source: Source) -> str:
+    """What errors call a source: its path, or `<text>`."""
+    if isinstance(source, str):
+        return "<text>" if "\n" in source else source
+    if isinstance(source, os.PathLike):
+        return os.fspath(source)
+    return str(getattr(source, "name", "<text>"))
+
+
+def byte_lines(source: Source) -> Iterator[tuple[int, bytes]]:
+    """(line number from 1, line without its end) of each line that is not blank; every line is checked to be UTF-8.
+
+    Raises InputError for a file that cannot be opened, FormatError for wrong encoding or damaged gzip data.
+    """
+    name, number = name_of(source), 0
+    with _opened(source) as file:
+        try:
+            for number, line in enumerate(file, 1):
+                data = bytes(line) if isinstance(line, (bytes, bytearray)) else str(line).encode("utf-8", "surrogatepass")
+                if number == 1:
+                    data = data.removeprefix(_BOM)
+                data = data.rstrip(b"\r\n")
+                if not data.isascii():
+                    _check_utf8(name, number, data)
+                if data and not data.isspace():
+                    yield number, data
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise FormatError(name, number + 1, f"damaged or cut short gzip data ({error})") from error
+        except UnicodeDecodeError as error:  # an open text file decodes by itself
+            raise FormatError(name, number + 1, f"wrong encoding ({error.reason}): save the file as UTF-8") from error
+        except OSError as error:
+            raise MachineError(f"{name}: cannot be read further than line {number}: {error.strerror or error}") from error
+
+
+def text_lines(source: Source) -> Iterator[tuple[int, str]]:
+    """`byte_lines`, decoded."""
+    for number, line in byte_lines(source):
+        yield number, line.decode()
+
+
+def json_lines(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) of each line of a JSONL file. Raises FormatError for a line that is not one JSON object."""
+    for number, line in byte_lines(source):
+        yield number, json_object(name_of(source), number, line)
+
+
+def json_object(name: str, number: int, line: bytes | str) -> dict[str, Any]:
+    """The JSON object on one line, or FormatError."""
+    try:
+        found = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise FormatError(name, number, f"not valid JSON: {error.msg} at column {error.colno}") from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(name, number, f"not readable JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise FormatError(name, number, f"a JSON object is expected, not {type(found).__name__}")
+    return found
+
+
+def identifier(name: str, number: int, found: dict[str, Any], keys: tuple[str, ...]) -> str:
+    """The id under the first of `keys` that is there, as a string. Raises FormatError for none, or one that cannot be an id."""
+    for key in keys:
+        if key in found:
+            value = found[key]
+            if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+                raise FormatError(name, number, f"{key!r} must be a string or a whole number, not {value!r}")
+            return well_formed(str(value))
+    raise FormatError(name, number, f"no id: one of the fields {', '.join(keys)} is expected")
+
+
+def string_field(name: str, number: int, found: dict[str, Any], keys: tuple[str, ...]) -> str:
+    """The text under the first of `keys` that is there; null counts as empty. Raises FormatError for none, or not a string."""
+    for key in keys:
+        if key in found:
+            value = found[key]
+            if value is not None and not isinstance(value, str):
+                raise FormatError(name, number, f"{key!r} must be a string, not {type(value).__name__}")
+            return well_formed(value or "")
+    raise FormatError(name, number, f"no text: one of the fields {', '.join(keys)} is expected")
+
+
+def well_formed(text: str) -> str:
+    """`text` with lone surrogates (JSON can escape them, UTF-8 cannot hold them) replaced by U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[TextIO]:
+    """A text file for writing that appears at `path` when the block ends well, and leaves nothing behind when it does not.
+
+    Compressed (the same bytes for the same text) if the name ends in `.gz`. A device or a pipe is written to directly.
+    Raises InputError where there is no such folder, MachineError where the machine refuses (no space, no permission).
+    """
+    target = Path(os.path.realpath(path))
+    direct = target.exists() and not target.is_file() and not target.is_dir()
+    part = target if direct else target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
+    try:
+        if target.is_dir():
+            raise InputError(f"{path}: is a folder; give the name of a file to write")
+        with _text_writer(part, exclusive=not direct, compressed=target.suffix == ".gz") as file:
+            yield file
+        if not direct:
+            part.replace(target)
+            _sync_folder(target.parent)
+    except OSError as error:
+        if error.filename is not None and Path(error.filename) not in (part, target):
+            raise
+        if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            raise InputError(f"{path}: there is no folder {target.parent} to write to") from error
+        raise MachineError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        if not direct:
+            with suppress(OSError):
+                part.unlink()
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raises what `whole_file` would raise for a wrong folder or a missing permission, before any work is done."""
+    target = Path(path)
+    if not target.exists() or target.is_file() or target.is_dir():
+        with suppress(_Unused), whole_file(path):
+            raise _Unused
+    elif not os.access(target, os.W_OK):  # a device or a pipe is not opened for a trial: who reads it would take that for the end
+        raise MachineError(f"{path}: cannot be written: no permission")
+
+
+class _Unused(Exception):
+    pass
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[IO[bytes] | IO[str]]:
+    if isinstance(source, str) and "\n" in source:
+        yield io.BytesIO(source.encode("utf-8", "surrogatepass"))
+    elif not isinstance(source, (str, os.PathLike)):
+        yield source
+    else:
+        with _open_path(Path(source)) as file:
+            if file.peek(2)[:2] == _GZIP:
+                with gzip.GzipFile(fileobj=file) as unzipped:
+                    yield io.BufferedReader(cast(io.RawIOBase, unzipped), _BUFFER)
+            elif Path(source).suffix == ".gz":
+                raise FormatError(name_of(source), 1, "named .gz, but it does not hold gzip data")
+            else:
+                yield file
+
+
+def _open_path(path: Path) -> io.BufferedReader[Any]:
+    try:
+        return io.BufferedReader(path.open("rb", buffering=0), _BUFFER)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: is a folder, a file is expected") from error
+    except (PermissionError, NotADirectoryError, ValueError) as error:
+        raise InputError(f"{str(path)!r}: cannot be opened: {error}") from error
+    except OSError as error:
+        raise MachineError(f"{path}: cannot be opened: {error.strerror or error}") from error
+
+
+def _check_utf8(name: str, number: int, data: bytes) -> None:
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        problem = f"wrong encoding: byte 0x{data[error.start]:02x} at column {error.start + 1} is not UTF-8; save the file as UTF-8"
+        raise FormatError(name, number, problem) from error
+
+
+@contextmanager
+def _text_writer(path: Path, *, exclusive: bool, compressed: bool) -> Iterator[TextIO]:
+    with path.open("xb" if exclusive else "wb", buffering=_BUFFER) as raw:
+        binary: BinaryIO = raw
+        if compressed:
+            binary = cast(BinaryIO, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0))
+        text = io.TextIOWrapper(binary, encoding="utf-8", errors="replace", newline="\n")
+        try:
+            yield text
+            text.flush()
+            if compressed:
+                binary.close()
+            raw.flush()
+            if exclusive:  # a device need not know fsync
+                os.fsync(raw.fileno())
+        finally:
+            with suppress(Exception):  # a full disk has been reported once; closing must not report it again
+                text.close()
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # not every file system syncs folders
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

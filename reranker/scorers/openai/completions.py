@@ -1,0 +1,128 @@
+"""What is asked of OpenAI's completions route for one window, and how the answer is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from firstrank.reranker.errors import ScorerError
+from firstrank.reranker.models.catalog import Model
+from firstrank.reranker.prompt.permutation import parse
+from firstrank.reranker.types import Passage, Request, Scores
+
+ROUTE = "/v1/completions"
+
+
+class Completion(Protocol):
+    """A way to rank by completion."""
+
+    @property
+    def trial(self) -> Sequence[int]:
+        """A prompt to try a server out with."""
+        ...
+
+    @property
+    def remedy(self) -> str:
+        """What to do where a server fails the trial."""
+        ...
+
+    def question(self, prompt: Sequence[int], n: int) -> dict[str, Any]:
+        """The request's body, but for the model's name."""
+        ...
+
+    def read(self, answer: Any, n: int) -> Scores:
+        """Raises ScorerError for an answer that does not hold what was asked for."""
+        ...
+
+
+class LabelsById:
+    """One token is sampled, and the log probabilities of the labels' ids come with it (vLLM's `logprob_token_ids`)."""
+
+    remedy = (
+        ": it does not answer by token id, so a label could be lost. It must be a vLLM whose OpenAI routes know logprob_token_ids "
+        "(0.32 does); another server can be asked for top-k logprobs: --engine-arg labels=top"
+    )
+
+    def __init__(self, model: Model) -> None:
+        self._labels = model.prompter.label_ids
+        self.trial = _small_window(model)
+
+    def question(self, prompt: Sequence[int], n: int) -> dict[str, Any]:
+        labels = list(self._labels(n))
+        return _one_token(prompt) | {"logprobs": 1, "logprob_token_ids": labels, "return_tokens_as_token_ids": True}
+
+    def read(self, answer: Any, n: int) -> Scores:
+        found = _top_logprobs(answer)
+        return _scores(answer, [found.get(f"token_id:{index}") for index in self._labels(n)], n)
+
+
+class LabelsInTop:
+    """One token is sampled, and the labels are looked for among its `top` alternatives, by id if the server names ids, else by text."""
+
+    def __init__(self, model: Model, top: int) -> None:
+        self._top, self._labels, self._names = top, model.prompter.label_ids, model.prompter.identifiers
+        self.trial = _small_window(model)
+        self.remedy = (
+            f"; labels=top asks for the {top} likeliest tokens, and a label must be one of them: --engine-arg top=100 asks for more"
+        )
+
+    def question(self, prompt: Sequence[int], n: int) -> dict[str, Any]:
+        return _one_token(prompt) | {"logprobs": self._top, "return_tokens_as_token_ids": True}
+
+    def read(self, answer: Any, n: int) -> Scores:
+        found = _top_logprobs(answer)
+        names = zip(self._labels(n), self._names, strict=False)
+        return _scores(answer, [found.get(f"token_id:{index}", found.get(name)) for index, name in names], n)
+
+
+class Ordered:
+    """The whole ordering, generated freely."""
+
+    remedy = ""
+
+    def __init__(self, model: Model) -> None:
+        self._prompter = model.prompter
+        self.trial = _small_window(model)
+
+    def question(self, prompt: Sequence[int], n: int) -> dict[str, Any]:
+        return _one_token(prompt) | {"max_tokens": self._prompter.ordering.upto(n).longest}
+
+    def read(self, answer: Any, n: int) -> Scores:
+        parsed = parse(self._prompter.template.answer + str(_choice(answer).get("text", "")), self._prompter.identifiers[:n])
+        notes = () if parsed.faults.well_formed else (str(parsed.faults),)
+        return Scores(parsed.values, generated_tokens=_generated(answer), notes=notes)
+
+
+def _small_window(model: Model) -> list[int]:
+    """The prompt of two short passages."""
+    return model.prompter.encode(Request("bees", (Passage("0", "Bees make honey."), Passage("1", "Stones.")))).prompt((0, 1))
+
+
+def _one_token(prompt: Sequence[int]) -> dict[str, Any]:
+    return {"prompt": list(prompt), "max_tokens": 1, "temperature": 0.0}
+
+
+def _scores(answer: Any, values: Sequence[float | None], n: int) -> Scores:
+    found = [float(value) for value in values if value is not None]
+    if len(found) < n:
+        raise ScorerError(f"the server's answer lacks {n - len(found)} of {n} labels")
+    return Scores(tuple(found), generated_tokens=_generated(answer))
+
+
+def _top_logprobs(answer: Any) -> dict[str, float]:
+    """token -> log probability, at the first generated place."""
+    logprobs = _choice(answer).get("logprobs") or {}
+    places = logprobs.get("top_logprobs") or [{}]
+    return places[0] or {}
+
+
+def _choice(answer: Any) -> dict[str, Any]:
+    try:
+        [choice] = answer["choices"]
+    except (TypeError, KeyError, ValueError) as error:
+        raise ScorerError(f"the server's answer is no completion: {str(answer)[:80]}") from error
+    return dict(choice)
+
+
+def _generated(answer: Any) -> int:
+    return int((answer.get("usage") or {}).get("completion_tokens") or 0)

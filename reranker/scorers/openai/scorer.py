@@ -1,0 +1,155 @@
+"""Windows scored by running servers over OpenAI's completions route: `vllm serve`, on one machine or many.
+
+Prompts go out as token ids, and label logits come back by token id (vLLM's `logprob_token_ids`). Another server, which knows
+top-k logprobs only, is used so when it is asked for; a label that is missing there is an error, never a guess.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from firstrank.reranker.errors import InputError, ModelError, ScorerError
+from firstrank.reranker.models.catalog import Model
+from firstrank.reranker.prompt.template import explained
+from firstrank.reranker.scorers.openai.completions import ROUTE, Completion, LabelsById, LabelsInTop, Ordered
+from firstrank.reranker.scorers.openai.servers import Servers, json_of, reason_of
+from firstrank.reranker.scorers.prompt_session import PromptSession
+from firstrank.reranker.types import Request, Scores
+
+
+class ServerSettings(BaseModel):
+    """What may be said of the servers: `engine` in OpenAIOptions, `--engine-arg` on the command line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    served_model: str | None = Field(default=None, description="the model's name at the server; by default the only one that it lists")
+    labels: Literal["ids", "top"] = Field(default="ids", description="how label logits are asked for: by token id, or top-k logprobs")
+    top: int = Field(default=20, ge=1, description="with labels=top, how many logprobs to ask for")
+    connections: int = Field(default=64, ge=1, description="to each server")
+    timeout: float = Field(default=120.0, gt=0, description="seconds that a window may take")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAIOptions:
+    """Where the servers are. A key, where they want one, is read from the environment's OPENAI_API_KEY."""
+
+    base_urls: tuple[str, ...] = ()
+    engine: Mapping[str, Any] = field(default_factory=dict)
+    """see ServerSettings"""
+    transport: Any = None
+    """httpx's, for tests: one that serves both its sync and its async client"""
+
+
+class OpenAIScorer:
+    """A scorer over servers. Each is asked what it serves when this is made: ModelError where it cannot answer as it must."""
+
+    def __init__(self, model: Model, options: OpenAIOptions = OpenAIOptions()) -> None:
+        self._settings = settings = _settings(options.engine)
+        urls = [_base(url) for url in dict.fromkeys(options.base_urls)]
+        if not urls:
+            raise InputError("backend openai: no server is named: give its base URL, http://127.0.0.1:8000 say")
+        key = os.environ.get("OPENAI_API_KEY")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        with httpx.Client(headers=headers, timeout=60.0, transport=options.transport, trust_env=False) as client:
+            served = {url: _served(client, url, settings.served_model) for url in urls}
+            self._model = model = model.within(*(one.context for one in served.values()))
+            self._completion = _completion(model, settings)
+            for url, one in served.items():
+                _try_out(client, url, one.name, self._completion)
+        self.name = model.name
+        self._names = {url: one.name for url, one in served.items()}
+        self._servers = Servers(
+            urls, connections=settings.connections, timeout=settings.timeout, headers=headers, transport=options.transport
+        )
+
+    @property
+    def concurrency(self) -> int:
+        return self._settings.connections * len(self._names)
+
+    @property
+    def alive(self) -> bool:
+        """False while no server answers as it should."""
+        return self._servers.alive
+
+    def open(self, request: Request) -> PromptSession:
+        return PromptSession(self, self._model.prompter.encode(request))
+
+    def close(self) -> None:
+        """Connections end with the event loop that they belong to."""
+
+    async def score(self, prompt: Sequence[int], n: int) -> Scores:
+        """The scores of one prompt that shows n passages. Raises TransientError, EngineLost, ScorerError; cancelling it hangs up."""
+        started = time.perf_counter()
+        question = self._completion.question(prompt, n)
+        answer = await self._servers.post(ROUTE, lambda url: {"model": self._names[url], **question})
+        scores = self._completion.read(answer, n)
+        return replace(scores, prompt_tokens=len(prompt), seconds=time.perf_counter() - started, scorer=self.name)
+
+
+class _Served(NamedTuple):
+    """What a server says of a model."""
+
+    name: str
+    context: int | None
+
+
+def _settings(given: Mapping[str, Any]) -> ServerSettings:
+    try:
+        return ServerSettings.model_validate(dict(given))
+    except ValidationError as error:
+        known = ", ".join(ServerSettings.model_fields)
+        raise InputError(f"backend openai, engine settings (there are {known}): {explained(error)}") from error
+
+
+def _base(url: str) -> str:
+    """A server's URL, without the `/v1` that other clients want."""
+    if httpx.URL(url).scheme not in ("http", "https") or not httpx.URL(url).host:
+        raise InputError(f"--base-url {url}: give scheme and host, http://127.0.0.1:8000 say")
+    return url.rstrip("/").removesuffix("/v1")
+
+
+def _completion(model: Model, settings: ServerSettings) -> Completion:
+    if model.spec.answer == "permutation":
+        return Ordered(model)
+    return LabelsById(model) if settings.labels == "ids" else LabelsInTop(model, settings.top)
+
+
+def _served(client: httpx.Client, url: str, wanted: str | None) -> _Served:
+    """The model to ask for at a server."""
+    found = _asked(client, "GET", f"{url}/v1/models")
+    listed = {str(one["id"]): one.get("max_model_len") for one in found.get("data", ())}
+    if wanted is None and len(listed) != 1:
+        raise ModelError(f"{url} serves {', '.join(listed) or 'no model'}: say which with --engine-arg served_model=NAME")
+    name = next(iter(listed)) if wanted is None else wanted
+    if name not in listed:
+        raise ModelError(f"{url} does not serve {name!r}; it serves {', '.join(listed)}")
+    return _Served(name, listed[name])
+
+
+def _try_out(client: httpx.Client, url: str, name: str, completion: Completion) -> None:
+    """One small window: a server that cannot answer as it must is found out before any query is asked."""
+    question = completion.question(completion.trial, 2)
+    answer = _asked(client, "POST", f"{url}{ROUTE}", {"model": name, **question})
+    try:
+        completion.read(answer, 2)
+    except ScorerError as error:
+        raise ModelError(f"{url}: {error}{completion.remedy}") from error
+
+
+def _asked(client: httpx.Client, method: str, url: str, body: Mapping[str, Any] | None = None) -> Any:
+    try:
+        response = client.request(method, url, json=body)
+    except httpx.TransportError as error:
+        raise ModelError(f"{url}: no server answers there ({error}); start one: vllm serve MODEL") from error
+    if response.status_code in (401, 403):
+        raise ModelError(f"{url}: {response.status_code}: the server wants a key: set OPENAI_API_KEY")
+    if response.is_error:
+        raise ModelError(f"{url}: {response.status_code} {reason_of(response)}")
+    return json_of(response)

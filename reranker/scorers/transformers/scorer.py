@@ -1,0 +1,233 @@
+"""Windows scored by a causal language model through transformers, on a CPU or a GPU.
+
+One window is one forward pass: only the last position reaches the head, and there only the rows of the window's labels,
+in fp32. No KV cache is kept, and no dense mask is built: windows of a batch are padded on the right, where causal attention
+cannot see the padding. On a CPU a batch is one window, which makes scores the same to the bit whatever else is running;
+threads may be shared out over lanes, each with a window at a time. On a GPU a batch is a token budget of windows of similar length.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from firstrank.reranker.errors import InputError, MachineError, ModelError, ScorerError
+from firstrank.reranker.models.catalog import Model
+from firstrank.reranker.prompt.prompter import EncodedRequest
+from firstrank.reranker.scorers.batcher import Batcher
+from firstrank.reranker.scorers.transformers.generation import Generation
+from firstrank.reranker.scorers.transformers.head import LabelHead
+from firstrank.reranker.types import Request, Scores
+
+if TYPE_CHECKING:
+    import torch
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True, slots=True)
+class TransformersOptions:
+    """How the model runs. `dtype` None means fp32 on a CPU and bf16 elsewhere; `threads` None means as many as the caller has."""
+
+    device: Device = "auto"
+    dtype: str | None = None
+    threads: int | None = None
+    lanes: int = 1
+    """windows that a CPU scores at once, each on its share of the threads: more windows a second, and longer for a lone one"""
+    batch_tokens: int = 32_768
+    """padded prompt tokens of one batch; a CPU takes windows one by one"""
+    constrained: bool = True
+    """for models that generate: exactly one complete ordering, and stop"""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One prompt; `n` passages stand in it."""
+
+    prompt: Sequence[int]
+    n: int
+
+
+class TransformersScorer:
+    """A scorer over a local model. Raises ModelError where the model cannot be loaded or used.
+
+    `network` is a model's weights that are here already (in training, say); they are used as they are.
+    """
+
+    def __init__(self, model: Model, options: TransformersOptions = TransformersOptions(), network: Any = None) -> None:
+        import torch
+
+        self._model = model
+        self.name = model.name
+        self._device = torch.device(_device(options.device))
+        self._on_cpu = self._device.type == "cpu"
+        self._lanes = options.lanes
+        threads = _lane_threads(options.threads or torch.get_num_threads(), options.lanes, self._on_cpu)
+        self.dtype = _dtype(options.dtype, self._on_cpu)
+        self.network = _load(model, self._device, self.dtype) if network is None else network
+        if self._lanes > 1:
+            _check_that_passes_may_overlap(self.network)
+        self._answer = self._answerer(options)
+        self._batcher: Batcher[Window, Scores] = Batcher(
+            self._score_batch,
+            max_windows=1 if self._on_cpu else 256,
+            max_tokens=options.batch_tokens,
+            lanes=options.lanes,
+            setup=partial(_prepare_thread, threads),
+        )
+
+    @property
+    def concurrency(self) -> int:
+        return 2 * self._lanes if self._on_cpu else 128
+
+    @property
+    def device(self) -> str:
+        return str(self._device)
+
+    def open(self, request: Request) -> TransformersSession:
+        return TransformersSession(self._model.prompter.encode(request), self._batcher)
+
+    def close(self) -> None:
+        self._batcher.close()
+
+    def _answerer(self, options: TransformersOptions) -> Callable[[Sequence[Window]], list[Scores]]:
+        if self._model.spec.answer == "permutation":
+            generation = Generation(self.network, self._model, constrained=options.constrained)
+            return lambda windows: [generation.rank(window.prompt, window.n) for window in windows]
+        head = LabelHead(self.network)
+        return lambda windows: self._first_token(head, windows)
+
+    def _score_batch(self, windows: Sequence[Window]) -> list[Scores]:
+        import torch
+
+        started = time.perf_counter()
+        try:
+            with torch.inference_mode():
+                answers = self._answer(windows)
+        except torch.OutOfMemoryError as error:
+            raise ScorerError(f"{self._device}: no memory for {len(windows)} windows of {len(windows[0].prompt)} tokens") from error
+        share = (time.perf_counter() - started) / len(windows)
+        return [
+            Scores(answer.values, len(window.prompt), answer.generated_tokens, share, self.name, answer.notes, len(windows))
+            for window, answer in zip(windows, answers, strict=True)
+        ]
+
+    def _first_token(self, head: LabelHead, windows: Sequence[Window]) -> list[Scores]:
+        """The label logits at each prompt's last position: one forward pass for the batch."""
+        import torch
+
+        lengths = torch.tensor([len(window.prompt) for window in windows], device=self._device)
+        ids = torch.zeros(len(windows), int(lengths.max()), dtype=torch.long)
+        for row, window in enumerate(windows):
+            ids[row, : len(window.prompt)] = torch.tensor(window.prompt)
+        hidden = self.network.base_model(input_ids=ids.to(self._device), use_cache=False).last_hidden_state
+        labels = self._model.prompter.label_ids
+        last = hidden[torch.arange(len(windows), device=self._device), lengths - 1]
+        return [Scores(tuple(head(row, labels(window.n)).tolist())) for row, window in zip(last, windows, strict=True)]
+
+
+class TransformersSession:
+    """One request's prompts."""
+
+    def __init__(self, encoded: EncodedRequest, batcher: Batcher[Window, Scores]) -> None:
+        self._encoded, self._batcher = encoded, batcher
+        self.lengths = encoded.lengths
+        self.max_window = encoded.max_window
+        self.room = encoded.room
+
+    async def score(self, indices: tuple[int, ...]) -> Scores:
+        prompt = self._encoded.prompt(indices)
+        return await self._batcher.score(Window(prompt, len(indices)), len(prompt), self)
+
+    def close(self) -> None:
+        """Nothing outlives a session: the executor has cancelled what still waited."""
+
+
+def _device(wanted: Device) -> str:
+    import torch
+
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if available[name])
+    if not available.get(wanted, False):
+        usable = ", ".join(name for name, there in available.items() if there)
+        raise MachineError(f"--device {wanted}: torch finds no such device on this machine; it has {usable}")
+    return wanted
+
+
+def _lane_threads(threads: int, lanes: int, on_cpu: bool) -> int:
+    if lanes != 1 and not on_cpu:
+        raise InputError(f"--lanes {lanes}: for CPUs only; a GPU takes many windows in one batch")
+    if not 1 <= lanes <= threads:
+        raise InputError(f"--lanes {lanes}: give 1 to {threads}, the number of threads, which lanes share")
+    return threads // lanes
+
+
+def _check_that_passes_may_overlap(network: Any) -> None:
+    """transformers changes these rotary embeddings' frequencies within a forward pass, by its length."""
+    for module in network.modules():
+        kinds = getattr(module, "rope_type", "")
+        for kind in kinds.values() if isinstance(kinds, dict) else [kinds]:
+            if kind in ("dynamic", "longrope"):
+                raise ModelError(f"--lanes: a model with {kind} rotary embeddings takes one window at a time; leave the option out")
+
+
+def _dtype(name: str | None, on_cpu: bool) -> torch.dtype:
+    import torch
+
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if name is None or name == "auto":
+        return torch.float32 if on_cpu else torch.bfloat16
+    if name not in known:
+        raise ModelError(f"--dtype {name}: unknown; use auto, {', '.join(known)}")
+    return known[name]
+
+
+def _load(model: Model, device: torch.device, dtype: torch.dtype) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        if (Path(model.path) / "adapter_config.json").is_file():
+            network: Any = _merged(model.path, dtype)
+        else:
+            network = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, attn_implementation="sdpa")
+        return network.to(device).eval().requires_grad_(False)
+    except torch.OutOfMemoryError as error:
+        raise MachineError(f"model {model.name!r}: its weights do not fit into the memory of {device}") from error
+    except Exception as error:  # what safetensors and a model's own code raise has no common root
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"model {model.name!r}: cannot load the weights in {model.path}: {reason}") from error
+
+
+def _merged(adapter: str, dtype: torch.dtype) -> Any:
+    """An adapter over the base weights that it names."""
+    from peft import AutoPeftModelForCausalLM
+
+    return AutoPeftModelForCausalLM.from_pretrained(adapter, dtype=dtype, attn_implementation="sdpa").merge_and_unload()
+
+
+def _prepare_thread(threads: int) -> None:
+    """OpenMP keeps its number of threads per thread, and a new one takes what any other set last: so it is set on the one that computes."""
+    import torch
+
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+    """Tells glibc not to give activations back to the kernel between layers: 200,000 page faults a window, saved."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "gnu_get_libc_version"):
+            mmap_threshold, trim_threshold, never = -3, -1, -1
+            libc.mallopt(mmap_threshold, 1 << 30)
+            libc.mallopt(trim_threshold, never)

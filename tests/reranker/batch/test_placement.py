@@ -1,0 +1,59 @@
+"""`--engine` and what belongs to it; runs on Ray are in tests/reranker/integrations/test_ray.py."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import pytest
+
+from firstrank.reranker.batch.placement import Engine, Placement
+from firstrank.reranker.errors import EngineLost, InputError, MissingExtra
+from firstrank.reranker.setup import Setup
+
+
+def test_workers_need_ray() -> None:
+    with pytest.raises(InputError, match=r"--address, --workers: only with --engine ray"):
+        Placement(address="auto", workers=2)
+    with pytest.raises(InputError, match=r"--gpus-per-worker: only with --engine ray"):
+        Placement(gpus_per_worker=0.5)
+
+
+def test_a_worker_has_one_thread_unless_told_otherwise() -> None:
+    ray = Placement(Engine.ray)
+    assert [ray.threads(given, "transformers") for given in (None, 2)] == [1, 2]
+    assert ray.threads(None, "vllm") is None
+    assert Placement().threads(None, "transformers") is None
+
+
+def test_without_ray_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with (
+        pytest.raises(MissingExtra, match=r"--engine ray needs the package 'ray': pip install 'firstrank\[ray\]'"),
+        Placement(Engine.ray).open(Setup()),
+    ):
+        pass
+
+
+def test_either_engine_resumes_what_the_other_began(batch, firstrank, monkeypatch):
+    """Workers that are lost after one query, in place of Ray's."""
+    from firstrank.reranker.batch import ray
+
+    @contextmanager
+    def lost(setup, workers):
+        def rank(requests):
+            with setup.open() as reranker:
+                yield next(reranker.stream(requests))
+            raise EngineLost("no worker is left; finished queries are kept")
+
+        yield rank
+
+    assert firstrank(*batch.arguments()).code == 0
+    whole = batch.output.read_bytes()
+    batch.output.unlink()
+    monkeypatch.setattr(ray, "ray_engine", lost)
+    ended = firstrank(*batch.arguments(engine="ray", workers=2))
+    assert ended.code == 1
+    assert "no worker is left" in ended.err
+    ended = firstrank(*batch.arguments(json=True))
+    assert (ended.code, ended.json["resumed"], ended.json["ranked"]) == (0, 1, 2)
+    assert batch.output.read_bytes() == whole

@@ -1,0 +1,252 @@
+"""`firstrank data build …` and `firstrank data check`: training examples from what there is, with a report of what was dropped and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from firstrank.reranker.commands.console import note, print_json
+from firstrank.reranker.errors import InputError
+
+if TYPE_CHECKING:
+    from firstrank.reranker.types import Request
+    from firstrank.training.data.tally import Tally
+    from firstrank.training.samples.examples import Example
+
+data = typer.Typer(help="Training examples: build, check.", no_args_is_help=True)
+build = typer.Typer(help="Builds examples (JSONL) from judgments, conversations, RankLLM's files, or a teacher.", no_args_is_help=True)
+data.add_typer(build, name="build")
+
+Output = Annotated[Path, typer.Option(help="The examples to write; .gz is compressed (training wants it unpacked).")]
+AsJson = Annotated[bool, typer.Option("--json", help="The report as JSON.")]
+RunFile = Annotated[Path, typer.Option(help="A TREC run: the first stage's candidates.")]
+Queries = Annotated[str, typer.Option(help="JSONL, TSV, a BEIR folder, or ir_datasets:ID.")]
+Corpus = Annotated[str, typer.Option(help="A BEIR folder, corpus.jsonl[.gz], a .tsv, ir_datasets:ID, or lucene:DIR.")]
+Depth = Annotated[int, typer.Option(help="Candidates of a query.")]
+Seed = Annotated[int, typer.Option(help="Of all that is drawn.")]
+
+
+@build.command("qrels")
+def build_qrels(
+    run: RunFile,
+    qrels: Annotated[str, typer.Option(help="Judgments: TREC, BEIR, a BEIR folder, or ir_datasets:ID.")],
+    queries: Queries,
+    corpus: Corpus,
+    output: Output,
+    split: Annotated[str, typer.Option(help="Of a BEIR folder's qrels.")] = "train",
+    size: Annotated[int, typer.Option(help="Passages of an example.")] = 20,
+    positives: Annotated[int, typer.Option(help="At most so many relevant ones.")] = 3,
+    bands: Annotated[str, typer.Option(help="Ranks that negatives come from, in equal shares: 1-20,21-50.")] = "1-20,21-50,51-100",
+    windows: Annotated[int, typer.Option(help="Examples of each query.")] = 1,
+    shuffled: Annotated[bool, typer.Option("--shuffled", help="Passages in random order, not the first stage's.")] = False,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Relevant passages and hard negatives, from judgments and a first-stage run."""
+    from firstrank.reranker.runs.trec import read_qrels, read_queries, read_run
+    from firstrank.reranker.texts.sources import open_texts
+    from firstrank.training.data.judged import Bands, from_qrels
+
+    ranges = _bands(bands)
+    if size < 2 or positives < 1 or windows < 1:
+        raise InputError("--size must be at least 2, --positives and --windows at least 1")
+    settings = Bands(size, positives, ranges, windows, shuffled, seed)
+    ranked, judged = read_run(run), read_qrels(qrels, split)
+    texts = dict(query for query in read_queries(queries) if query.qid in ranked)
+    depth = max(high for _, high in ranges)
+    relevant = [docid for qid in ranked if qid in judged for docid, grade in judged[qid].items() if grade > 0]
+    found = open_texts(corpus, lambda: [*ranked.docids(depth), *relevant], missing="skip")
+    _write(output, lambda tally: from_qrels(ranked, judged, texts, found, settings, tally), as_json)
+
+
+@build.command("conversations")
+def build_conversations(
+    source: Annotated[Path, typer.Argument(help="JSONL of RankZephyr-style conversations, or of lists with a permutation.")],
+    output: Output,
+    as_json: AsJson = False,
+) -> None:
+    """Prompts with labelled passages and the answer `[C] > [A] > [B]`, letters or numbers."""
+    from firstrank.training.data.conversations import from_conversations
+
+    _write(output, lambda tally: from_conversations(source, tally), as_json)
+
+
+@build.command("rankllm")
+def build_rankllm(
+    ranked: Annotated[Path, typer.Argument(help="RankLLM's results: candidates best first.")],
+    output: Output,
+    requests: Annotated[Path | None, typer.Option(help="Its requests: the first-stage order; without them the order is random.")] = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """The rankings of a RankLLM result file."""
+    from firstrank.training.data.build import from_rankllm
+    from firstrank.training.data.teacher import examples
+
+    _write(output, lambda tally: examples(from_rankllm(ranked, requests, tally, seed), tally), as_json)
+
+
+@build.command("teacher")
+def build_teacher(
+    run: RunFile,
+    queries: Queries,
+    corpus: Corpus,
+    output: Output,
+    teacher: Annotated[str, typer.Option(help="A model's name or folder, or a run file that the teacher wrote.")] = "default",
+    strategy: Annotated[str, typer.Option(help="NAME[:key=value,…].")] = "sliding",
+    backend: Annotated[str, typer.Option(help="transformers, vllm, openai, or oracle (scores by --qrels).")] = "transformers",
+    qrels: Annotated[str | None, typer.Option(help="For the oracle.")] = None,
+    complete: Annotated[bool, typer.Option("--complete", help="Repeat passes until the whole order stands still.")] = False,
+    passes: Annotated[int, typer.Option(help="The most passes of --complete.")] = 10,
+    depth: Depth = 100,
+    as_json: AsJson = False,
+) -> None:
+    """The order that a teacher gives to a run's candidates."""
+    from firstrank.training.data import teacher as teachers
+
+    def listed(tally: Tally) -> Iterable[Example]:
+        requests = _requests(run, queries, corpus, depth)
+        if Path(teacher).is_file():
+            from firstrank.reranker.runs.trec import read_run
+
+            yield from teachers.examples(teachers.from_run(read_run(teacher), requests, tally), tally)
+            return
+        with _reranker(teacher, backend, strategy, qrels) as reranker:
+            ranked = teachers.complete(reranker, requests, tally, most=passes) if complete else teachers.once(reranker, requests, tally)
+            yield from teachers.examples(ranked, tally)
+
+    _write(output, listed, as_json)
+
+
+@build.command("blended")
+def build_blended(
+    run: RunFile,
+    queries: Queries,
+    corpus: Corpus,
+    output: Output,
+    encoder: Annotated[str, typer.Option(help="The bi-encoder: a name for sentence-transformers, or minilm.")] = "minilm",
+    qrels: Annotated[str | None, typer.Option(help="Judgments: relevant passages are graded above all others.")] = None,
+    split: Annotated[str, typer.Option(help="Of a BEIR folder's qrels.")] = "train",
+    size: Annotated[int, typer.Option(help="Passages of an example.")] = 24,
+    bands: Annotated[str, typer.Option(help="Ranks that candidates come from, in equal shares.")] = "1-10,11-30,31-100",
+    first_stage: Annotated[float, typer.Option(help="How much the run's own scores count, from 0 to 1.")] = 0.3,
+    words: Annotated[int, typer.Option(help="Of a passage that the bi-encoder reads; best as many as will be read in training.")] = 100,
+    limit: Annotated[int | None, typer.Option(help="Queries, drawn by chance.")] = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Grades from a bi-encoder's cosines and the first stage's scores, blended; needs no judge (pip install 'firstrank[dense]')."""
+    from firstrank.reranker.retrievers.dense import open_encoder
+    from firstrank.reranker.runs.trec import read_qrels, read_queries, read_run
+    from firstrank.reranker.texts.sources import open_texts
+    from firstrank.training.data.blended import Blend, from_teachers, sampled
+
+    if size < 2 or not 0 <= first_stage <= 1 or words < 1 or (limit is not None and limit < 1):
+        raise InputError("--size must be at least 2, --first-stage from 0 to 1, --words and --limit at least 1")
+    settings = Blend(size, _bands(bands), first_stage, words, seed)
+    ranked = sampled(read_run(run), limit, seed)
+    judged = {} if qrels is None else read_qrels(qrels, split)
+    asked = dict(query for query in read_queries(queries) if query.qid in ranked)
+    depth = max(high for _, high in settings.bands)
+    relevant = [docid for qid in ranked if qid in judged for docid, grade in judged[qid].items() if grade > 0]
+    found = open_texts(corpus, lambda: [*ranked.docids(depth), *relevant], missing="skip")
+    encode = open_encoder(encoder)
+    _write(output, lambda tally: from_teachers(ranked, judged, asked, found, encode, settings, tally), as_json)
+
+
+@data.command("invent")
+def invent(
+    corpus: Corpus,
+    output: Annotated[Path, typer.Option(help="A folder: a collection in BEIR's layout.")],
+    kind: Annotated[
+        str, typer.Option(help="titles (passages lose theirs), sentences (asked passages lose their first) or keywords.")
+    ] = "titles",
+    count: Annotated[int, typer.Option(help="Queries.")] = 1000,
+    seed: Seed = 0,
+) -> None:
+    """A collection whose queries are made of its corpus: each asks for the passage that it comes from."""
+    from firstrank.reranker.texts.sources import read_passages
+    from firstrank.training.data import invented
+
+    if kind not in invented.KINDS or count < 1:
+        raise InputError(f"--kind {kind} --count {count}: {', '.join(invented.KINDS)}; at least 1")
+    read = list(read_passages(corpus))
+    made = list(invented.KINDS[kind](read, seed))
+    if not made:
+        raise InputError(f"{corpus}: no passage has what --kind {kind} asks with")
+    asked = invented.some(made, count, seed)
+    cut = {one.passage.docid: one.passage for one in asked}
+    passages = [cut.get(passage.docid, passage) for passage in read] if kind == "sentences" else [one.passage for one in made]
+    invented.write(output, asked, passages)
+    note(f"{output}: {len(asked)} queries over {len(passages)} passages")
+
+
+@data.command("check")
+def check_examples(
+    files: Annotated[list[Path], typer.Argument(help="Files of examples.")],
+    as_json: AsJson = False,
+) -> None:
+    """Checks examples: counts, and each line that is wrong. Exit code 2 if there is one."""
+    from firstrank.training.data.build import check
+
+    found = {str(file): check(file) for file in files}
+    if as_json:
+        print_json(found)
+    else:
+        for name, report in found.items():
+            note(f"{name}: {report['examples']} examples, {report['queries']} queries, {report['passages']} passages")
+            for key in ("passages of an example", "words of a passage"):
+                note(f"  {key}: " + ", ".join(f"{what} {value:g}" for what, value in report[key].items()))
+            for why, counted in report["warnings"].items():
+                note(f"  warning: {why}: {counted['count']} ({', '.join(counted['first'])} …)")
+    if wrong := [error for report in found.values() for error in report["errors"]]:
+        more = f"\n… and {len(wrong) - 20} more" if len(wrong) > 20 else ""
+        raise InputError(f"{len(wrong)} lines are wrong:\n" + "\n".join(wrong[:20]) + more)
+
+
+def _write(output: Path, made: Any, as_json: bool) -> None:
+    from firstrank.training.data.build import write_examples
+    from firstrank.training.data.tally import Tally
+
+    tally = Tally()
+    write_examples(output, made(tally), tally)
+    report = tally.report()
+    if as_json:
+        print_json({"output": str(output)} | report)
+        return
+    note(f"{output}: {report['kept']} examples, {report['dropped']} dropped")
+    for why, counted in report["reasons"].items():
+        note(f"  dropped: {why}: {counted['count']} ({', '.join(counted['first'])} …)")
+
+
+def _bands(text: str) -> tuple[tuple[int, int], ...]:
+    found = []
+    for band in text.split(","):
+        low, dash, high = band.partition("-")
+        if not (dash and low.isdigit() and high.isdigit() and 1 <= int(low) <= int(high)):
+            raise InputError(f"--bands {text}: {band!r} is no range of ranks; write 1-20,21-50")
+        found.append((int(low), int(high)))
+    return tuple(found)
+
+
+def _requests(run: Path, queries: str, corpus: str, depth: int) -> list[Request]:
+    from firstrank.reranker.batch.tasks import RunTasks, queries_of
+    from firstrank.reranker.runs.trec import read_queries, read_run
+    from firstrank.reranker.texts.sources import open_texts
+
+    ranked = read_run(run)
+    texts = open_texts(corpus, lambda: ranked.docids(depth))
+    return [task.request for task in RunTasks(ranked, queries_of(ranked, read_queries(queries), queries), texts, depth)]
+
+
+def _reranker(teacher: str, backend: str, strategy: str, qrels: str | None) -> Any:
+    from firstrank.reranker.setup import Oracle, Setup
+
+    if backend == "oracle":
+        if qrels is None:
+            raise InputError("--backend oracle scores by judgments: give --qrels")
+        return Setup(strategy=strategy, oracle=Oracle(qrels)).open()
+    return Setup(model=teacher, backend=backend, strategy=strategy).open()

@@ -1,0 +1,35 @@
+"""`firstrank train` and `firstrank data`: thin, so that the command line starts fast; the work is in the modules beside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from firstrank.reranker.commands.console import note
+from firstrank.training.commands.data import data
+
+__all__ = ["data", "train"]
+
+
+def train(
+    config: Annotated[str, typer.Argument(help="A recipe: a YAML file, or the name of one in configs/training/.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value: optimiser.lr=1e-4 …", metavar="[KEY=VALUE]…")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show three examples as the model will see them; load no weights.")] = False,
+    minutes: Annotated[float | None, typer.Option(help="Stop with a checkpoint after so long; the same command goes on.")] = None,
+) -> None:
+    """Fine-tunes a listwise reranker: LM loss + ranking loss on the first token's label logits. Resumes where it was interrupted."""
+    from firstrank.training.config import read_config
+
+    recipe = read_config(config, overrides or ())
+    if dry_run:
+        from firstrank.training.dry_run import show
+
+        show(recipe)
+        return
+    from firstrank.training.run import train as run
+
+    folder: Path | None = run(recipe, minutes=minutes)
+    if folder is not None:
+        note(f"{folder}: trained; rerank with --model {folder}")
