@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from firstrank.reranker.measures import per_query
 from firstrank.reranker.retrievers.register import open_retriever, retrieve
 from firstrank.reranker.runs.irds import PREFIX
 from firstrank.reranker.runs.trec import Query, Run
-from firstrank.reranker.setup import Setup
+from firstrank.reranker.setup import Setup, SetupSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,8 @@ class Place:
 
     data: Path | None
     output: Path
-    backend: str = "transformers"
+    settings: SetupSettings = field(default_factory=SetupSettings)
+    """how models run; what they say of the strategy stands in place of the reproduction's own"""
 
     def attempt(self, reproduction: Reproduction) -> Outcome:
         """Runs one; whatever keeps it from running here becomes its reason."""
@@ -84,7 +85,7 @@ class Place:
         if reproduction.model is not None:
             folder = self.output / reproduction.name
             make_folder(folder)
-            setup = Setup(reproduction.model, self.backend, reproduction.strategy)
+            setup = Setup.of(reproduction.model, **({"strategy": reproduction.strategy} | self.settings))
             run = Reranking(dataset, run, folder, reproduction.depth).system(setup, reproduction.name).run
         values = per_query(run, dataset.qrels, list(reproduction.expected))
         return {measure: sum(by_query.values()) / len(by_query) for measure, by_query in values.items()}

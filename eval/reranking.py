@@ -6,6 +6,7 @@ batch is resumed by the same command.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -17,14 +18,15 @@ from firstrank.eval.costs import read_traces
 from firstrank.eval.datasets import Dataset
 from firstrank.eval.evaluation import System
 from firstrank.eval.machine import model_facts, scorer_facts
-from firstrank.reranker.batch.job import Inputs, Job, Missing, OnError
-from firstrank.reranker.batch.placement import Engine as Where
+from firstrank.reranker.batch.job import Inputs, Job, Missing
 from firstrank.reranker.batch.placement import Placement
 from firstrank.reranker.batch.tasks import Rank
 from firstrank.reranker.reranker import Reranker
 from firstrank.reranker.runs.trec import Run, read_run, write_run
 from firstrank.reranker.setup import Setup
-from firstrank.reranker.types import Failure, Ranking, Request
+from firstrank.reranker.types import Failure, Ranking, Request, WorkersOn
+
+_log = logging.getLogger(__name__)
 
 Facts = dict[str, Any]
 Engine = Callable[[Setup, Facts], AbstractContextManager[Rank]]
@@ -34,21 +36,21 @@ Engine = Callable[[Setup, Facts], AbstractContextManager[Rank]]
 @contextmanager
 def one_at_a_time(setup: Setup, facts: Facts) -> Iterator[Rank]:
     """A Reranker in this process, with one query alive at any time."""
-    with setup.open() as reranker:
+    with Reranker(setup) as reranker:
         facts |= scorer_facts(reranker.scorer) | {"concurrency": 1, "warm-up": "1 query, not counted"}
         yield lambda requests: _warmed(reranker, requests)
 
 
 def engine_of(placement: Placement) -> Engine:
-    """What `--engine` names. On Ray queries share their workers, so a trace's seconds hold what a query waited for others."""
-    if placement.engine is Where.local:
+    """What `--workers-on` names. On Ray queries share their workers, so a trace's seconds hold what a query waited for others."""
+    if placement.workers_on is WorkersOn.local:
         return one_at_a_time
 
     @contextmanager
     def on_ray(setup: Setup, facts: Facts) -> Iterator[Rank]:
         with placement.open(setup) as rank:
             workers = placement.workers or "as many as fit"
-            facts |= {"engine": "Ray", "workers": workers, "concurrency": "many queries a worker: seconds hold their waiting"}
+            facts |= {"workers on": "Ray", "workers": workers, "concurrency": "many queries a worker: seconds hold their waiting"}
             yield rank
 
     return on_ray
@@ -68,12 +70,17 @@ class Reranking:
         """The reranked run with its traces. Raises what `firstrank rerank` raises."""
         stem = name.replace("/", "_").replace(" ", "_")
         output, trace = self.folder / f"{stem}.trec", self.folder / f"{stem}.trace.jsonl"
-        facts: Facts = model_facts(setup.model) | {"backend": setup.backend, "strategy": setup.schedule().name, "depth": self.depth}
-        facts |= {name: value for name in ("window", "stride") if (value := getattr(setup, name)) is not None}
+        facts: Facts = model_facts(setup.model, setup.revision) | {
+            "backend": setup.backend_name,
+            "strategy": setup.completed().strategy,
+            "depth": self.depth,
+        }
+        facts |= {name: value for name in ("window", "stride") if (value := getattr(setup.schedule, name)) is not None}
         candidates = self.folder / "first_stage.trec"
         write_run(candidates, self.first_stage.values())
         inputs = Inputs(candidates, self.dataset.source, self.dataset.source, None, self.depth, False, Missing.fail)
-        Job(inputs, setup, output, trace, True, OnError.fail, None, False).run(self.engine(setup, facts))
+        report = Job(inputs, setup, output, trace).run(self.engine(setup, facts))
+        _log.info("%s", report)
         return System(name, read_run(output), read_traces(trace), facts)
 
 

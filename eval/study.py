@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from firstrank.eval.machine import machine_facts
 from firstrank.eval.report.files import prepare, write_report
 from firstrank.eval.reranking import Engine, Reranking, one_at_a_time
 from firstrank.reranker.batch.job import ranked_in
-from firstrank.reranker.commands.console import note
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.measures import per_query
 from firstrank.reranker.setup import Setup
+
+_log = logging.getLogger(__name__)
 
 PACKAGES = ("ir-measures", "pytrec-eval-terrier", "scipy", "numpy", "torch", "transformers", "vllm")
 _SUFFIXES = (".gz", ".trec", ".txt", ".run", ".jsonl", ".res")
@@ -59,7 +61,7 @@ class Study:
         write_report(self.output, evaluation, self.facts(), passages=self.passages)
         for one in evaluation.systems:
             if one.missing:
-                note(f"{one.name}: lacks {len(one.missing)} of {len(dataset.qrels)} judged queries; each counts 0")
+                _log.info(f"{one.name}: lacks {len(one.missing)} of {len(dataset.qrels)} judged queries; each counts 0")
         return evaluation
 
     def _systems(self, dataset: Dataset) -> list[System]:

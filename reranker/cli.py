@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from firstrank.reranker.commands.console import show_notes
 from firstrank.reranker.errors import FirstrankError
 
 GROUP = "firstrank.commands"
@@ -49,6 +50,9 @@ def _root() -> None:
 
 def main() -> None:
     """Runs the command line. Exit code 0, 1 (failed) or 2 (bad input); an error is a sentence, not a trace."""
+    if sys.platform == "win32":
+        sys.exit("Firstrank runs on Linux and macOS; on Windows, run it in the Windows Subsystem for Linux (WSL)")
+    show_notes()
     try:
         app()
     except FirstrankError as error:

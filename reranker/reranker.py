@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Unpack
 
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.executor.executor import Executor
 from firstrank.reranker.executor.loop import LoopThread
-from firstrank.reranker.scorers.backends import open_scorer
 from firstrank.reranker.scorers.base import Scorer
+from firstrank.reranker.setup import ScheduleSettings, Setup, SetupSettings, check_names
 from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.reranker.types import Failure, Passage, Ranking, Request, Strategy
 
@@ -24,45 +25,21 @@ class Reranker:
     >>> ranking[0].docid
     '1'
 
-    `strategy` is named as on the command line ("topdown:k=10"); what is not said of it, of window, stride and passes is the model's.
-    With `cascade` (a name, or a Scorer), windows of which the model is unsure by `defer_rule` ("entropy", "margin", or a learned
-    rule's file), up to a share `defer_budget` of a request's windows, go to that larger model; see `CascadeScorer`.
+    `model` is a name (`firstrank models list`), a local folder, a Hugging Face id, a `Setup`, or a Scorer of your own. `settings`
+    are those of the command line, by the same names: `backend`, `device`, `dtype`, `threads`, `strategy` ("topdown:k=10"),
+    `window`, `cascade` …; see `SetupSettings`. What is not said is the model's own. With a Setup all is said already; a Scorer
+    takes `strategy`, `window`, `stride`, `passes`, `top_k` and `seed`, or a whole `schedule`.
 
-    `model` is a name (`firstrank models list`), a local folder, a Hugging Face id, or a Scorer of your own. `options` go to
-    the backend: `device`, `dtype`, `threads` for transformers; see `open_scorer`. The calls work inside a running event loop
-    and from several threads; windows of all callers share batches.
+    The calls work inside a running event loop and from several threads; windows of all callers share batches. Raises InputError
+    for a setting that does not exist or has no effect, ModelError, MissingExtra.
     """
 
     def __init__(
-        self,
-        model: str | Scorer = "default",
-        *,
-        backend: str = "transformers",
-        strategy: str | None = None,
-        window: int | str | None = None,
-        stride: int | None = None,
-        passes: int | None = None,
-        top_k: int | None = None,
-        seed: int = 0,
-        cascade: str | Scorer | None = None,
-        defer_budget: float = 0.3,
-        defer_rule: str = "entropy",
-        **options: Any,
+        self, model: str | Scorer | Setup = "default", *, schedule: Schedule | None = None, **settings: Unpack[SetupSettings]
     ) -> None:
-        self.schedule = Schedule(strategy, window, stride, passes)
-        if isinstance(model, str):
-            self.scorer, spec = open_scorer(model, backend, **options)
-            self.schedule = self.schedule.completed(spec)
-            if cascade is not None and spec.answer == "permutation":
-                raise InputError(
-                    f"cascade: {model!r} writes its ordering out, so nothing says how unsure it is; use a model that answers by logits"
-                )
-        else:
-            self.scorer = model
-        if cascade is not None:
-            self.scorer = _cascade(self.scorer, cascade, defer_budget, defer_rule, backend, options)
-        self._strategy = self.schedule.strategy(top_k)
-        self._executor = Executor(self.scorer, seed=seed)
+        self.scorer, self.schedule = _opened(model, schedule, settings)
+        self._strategy = self.schedule.build()
+        self._executor = Executor(self.scorer, seed=self.schedule.seed)
         self._loop = LoopThread()
 
     def rank(
@@ -93,10 +70,11 @@ class Reranker:
         return self._loop.iterate(self._executor.stream(requests, strategy or self._strategy, ordered=ordered))
 
     def close(self) -> None:
-        """Frees the model; idempotent."""
+        """Frees the model; idempotent. A call that comes later raises InputError."""
         self._executor.close()
-        self._loop.close()
+        self._loop.cancel()
         self.scorer.close()
+        self._loop.close()
 
     def __enter__(self) -> Reranker:
         return self
@@ -109,20 +87,25 @@ class Reranker:
             return await self._executor.rank(request, self._strategy)
         if top_k < 1:
             raise InputError(f"top_k={top_k}: must be at least 1")
-        strategy = self.schedule.strategy(top_k=min(top_k, len(request.passages)) or None)
+        strategy = self.schedule.build(top_k=min(top_k, len(request.passages)) or None)
         ranking = await self._executor.rank(request, strategy)
         return Ranking(ranking.qid, ranking.query, ranking.top_k(top_k), ranking.trace)
 
 
-def _cascade(small: Scorer, large: str | Scorer, budget: float, rule: str, backend: str, options: Mapping[str, Any]) -> Scorer:
-    """The two as one; a large model that is named has the small one's backend and options, but its own revision."""
-    from firstrank.reranker.scorers.cascade.deferral import find_rule
-    from firstrank.reranker.scorers.cascade.scorer import CascadeScorer
-
-    found = find_rule(rule)
-    if isinstance(large, str):
-        large, _ = open_scorer(large, backend, **{**options, "revision": None})
-    return CascadeScorer(small, large, budget=budget, rule=found)
+def _opened(model: str | Scorer | Setup, schedule: Schedule | None, settings: SetupSettings) -> tuple[Scorer, Schedule]:
+    """The scorer and its schedule."""
+    timed = [name for name in settings if name in ScheduleSettings.__annotations__]
+    if schedule is not None and timed:
+        raise InputError(f"{', '.join(timed)}: part of the schedule, which is given whole; say it there")
+    if isinstance(model, Setup):
+        if schedule is not None or settings:
+            raise InputError(f"{', '.join([*settings, *(['schedule'] if schedule else [])])}: the Setup says it all; say it there")
+        return model.open_scorer()
+    if isinstance(model, str):
+        setup = Setup.of(model, **settings)
+        return (setup if schedule is None else replace(setup, schedule=schedule)).open_scorer()
+    check_names(settings, (*ScheduleSettings.__annotations__, "schedule"))
+    return model, schedule or Schedule(**{name: value for name, value in settings.items() if value is not None})  # type: ignore[arg-type]
 
 
 def request_of(query: str, documents: Sequence[Document], doc_ids: Sequence[str] | None = None, qid: str = "") -> Request:

@@ -1,97 +1,198 @@
-"""All that it takes to make the same Reranker anywhere: here, or in a worker on another machine. Plain data; pickles."""
+"""The one value that all callers pass: a model, how it runs, and which windows it ranks. Plain data; pickles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from typing import Any, Self, TypedDict, Unpack, cast, get_type_hints
 
-from firstrank.reranker.reranker import Reranker
+import yaml
+
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.models.catalog import find_model
+from firstrank.reranker.models.catalog import read_settings as model_settings
+from firstrank.reranker.runs.files import fingerprint
+from firstrank.reranker.scorers.backends import BackendOptions, BackendSettings, Oracle, backend_of, backend_options, open_scorer
+from firstrank.reranker.scorers.base import Scorer
+from firstrank.reranker.scorers.openai.options import OpenAIOptions
+from firstrank.reranker.scorers.transformers.options import TransformersOptions
+from firstrank.reranker.strategies.register import check_strategy
 from firstrank.reranker.strategies.schedule import Schedule
+from firstrank.reranker.strategies.windows import Window
+from firstrank.reranker.types import Backend
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """A large model, for the windows of which the small one is unsure; see `CascadeScorer`."""
+
+    model: str
+    budget: float = 0.3
+    """the share of a request's windows that it may see"""
+    rule: str = "entropy"
+    """how unsure the small model is: entropy, margin, or a learned rule's file"""
+
+
+class ScheduleSettings(TypedDict, total=False):
+    """Every name by which a Schedule can be said; None leaves what the model's YAML says."""
+
+    strategy: str | None
+    window: Window | None
+    stride: int | None
+    passes: int | None
+    top_k: int | None
+    seed: int | None
+
+
+class SetupSettings(ScheduleSettings, BackendSettings, total=False):
+    """Every name by which a Setup can be said, in Python as on the command line; None leaves a default."""
+
+    backend: str | None
+    revision: str | None
+    cascade: str | None
+    defer_budget: float | None
+    defer_rule: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """A model, its backend and its schedule. `open` makes the Reranker, and raises what a Reranker raises."""
+    """A model, its backend's options and its schedule: all that it takes to make the same Reranker anywhere."""
 
     model: str = "default"
-    backend: str = "transformers"
-    strategy: str | None = None
-    window: int | str | None = None
-    stride: int | None = None
-    passes: int | None = None
-    top_k: int | None = None
-    seed: int = 0
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """of the backend; see `open_scorer`"""
-    oracle: Oracle | None = None
-    """in place of a model"""
-    cascade: str | None = None
-    """a large model, for the windows of which the small one is unsure"""
-    defer_budget: float = 0.3
-    defer_rule: str = "entropy"
+    backend: BackendOptions = TransformersOptions()
+    schedule: Schedule = Schedule()
+    cascade: Cascade | None = None
+    revision: str | None = None
 
-    def open(self) -> Reranker:
-        schedule: dict[str, Any] = {name: getattr(self, name) for name in ("strategy", "window", "stride", "passes", "top_k", "seed")}
-        if self.oracle is not None:
-            return Reranker(self.oracle.open(self.seed), **schedule)
-        return Reranker(
-            self.model,
-            backend=self.backend,
-            cascade=self.cascade,
-            defer_budget=self.defer_budget,
-            defer_rule=self.defer_rule,
-            **schedule,
-            **self.options,
-        )
+    @classmethod
+    def of(cls, model: str = "default", **settings: Unpack[SetupSettings]) -> Self:
+        """A Setup said by names: `Setup.of("default", backend="vllm", dtype="bfloat16", strategy="topdown:k=10")`.
 
-    def schedule(self) -> Schedule:
-        """With what is not said taken from the model's settings; an oracle has none. Loads no model."""
-        from firstrank.reranker.models.catalog import read_settings
+        Raises InputError for a name that does not exist, that the backend does not have, or that has no effect beside the others.
+        """
+        check_names(settings, SETTINGS)
+        given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+        schedule = Schedule(**{name: given.pop(name) for name in ScheduleSettings.__annotations__ if name in given})
+        cascade = _cascade(given)
+        revision = given.pop("revision", None)
+        return cls(model, backend_options(given.pop("backend", Backend.transformers), **given), schedule, cascade, revision)
 
-        asked = Schedule(self.strategy, self.window, self.stride, self.passes)
-        return asked if self.oracle is not None else asked.completed(read_settings(self.model))
+    @property
+    def backend_name(self) -> Backend:
+        return backend_of(self.backend)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a model's weights are needed on this machine."""
+        return not isinstance(self.backend, Oracle | OpenAIOptions)
+
+    def open_scorer(self) -> tuple[Scorer, Schedule]:
+        """The scorer, and the schedule with what was not said taken from the model. Raises what `open_scorer` raises."""
+        scorer, spec = open_scorer(self.model, self.backend, revision=self.revision, seed=self.schedule.seed)
+        schedule = self.schedule.completed(spec.schedule)
+        if self.cascade is None:
+            return scorer, schedule
+        try:
+            return self._deferring(scorer, spec.answer), schedule
+        except BaseException:
+            scorer.close()
+            raise
+
+    def completed(self) -> Schedule:
+        """The schedule with what was not said taken from the model's settings; an oracle has none. Loads no model."""
+        return self.schedule if isinstance(self.backend, Oracle) else self.schedule.completed(model_settings(self.model).schedule)
 
     def check(self, n: int) -> None:
         """Raises InputError for a schedule, or a cascade's options, that cannot work on n candidates. Loads no model."""
         from firstrank.reranker.scorers.cascade.deferral import find_rule
         from firstrank.reranker.scorers.cascade.scorer import check_budget
-        from firstrank.reranker.strategies.register import check_strategy
 
-        strategy = self.schedule().strategy(self.top_k)
-        if self.top_k is not None:
+        strategy = self.completed().build()
+        if self.schedule.top_k is not None:
             check_strategy(strategy, n, n)
         if self.cascade is not None:
-            check_budget(self.defer_budget)
-            find_rule(self.defer_rule)
+            check_budget(self.cascade.budget)
+            find_rule(self.cascade.rule)
 
     def facts(self) -> dict[str, str]:
         """What must be the same for a batch to be resumed. Loads no model."""
-        from firstrank.reranker.batch.journal import fingerprint
+        models = [self.model] if not isinstance(self.backend, Oracle) else []
+        told = {"model": self.model, "backend": str(self.backend_name), "revision": repr(self.revision)}
+        told |= _said(self.backend) | _said(self.schedule)
+        if self.cascade is not None:
+            told |= {f"cascade {name}": value for name, value in _said(self.cascade).items()}
+        if self.cascade is not None:
+            models.append(self.cascade.model)
+            told["defer_rule"] = fingerprint(self.cascade.rule)
+        if isinstance(self.backend, Oracle):
+            told["qrels"] = fingerprint(self.backend.source)
+        return told | dict(map(_model_fact, models))
 
-        models = [] if self.oracle is not None else [name for name in (self.model, self.cascade) if name is not None]
-        told = {name: repr(value) for name, value in asdict(self).items()}
-        return told | {"defer_rule": fingerprint(self.defer_rule)} | dict(map(_model_fact, models))
+    def _deferring(self, small: Scorer, answer: str) -> Scorer:
+        """The two as one; the large model has the small one's backend and options, but its own revision."""
+        from firstrank.reranker.scorers.cascade.deferral import find_rule
+        from firstrank.reranker.scorers.cascade.scorer import CascadeScorer
+
+        assert self.cascade is not None
+        if answer == "permutation":
+            raise InputError(
+                f"cascade: {self.model!r} writes its ordering out, so nothing says how unsure it is; use a model that answers by logits"
+            )
+        rule = find_rule(self.cascade.rule)
+        large, _ = replace(self, model=self.cascade.model, cascade=None, revision=None).open_scorer()
+        return CascadeScorer(small, large, budget=self.cascade.budget, rule=rule)
+
+
+SETTINGS = tuple(get_type_hints(SetupSettings))
+"""every name that `Setup.of` takes"""
+
+
+def read_settings(given: Mapping[str, Any]) -> SetupSettings:
+    """Settings as flags, environment and files say them: `base_url`, several; `engine_arg`, several KEY=VALUE."""
+    settings = {name: value for name, value in given.items() if name not in ("base_url", "engine_arg")}
+    if given.get("base_url"):
+        settings["base_urls"] = tuple(given["base_url"])
+    if given.get("engine_arg"):
+        settings["engine"] = dict(map(_engine_arg, given["engine_arg"]))
+    return cast(SetupSettings, settings)
+
+
+def _engine_arg(text: str) -> tuple[str, Any]:
+    """KEY=VALUE, the value read as YAML (true, 2, 0.8). Raises InputError for another form."""
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise InputError(f"--engine-arg {text}: give KEY=VALUE, tensor_parallel_size=2 say")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"--engine-arg {text}: the value is not YAML; quote it") from error
+
+
+def check_names(given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    """Raises InputError for a name that does not exist, with the one that may have been meant."""
+    for name in given:
+        if name not in known:
+            meant = "".join(f" (did you mean {near!r}?)" for near in get_close_matches(name, known, 1))
+            raise InputError(f"no setting is called {name!r}{meant}; there are {', '.join(known)}")
+
+
+def _cascade(given: dict[str, Any]) -> Cascade | None:
+    """Takes a cascade's settings out of those given."""
+    model = given.pop("cascade", None)
+    own = {name: given.pop(f"defer_{name}") for name in ("budget", "rule") if f"defer_{name}" in given}
+    if model is None and own:
+        raise InputError(f"{', '.join(f'defer_{name}' for name in own)}: only with a cascade")
+    if model is not None and given.get("backend") == Backend.oracle:
+        raise InputError("cascade defers to a model, and backend oracle has none: try `firstrank bench cascade`")
+    return None if model is None else Cascade(model, **own)
+
+
+def _said(part: BackendOptions | Schedule | Cascade) -> dict[str, str]:
+    return {one.name: repr(getattr(part, one.name)) for one in fields(part) if one.repr}
 
 
 def _model_fact(name: str) -> tuple[str, str]:
     """What tells a model from another of its name: its settings, and in a folder all files."""
-    from firstrank.reranker.batch.journal import fingerprint
-    from firstrank.reranker.models.catalog import find_model
-
     settings, folder = find_model(name)
     return (f"settings of {name}", repr(settings)) if folder is None else (f"files of {name}", fingerprint(folder))
-
-
-@dataclass(frozen=True, slots=True)
-class Oracle:
-    """A scorer that knows the judgments: `--backend oracle`."""
-
-    qrels: str
-    noise: float = 0.0
-
-    def open(self, seed: int) -> Any:
-        from firstrank.reranker.runs.trec import read_qrels
-        from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
-
-        return OracleScorer(read_qrels(self.qrels), OracleOptions(noise=self.noise, seed=seed))

@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
 Answer = Literal["logits", "permutation"]
+
+
+class Backend(StrEnum):
+    """What scores the windows."""
+
+    transformers = "transformers"
+    vllm = "vllm"
+    openai = "openai"
+    oracle = "oracle"
+
+
+class WorkersOn(StrEnum):
+    """Where a batch is ranked: in this process, or by workers on Ray."""
+
+    local = "local"
+    ray = "ray"
 
 
 @dataclass(frozen=True, slots=True)

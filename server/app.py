@@ -17,7 +17,6 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from firstrank.reranker.errors import FirstrankError
-from firstrank.reranker.reranker import Reranker
 from firstrank.server import routes, schemas
 from firstrank.server.auth import Guard, Keys
 from firstrank.server.errors import Refused, plain, refusal
@@ -25,22 +24,22 @@ from firstrank.server.metrics import Metrics
 from firstrank.server.middleware import Answering, BodyLimit, Observed
 from firstrank.server.page import routes as page
 from firstrank.server.paths import OPEN
-from firstrank.server.registry import Registry, ServedModel
+from firstrank.server.registry import Opener, Registry, ServedModel
 from firstrank.server.service import Service
 from firstrank.server.settings import Settings
 
 _log = logging.getLogger("firstrank.service")
 
-Openers = Mapping[str, Callable[[], Reranker]]
+Openers = Mapping[str, Opener]
 
 
 def create_app(settings: Settings, openers: Openers | None = None, *, failed: Callable[[Exception], None] = lambda error: None) -> FastAPI:
     """The service as an ASGI application. Its models load in the background when it starts.
 
-    `openers` make the rerankers, in place of what `settings.model` says; `failed` is told when a model cannot be loaded.
+    `openers` load the models, in place of what `settings.model` says; `failed` is told when a model cannot be loaded.
     """
     metrics, keys = Metrics(), Keys(settings.keys(), settings.rate_limit)
-    openers = openers or {name: settings.setup(name).open for name in settings.model}
+    openers = openers or {name: settings.setup(name).open_scorer for name in settings.model}
     models = [_served(name, opener, settings, metrics) for name, opener in openers.items()]
     registry = Registry(models, settings.alias)
     service = Service(settings, registry, metrics)
@@ -68,9 +67,9 @@ def create_app(settings: Settings, openers: Openers | None = None, *, failed: Ca
     return app
 
 
-def _served(name: str, opener: Callable[[], Reranker], settings: Settings, metrics: Metrics) -> ServedModel:
+def _served(name: str, opener: Opener, settings: Settings, metrics: Metrics) -> ServedModel:
     engine = settings.engine(name) if name in settings.model else settings
-    return ServedModel(name, opener, metrics, slots=engine.slots, seed=engine.seed)
+    return ServedModel(name, opener, metrics, slots=engine.slots)
 
 
 def _middleware(settings: Settings, metrics: Metrics, keys: Keys) -> list[Middleware]:

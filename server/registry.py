@@ -12,7 +12,8 @@ from typing import Literal, TypeVar
 
 from firstrank.reranker.errors import FirstrankError
 from firstrank.reranker.executor.executor import Executor
-from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.scorers.base import Scorer
+from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.reranker.types import Passage, Request
 from firstrank.server.admission import Turns
 from firstrank.server.errors import Refused
@@ -20,6 +21,9 @@ from firstrank.server.metrics import MeteredScorer, Metrics
 
 T = TypeVar("T")
 State = Literal["loading", "ready", "failed"]
+Opened = tuple[Scorer, Schedule]
+Opener = Callable[[], Opened]
+"""loads a model: `Setup.open_scorer`"""
 WARM_UP = Request("which is larger?", (Passage("0", "1"), Passage("1", "2")), "warm-up")
 ANY = "*"
 """an alias that takes every name"""
@@ -29,14 +33,16 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 
 
 class ServedModel:
-    """One model. `reranker` and `executor` are there while its state is "ready"; the executor lives on the server's own loop."""
+    """One model. Its `executor` is there while its state is "ready", and lives on the server's own loop."""
 
-    def __init__(self, name: str, opener: Callable[[], Reranker], metrics: Metrics, *, slots: int | None, seed: int) -> None:
+    def __init__(self, name: str, opener: Opener, metrics: Metrics, *, slots: int | None) -> None:
         self.name, self.state, self.problem = name, "loading", ""
-        self.reranker: Reranker | None = None
         self.executor: Executor | None = None
+        self.schedule: Schedule | None = None
+        """of the model, from when it was first loaded"""
         self.turns = Turns(slots or 1)
-        self._opener, self._metrics, self._slots, self._seed = opener, metrics, slots, seed
+        self._scorer: Scorer | None = None
+        self._opener, self._metrics, self._slots = opener, metrics, slots
         metrics.watch_model(name, lambda: self.turns.waiting, lambda: self.turns.running, lambda: self.state == "ready")
 
     state: State
@@ -48,16 +54,15 @@ class ServedModel:
         """
         self.state, self.problem = "loading", ""
         try:
-            self.reranker = await _in_daemon_thread(self._opener)
-            await _warm(self.reranker)
+            self._scorer, self.schedule = scorer, schedule = await _in_daemon_thread(self._opener)
+            await _warm(scorer, schedule)
         except FirstrankError as error:
             self.state, self.problem = "failed", str(error)
             raise
         except Exception as error:
             self.state, self.problem = "failed", f"{type(error).__name__} while loading; the log has more"
             raise
-        scorer = MeteredScorer(self.reranker.scorer, self._metrics, self.name)
-        self.executor = Executor(scorer, seed=self._seed)
+        self.executor = Executor(MeteredScorer(scorer, self._metrics, self.name), seed=schedule.seed)
         self.turns = Turns(self._slots or scorer.concurrency)
         _settle()
         self.state = "ready"
@@ -79,10 +84,10 @@ class ServedModel:
         """Frees the model; idempotent."""
         if self.executor is not None:
             self.executor.close()
-        if self.reranker is not None:
+        if self._scorer is not None:
             with suppress(Exception):
-                await _in_daemon_thread(self.reranker.close)
-        self.executor = self.reranker = None
+                await _in_daemon_thread(self._scorer.close)
+        self.executor = self._scorer = None
         self.state = "loading"
 
 
@@ -157,10 +162,10 @@ def _said(error: Exception) -> str:
     return str(error) if isinstance(error, FirstrankError) else type(error).__name__
 
 
-async def _warm(reranker: Reranker) -> None:
-    executor = Executor(reranker.scorer)
+async def _warm(scorer: Scorer, schedule: Schedule) -> None:
+    executor = Executor(scorer)
     try:
-        await executor.rank(WARM_UP, reranker.schedule.strategy())
+        await executor.rank(WARM_UP, schedule.build())
     finally:
         executor.close()
 

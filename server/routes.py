@@ -98,8 +98,8 @@ async def _rerank(service: Service, request: Request, deadline: float) -> Respon
     request.state.texts = wire.is_texts(found)
     asked = wire.asked_of(found, service.settings, return_documents=request.url.path != "/v2/rerank")
     model = service.registry.find(asked.model)
-    assert model.reranker is not None
-    strategy = strategy_of(model.reranker.schedule, asked.strategy, asked.top_n, len(asked.texts))
+    assert model.schedule is not None
+    strategy = strategy_of(model.schedule, asked.strategy, asked.top_n, len(asked.texts))
     ranked = await unless_gone(request.receive, service.rank(model, asked.request(service.settings), strategy, deadline))
     service.metrics.documents.labels(model.name).inc(len(ranked))
     request.state.logged |= {
@@ -185,7 +185,7 @@ async def info(request: Request) -> dict[str, Any]:
     shown = {}
     for name, model in service.registry.models.items():
         engine = settings.engine(name) if name in settings.model else settings
-        strategy = model.reranker.schedule.name if model.reranker else engine.strategy
+        strategy = model.schedule.strategy if model.schedule else engine.strategy
         shown[name] = {"state": model.state, "backend": engine.backend, "strategy": strategy, "slots": model.turns.slots}
     return {
         "version": version("firstrank"),

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from starlette.types import Receive
 
 from firstrank.reranker.errors import DeadlineExceeded, EngineLost, InputError, Overloaded
-from firstrank.reranker.strategies.register import check_strategy
+from firstrank.reranker.strategies.register import either
 from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.reranker.types import Ranking, Request, Strategy
 from firstrank.server.admission import Admission, retry_after
@@ -93,13 +93,12 @@ def strategy_of(schedule: Schedule, name: str | None, top_n: int | None, n: int)
     """
     if name is not None:
         _check_cost(name)
-        schedule = replace(schedule, name=name)
+        schedule = replace(schedule, strategy=name)
+    whole = schedule.build()
     if top_n and top_n < n:
         with suppress(InputError):
-            early = schedule.strategy(top_n)
-            check_strategy(early, n, n)
-            return early
-    return schedule.strategy()
+            return either(schedule.build(top_n), whole)
+    return whole
 
 
 def _check_cost(name: str) -> None:

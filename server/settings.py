@@ -22,8 +22,7 @@ from pydantic_settings import (
 
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.prompt.template import read_yaml
-from firstrank.reranker.scorers.settings import engine_args
-from firstrank.reranker.setup import Setup
+from firstrank.reranker.setup import Setup, read_settings
 from firstrank.reranker.strategies.register import parse_strategy
 
 PREFIX = "FIRSTRANK_"
@@ -67,9 +66,14 @@ class Engine(BaseModel):
     lanes: int | None = setting("Model", "CPU: windows at once, which share the threads.", None, ge=1)
     revision: str | None = setting("Model", "The model's revision on the hub.", None)
     cascade: str | None = setting("Model", "A larger model, for the windows of which this one is unsure.", None)
-    defer_budget: float = setting("Model", "The share of a request's windows that the larger model may see.", 0.3, ge=0, le=1)
+    defer_budget: float | None = setting(
+        "Model", "The share of a request's windows that the larger model may see; by default 0.3.", None, ge=0, le=1
+    )
+    defer_rule: str | None = setting(
+        "Model", "How unsure the model is: entropy, margin, or a learned rule's file; by default entropy.", None
+    )
     strategy: str | None = setting("Windows", "The strategy of requests that name none; by default the model's.", None)
-    window: int | Literal["auto"] | None = setting("Windows", "Passages a window, or auto; by default the model's.", None)
+    window: int | Literal["auto"] | None = setting("Windows", "Passages per window, or auto; by default the model's.", None)
     stride: int | None = setting("Windows", "Places that the window moves; by default the model's.", None, ge=1)
     passes: int | None = setting("Windows", "Times over the list.", None, ge=1)
     seed: int = setting("Windows", "For strategies that draw.", 0)
@@ -175,21 +179,8 @@ class Settings(Engine, BaseSettings):
 
     def setup(self, name: str) -> Setup:
         """What it takes to open the model `name`."""
-        engine = self.engine(name)
-        options = {"device": engine.device, "dtype": engine.dtype, "threads": engine.threads, "lanes": engine.lanes}
-        options |= {"revision": engine.revision, "base_urls": engine.base_url or None, "engine": engine_args(engine.engine_arg) or None}
-        return Setup(
-            model=self.model[name].source or name,
-            backend=engine.backend,
-            strategy=engine.strategy,
-            window=engine.window,
-            stride=engine.stride,
-            passes=engine.passes,
-            seed=engine.seed,
-            options={key: value for key, value in options.items() if value is not None},
-            cascade=engine.cascade,
-            defer_budget=engine.defer_budget,
-        )
+        given = self.engine(name).model_dump(exclude={"slots"}, exclude_none=True)
+        return Setup.of(self.model[name].source or name, **read_settings(given))
 
 
 def load_settings(**flags: Any) -> Settings:

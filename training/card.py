@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 
 import yaml
 
-from firstrank.reranker.commands.console import note
 from firstrank.reranker.models.catalog import Model
 from firstrank.training.config import Config
 from firstrank.training.log import LOG, read_log
+
+_log = logging.getLogger(__name__)
 
 CARD = "README.md"
 _PACKAGES = ("firstrank", "torch", "transformers", "peft", "accelerate")
@@ -82,7 +84,7 @@ def draw_plots(folder: Path) -> list[Path]:
     try:
         import matplotlib
     except ImportError:
-        note("no plots: pip install 'firstrank[train]' brings matplotlib")
+        _log.info("no plots: pip install 'firstrank[train]' brings matplotlib")
         return []
     matplotlib.use("Agg")
     log = read_log(folder / LOG)

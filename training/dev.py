@@ -13,7 +13,8 @@ from firstrank.reranker.measures import per_query
 from firstrank.reranker.models.catalog import Model
 from firstrank.reranker.reranker import Reranker
 from firstrank.reranker.runs.trec import Ranked, Run, read_qrels, read_queries, read_run
-from firstrank.reranker.scorers.transformers.scorer import TransformersOptions, TransformersScorer
+from firstrank.reranker.scorers.transformers.options import TransformersOptions
+from firstrank.reranker.scorers.transformers.scorer import TransformersScorer
 from firstrank.reranker.texts.sources import open_texts
 from firstrank.training.config import Dev
 
@@ -47,7 +48,7 @@ class DevSet:
         training = network.training
         scorer = TransformersScorer(model, TransformersOptions(device=_device(network), threads=threads), network=network.eval())
         try:
-            with Reranker(scorer, window=model.spec.window, stride=model.spec.stride) as reranker:
+            with Reranker(scorer, schedule=model.spec.schedule) as reranker:
                 ranked = [
                     Ranked(ranking.qid, tuple(result.docid for result in ranking), np.array([r.raw_score for r in ranking], np.float32))
                     for ranking in reranker.rank_many(self._requests)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from firstrank.reranker.commands.console import Progress, note
+from firstrank.reranker.batch.progress import Progress
+
+_log = logging.getLogger(__name__)
 
 LOG = "log.jsonl"
 
@@ -44,7 +47,7 @@ class Journal(TrainerCallback):
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         if "ndcg@10" in entry:
-            note(f"step {state.global_step}: nDCG@10 {entry['ndcg@10']:.4f}")
+            _log.info(f"step {state.global_step}: nDCG@10 {entry['ndcg@10']:.4f}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._progress is not None:

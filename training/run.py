@@ -5,6 +5,7 @@ OUTPUT/config.yaml  log.jsonl  checkpoints/  model/ (merged weights)  adapter/  
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import platform
@@ -18,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from firstrank.reranker.commands.console import note
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.models.catalog import Model, ModelSpec, load_model, prompter_of
 from firstrank.training.config import Config
 from firstrank.training.samples.examples import Examples
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from firstrank.training.trainer import RankTrainer
@@ -51,7 +53,7 @@ def train(config: Config, *, minutes: float | None = None) -> Path | None:
     moving = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
     trainer.train(resume_from_checkpoint=last_checkpoint(trainer.args.output_dir))
     if not trainer.finished:
-        note(f"stopped at step {trainer.state.global_step} of {trainer.args.max_steps}: the same command goes on from there")
+        _log.info(f"stopped at step {trainer.state.global_step} of {trainer.args.max_steps}: the same command goes on from there")
         part()
         return None
     facts = {"read": f"{len(examples):,} examples", "weights that moved": f"{moving:,}", "processes": trainer.args.world_size}
@@ -143,7 +145,7 @@ def _has_bf16() -> bool:
     """Whether bf16 products pay. A CPU without units for them emulates them, some 3.5 (AVX-512) or 15 times (AVX2) slower than fp32."""
     if not _on_cpu() or _cpu_has_bf16():
         return True
-    note("tuning.precision: mixed: this CPU has no bf16 units, so fp32 arithmetic is used")
+    _log.info("tuning.precision: mixed: this CPU has no bf16 units, so fp32 arithmetic is used")
     return False
 
 

@@ -18,11 +18,11 @@ import numpy as np
 
 from firstrank.eval.bench.collection import MEASURE, Collection
 from firstrank.eval.significance import paired_t, randomisation
-from firstrank.reranker.scorers.backends import Scorer, Session
+from firstrank.reranker.scorers.base import Scorer, Session
 from firstrank.reranker.scorers.cascade.deferral import LearnedRule, Rule, discounts, entropy, fit, margin
 from firstrank.reranker.scorers.cascade.scorer import CascadeScorer
 from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
-from firstrank.reranker.types import Ranking, Request, Scores
+from firstrank.reranker.types import Ranking, Request, Scores, Strategy
 
 Cascade = Callable[[Scorer, Scorer, float, int], Scorer]
 """(small, large, budget, seed) -> the two as one"""
@@ -59,7 +59,7 @@ class Point:
     randomisation: float
 
 
-def fitted(collection: Collection, oracles: Oracles, strategy: str, seeds: int) -> LearnedRule:
+def fitted(collection: Collection, oracles: Oracles, strategy: Strategy, seeds: int) -> LearnedRule:
     """A rule learned from the small scorer's windows on a labelled run."""
     windows: list[tuple[Sequence[float], Sequence[float]]] = []
     for seed in range(seeds):
@@ -69,13 +69,13 @@ def fitted(collection: Collection, oracles: Oracles, strategy: str, seeds: int) 
 
 
 def measure(
-    collection: Collection, oracles: Oracles, rule: LearnedRule, strategy: str, budgets: Sequence[float], seeds: int
+    collection: Collection, oracles: Oracles, rule: LearnedRule, strategy: Strategy, budgets: Sequence[float], seeds: int
 ) -> list[Point]:
     """A point for each rule and budget, random deferral first."""
     return [point for budget in budgets for point in _at(collection, oracles, rule, strategy, budget, seeds)]
 
 
-def _at(collection: Collection, oracles: Oracles, rule: LearnedRule, strategy: str, budget: float, seeds: int) -> Iterator[Point]:
+def _at(collection: Collection, oracles: Oracles, rule: LearnedRule, strategy: Strategy, budget: float, seeds: int) -> Iterator[Point]:
     random = np.zeros(0)
     for name, cascade in _cascades(rule).items():
         runs = [collection.rank(cascade(*oracles.open(collection, seed), budget, seed), strategy) for seed in range(seeds)]

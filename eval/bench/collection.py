@@ -14,8 +14,7 @@ from firstrank.reranker.executor.executor import Executor
 from firstrank.reranker.measures import per_query
 from firstrank.reranker.runs.qrels import Qrels, read_qrels
 from firstrank.reranker.runs.trec import Ranked, Run
-from firstrank.reranker.scorers.backends import Scorer
-from firstrank.reranker.strategies.register import parse_strategy
+from firstrank.reranker.scorers.base import Scorer
 from firstrank.reranker.types import Failure, Ranking, Request, Strategy
 
 MEASURE = "nDCG@10"
@@ -28,9 +27,9 @@ class Collection:
     requests: tuple[Request, ...]
     qrels: Qrels
 
-    def rank(self, scorer: Scorer, strategy: str) -> list[Ranking]:
+    def rank(self, scorer: Scorer, strategy: Strategy) -> list[Ranking]:
         """Every query ranked. Raises what the first query that failed raised."""
-        found = asyncio.run(self._ranked(scorer, parse_strategy(strategy)))
+        found = asyncio.run(self._ranked(scorer, strategy))
         if failed := next((one for one in found if isinstance(one, Failure)), None):
             raise failed.error
         return [one for one in found if isinstance(one, Ranking)]

@@ -8,10 +8,11 @@ loop: each sends its next query when its last one is answered, so a query's seco
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -22,11 +23,15 @@ from firstrank.eval.costs import Latency, latency_of
 from firstrank.eval.machine import scorer_facts
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.executor.executor import Executor
-from firstrank.reranker.scorers.backends import Scorer, open_scorer
-from firstrank.reranker.strategies.schedule import Schedule
+from firstrank.reranker.scorers.backends import BackendOptions, backend_of, open_scorer
+from firstrank.reranker.scorers.base import Scorer
+from firstrank.reranker.scorers.openai.options import OpenAIOptions
+from firstrank.reranker.scorers.transformers.options import TransformersOptions
+from firstrank.reranker.scorers.vllm.options import VLLMOptions
+from firstrank.reranker.setup import Setup
 from firstrank.reranker.types import Answer, Request, Strategy, Trace
 
-Progress = Callable[[str], None]
+_log = logging.getLogger(__name__)
 Reset = Callable[[], Awaitable[Any]]
 
 
@@ -52,17 +57,13 @@ COMPARISONS: Mapping[str | None, tuple[Contestant, ...]] = {
 class Plan:
     """How a model is measured. `requests` are timed, `warmup` are not."""
 
-    model: str
-    backend: str
-    schedule: Schedule
+    setup: Setup
     requests: Sequence[Request]
     warmup: Sequence[Request]
     concurrencies: Sequence[int]
     repeats: int
     prefix_cache: str | None = None
     """on, off, or reset (emptied before each query, or before each pass where several queries run at once)"""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """of the backend, the same for all contestants"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +117,20 @@ class Measurement:
     facts: Mapping[str, Any]
 
 
-def measure(plan: Plan, contestants: Sequence[Contestant], say: Progress = lambda text: None) -> list[Measurement]:
+def measure(plan: Plan, contestants: Sequence[Contestant]) -> list[Measurement]:
     """Times contestants pass by pass in turn, so that a machine that slows down slows them all; on vLLM, whose engines each take
     the whole device, one contestant after another. Raises what scorers raise; a query that fails ends it.
     """
-    groups = [[one] for one in contestants] if plan.backend == "vllm" else [list(contestants)]
-    return [measurement for group in groups for measurement in _in_turn(plan, group, say)]
+    groups = [[one] for one in contestants] if isinstance(plan.setup.backend, VLLMOptions) else [list(contestants)]
+    return [measurement for group in groups for measurement in _in_turn(plan, group)]
 
 
-def _in_turn(plan: Plan, contestants: Sequence[Contestant], say: Progress) -> list[Measurement]:
+def _in_turn(plan: Plan, contestants: Sequence[Contestant]) -> list[Measurement]:
     with ExitStack() as opened:
         scorers = [_open(plan, contestant) for contestant in contestants]
         for one in scorers:
             opened.callback(one.scorer.close)
-        return asyncio.run(_timed(plan, scorers, say))
+        return asyncio.run(_timed(plan, scorers))
 
 
 def ratios(first: Measurement, generation: Measurement) -> Iterator[Ratio]:
@@ -152,16 +153,16 @@ class _Opened(NamedTuple):
 
 
 def _open(plan: Plan, contestant: Contestant) -> _Opened:
-    options = dict(plan.options)
+    setup, options = plan.setup, plan.setup.backend
     if plan.prefix_cache is not None:
-        options["engine"] = dict(options.get("engine", {})) | _prefix_setting(plan)
-    if contestant.answer == "permutation":
-        options["constrained"] = not contestant.free
-    scorer, spec = open_scorer(plan.model, plan.backend, answer=contestant.answer, **options)
-    return _Opened(contestant, scorer, plan.schedule.completed(spec).strategy())
+        options = _with_prefix_cache(options, plan.prefix_cache)
+    if contestant.answer == "permutation" and isinstance(options, TransformersOptions | VLLMOptions):
+        options = replace(options, constrained=not contestant.free)
+    scorer, spec = open_scorer(setup.model, options, revision=setup.revision, answer=contestant.answer)
+    return _Opened(contestant, scorer, setup.schedule.completed(spec.schedule).build())
 
 
-async def _timed(plan: Plan, opened: Sequence[_Opened], say: Progress) -> list[Measurement]:
+async def _timed(plan: Plan, opened: Sequence[_Opened]) -> list[Measurement]:
     executors = {one.contestant: Executor(one.scorer) for one in opened}
     try:
         warmups = {one.contestant: await _pass(executors[one.contestant], one.strategy, plan.warmup, 1) for one in opened}
@@ -173,9 +174,8 @@ async def _timed(plan: Plan, opened: Sequence[_Opened], say: Progress) -> list[M
                 reset = _resetter(one.scorer) if plan.prefix_cache == "reset" else None
                 done = await _pass(executors[one.contestant], one.strategy, plan.requests, concurrency, reset)
                 passes.setdefault((one.contestant, concurrency), []).append(done)
-                say(
-                    f"{one.contestant.name}, {concurrency} at once, pass {repeat + 1}: median {done.median:.3f} s, {done.wall:.1f} s in all"
-                )
+                what = f"{one.contestant.name}, {concurrency} at once, pass {repeat + 1}"
+                _log.info("%s: median %.3f s, %.1f s in all", what, done.median, done.wall)
         return [_measurement(plan, one, passes, warmups[one.contestant].wall) for one in opened]
     finally:
         for executor in executors.values():
@@ -223,12 +223,12 @@ def _timing(contestant: Contestant, concurrency: int, passes: Sequence[Pass]) ->
     )
 
 
-def _prefix_setting(plan: Plan) -> dict[str, Any]:
+def _with_prefix_cache(options: BackendOptions, prefix_cache: str) -> VLLMOptions:
     """vLLM's own setting. Raises InputError for a backend whose prefix cache is not ours to set."""
-    if plan.backend != "vllm":
-        what = "each window is a whole prefill there" if plan.backend == "transformers" else "that is the server's own setting"
-        raise InputError(f"--prefix-cache {plan.prefix_cache}: not for the backend {plan.backend!r}: {what}")
-    return {"enable_prefix_caching": plan.prefix_cache != "off"}
+    if not isinstance(options, VLLMOptions):
+        what = "that is the server's own setting" if isinstance(options, OpenAIOptions) else "each window is a whole prefill there"
+        raise InputError(f"--prefix-cache {prefix_cache}: not for the backend {str(backend_of(options))!r}: {what}")
+    return replace(options, engine=options.engine.model_copy(update={"enable_prefix_caching": prefix_cache != "off"}))
 
 
 def _resetter(scorer: Scorer) -> Reset:

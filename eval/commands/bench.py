@@ -1,23 +1,122 @@
-"""`firstrank bench strategies` and `firstrank bench cascade`: options and their checks; the work is in the modules beside."""
+"""`firstrank bench`: what ranking costs. Figures are ratios within one run, for machines differ."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from firstrank.reranker.commands.console import print_json
+from firstrank.reranker.commands.options import INPUT, MODEL, OUTPUT, AsJson, Corpus, Depth, Queries, Run, expanded, option
 from firstrank.reranker.errors import InputError
+from firstrank.reranker.types import Backend
 
-Run = Annotated[Path, typer.Option(help="A TREC run: the first stage's candidates.")]
-Queries = Annotated[str, typer.Option(help="JSONL, TSV, a BEIR folder, or ir_datasets:ID.")]
-Corpus = Annotated[str, typer.Option(help="A BEIR folder, corpus.jsonl[.gz], a .tsv, or ir_datasets:ID.")]
-Qrels = Annotated[str, typer.Option(help="Judgments: they feed the oracle and measure the result.")]
-Output = Annotated[Path, typer.Option(help="A folder for JSON and plots.")]
-Depth = Annotated[int, typer.Option(help="Candidates of a query to rerank.")]
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+if TYPE_CHECKING:
+    from firstrank.reranker.setup import SetupSettings
+
+LOAD = "Load"
+
+Model = Annotated[str, option(MODEL, "A name (firstrank models list), a folder, or a Hugging Face id.")]
+Qrels = Annotated[str, option(INPUT, "Judgments: they feed the oracle and measure the result.")]
+Output = Annotated[Path, option(OUTPUT, "A folder for JSON and plots.")]
+
+bench = typer.Typer(help="Measures cost: latency, throughput, strategies.", no_args_is_help=True)
 
 
+class PrefixCache(StrEnum):
+    """What vLLM keeps of a query's earlier windows."""
+
+    on = "on"
+    off = "off"
+    reset = "reset"
+
+
+class Compared(StrEnum):
+    """What FIRST is compared with."""
+
+    permutation = "permutation"
+
+
+@bench.callback()
+def _bench() -> None:
+    """Measures cost; figures are ratios within one run, for machines differ."""
+
+
+@bench.command()
+@expanded
+def throughput(
+    model: Model = "default",
+    *,
+    settings: SetupSettings,
+    windows: Annotated[int | None, option(LOAD, "By default five times what keeps the backend busy.")] = None,
+    passages: Annotated[int, option(LOAD, "Passages per window.")] = 20,
+    server: Annotated[bool, option(LOAD, "The HTTP service instead, against the executor in this process.", "--server")] = False,
+    clients: Annotated[int, option(LOAD, "--server: clients at a time.")] = 64,
+    requests: Annotated[int, option(LOAD, "--server: requests of a round.")] = 128,
+    depth: Annotated[int, option(LOAD, "--server: documents of a request.")] = 20,
+    output: Annotated[Path | None, option(OUTPUT, "A folder for throughput.json (server.json).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Windows per second, and their FLOPs as a share of what the machine's matrix products reach in the model's shapes.
+
+    With --server: what a request costs more over HTTP at one client, and the share of the windows per second that many clients get.
+    """
+    if server:
+        from firstrank.eval.bench.server import measure_server
+        from firstrank.eval.bench.server import report as report_server
+
+        found_served = measure_server(model, settings, depth=depth, clients=clients, requests=requests)
+        return report_server(found_served, output, as_json=as_json)
+    from firstrank.eval.bench.throughput import Load, measure, report
+    from firstrank.reranker.setup import Setup
+
+    load = Load(windows, passages) if windows else None
+    report(measure(Setup.of(model, **settings), load, passages=passages), output, as_json=as_json)
+
+
+@bench.command()
+@expanded
+def latency(
+    output: Annotated[Path, option(OUTPUT, "The folder for latency.html, latency.json and latency.md.")],
+    compare: Annotated[Compared | None, option(MODEL, "Time the same model reading logits (FIRST) and generating the ordering.")] = None,
+    model: Model = "default",
+    *,
+    settings: SetupSettings,
+    prefix_cache: Annotated[PrefixCache | None, option(MODEL, "vllm: on, off, or reset between queries.")] = None,
+    dataset: Annotated[
+        str | None, option(INPUT, "A BEIR folder or ir_datasets:ID; without it, docstrings of the standard library.")
+    ] = None,
+    split: Annotated[str | None, option(INPUT, "The split of a BEIR folder; by default test.")] = None,
+    run: Annotated[Path | None, option(INPUT, "The dataset's first stage.")] = None,
+    depth: Depth = 20,
+    queries: Annotated[int, option(LOAD, "Queries of a pass.", "--queries")] = 16,
+    concurrency: Annotated[list[int] | None, option(LOAD, "Queries at once; give it several times. By default 1.")] = None,
+    repeats: Annotated[int, option(LOAD, "Passes at each concurrency.")] = 2,
+    warmup: Annotated[int, option(LOAD, "Queries before the first pass, not counted.")] = 2,
+    as_json: Annotated[bool, option(OUTPUT, "Print latency.json.", "--json")] = False,
+) -> None:
+    """Seconds per query (p50, p95, p99) and queries per second; with --compare permutation, FIRST against generation."""
+    from firstrank.eval.bench.latency import COMPARISONS
+    from firstrank.eval.bench.latency_study import LatencyStudy, Workload
+    from firstrank.reranker.setup import Setup
+
+    study = LatencyStudy(
+        Workload(dataset, split, run, depth, queries, warmup),
+        COMPARISONS[compare.value if compare else None],
+        Setup.of(model, **settings),
+        concurrencies=concurrency or [1],
+        repeats=repeats,
+        prefix_cache=prefix_cache.value if prefix_cache else None,
+        output=output,
+    )
+    found, table = study.run()
+    print_json(found) if as_json else print(table)
+
+
+@bench.command()
+@expanded
 def strategies(
     run: Run,
     queries: Queries,
@@ -25,61 +124,61 @@ def strategies(
     qrels: Qrels,
     output: Output,
     depth: Depth = 100,
-    strategy: Annotated[list[str] | None, typer.Option(help="NAME[:key=value,…]; by default all of them.")] = None,
-    noise: Annotated[list[float] | None, typer.Option(help="The oracle's standard deviation on the grade scale; 0 is perfect.")] = None,
-    seeds: Annotated[int, typer.Option(help="Draws of the oracle's noise.")] = 20,
-    model: Annotated[str | None, typer.Option(help="A model in place of the oracle: a name, a folder, or a Hugging Face id.")] = None,
-    backend: Annotated[str, typer.Option(help="transformers or vllm: what runs the model.")] = "transformers",
-    as_json: Json = False,
+    strategy: Annotated[list[str] | None, option(LOAD, "NAME[:key=value,…]; by default all of them.")] = None,
+    noise: Annotated[list[float] | None, option(LOAD, "The oracle's standard deviation on the grade scale; 0 is perfect.")] = None,
+    seeds: Annotated[int, option(LOAD, "Draws of the oracle's noise.")] = 20,
+    model: Annotated[str | None, option(MODEL, "A model in place of the oracle: a name, a folder, or a Hugging Face id.")] = None,
+    *,
+    settings: SetupSettings,
+    as_json: AsJson = False,
 ) -> None:
     """Windows, rounds, prompt tokens and nDCG@10 of each strategy, with an oracle or a model: table, JSON, plot."""
     from statistics import fmean
 
     from firstrank.eval.bench import strategies as work
     from firstrank.eval.bench.collection import read_collection
+    from firstrank.reranker.setup import Setup
     from firstrank.reranker.strategies.register import parse_strategy
 
     _check_seeds(seeds)
     _check_noises(noise or ())
     if model is not None and noise:
         raise InputError("--noise is the oracle's, and --model takes its place: give one of them")
+    if settings and (model is None or settings.get("backend") == Backend.oracle):
+        raise InputError(f"{', '.join(settings)}: of a model; only with --model")
     names = strategy or list(work.STRATEGIES)
     for name in names:
         parse_strategy(name)
+    setup = None if model is None else Setup.of(model, **settings)
     collection = read_collection(run, queries, corpus, qrels, depth)
     facts: dict[str, Any] = {"run": str(run), "queries": len(collection.requests), "depth": depth}
-    if model is None:
+    if setup is None:
         rows = list(work.measure_oracle(collection, names, noise or [0.0], seeds))
     else:
-        from firstrank.reranker.scorers.backends import open_scorer
-
-        scorer, _ = open_scorer(model, backend)
-        facts |= {"model": model, "backend": backend}
-        try:
-            rows = list(work.measure_model(collection, names, scorer))
-        finally:
-            scorer.close()
+        facts |= {"model": setup.model, "backend": setup.backend_name}
+        rows = list(work.measure_model(collection, names, setup))
     work.report(rows, fmean(collection.first_stage()), facts, output, as_json=as_json)
 
 
+@bench.command()
 def cascade(
     run: Run,
     queries: Queries,
     corpus: Corpus,
     qrels: Qrels,
-    fit_run: Annotated[Path, typer.Option(help="A labelled run that the learned rule is fitted on.")],
+    fit_run: Annotated[Path, option(LOAD, "A labelled run that the learned rule is fitted on.")],
     fit_queries: Queries,
     fit_corpus: Corpus,
     fit_qrels: Qrels,
     output: Output,
     depth: Depth = 100,
-    strategy: Annotated[str, typer.Option(help="NAME[:key=value,…].")] = "sliding",
-    small: Annotated[float, typer.Option(help="The small oracle's noise.")] = 1.0,
-    large: Annotated[float, typer.Option(help="The large oracle's noise.")] = 0.25,
-    budget: Annotated[list[float] | None, typer.Option(help="Shares of a query's windows; by default 0, 0.1, … 1.")] = None,
-    seeds: Annotated[int, typer.Option(help="Draws of the oracles' noise.")] = 10,
-    save_rule: Annotated[Path | None, typer.Option(help="Where to keep the learned rule, for --defer-rule.")] = None,
-    as_json: Json = False,
+    strategy: Annotated[str, option(LOAD, "NAME[:key=value,…].")] = "sliding",
+    small: Annotated[float, option(LOAD, "The small oracle's noise.")] = 1.0,
+    large: Annotated[float, option(LOAD, "The large oracle's noise.")] = 0.25,
+    budget: Annotated[list[float] | None, option(LOAD, "Shares of a query's windows; by default 0, 0.1, … 1.")] = None,
+    seeds: Annotated[int, option(LOAD, "Draws of the oracles' noise.")] = 10,
+    save_rule: Annotated[Path | None, option(LOAD, "Where to keep the learned rule, for --defer-rule.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """nDCG@10 against the share of windows deferred to the large scorer, for each rule of deferral and for a coin."""
     from firstrank.eval.bench import cascade as work
@@ -88,17 +187,17 @@ def cascade(
 
     _check_seeds(seeds)
     _check_noises((small, large))
-    parse_strategy(strategy)
+    parsed = parse_strategy(strategy)
     budgets = budget or [tenth / 10 for tenth in range(11)]
     if wrong := [one for one in budgets if not 0 <= one <= 1]:
         raise InputError(f"--budget {wrong[0]:g}: is a share of a query's windows, from 0 to 1")
     oracles = work.Oracles(small, large)
     labelled = read_collection(fit_run, fit_queries, fit_corpus, fit_qrels, depth)
     collection = read_collection(run, queries, corpus, qrels, depth)
-    rule = work.fitted(labelled, oracles, strategy, seeds)
+    rule = work.fitted(labelled, oracles, parsed, seeds)
     if save_rule is not None:
         rule.save(save_rule)
-    points = work.measure(collection, oracles, rule, strategy, budgets, seeds)
+    points = work.measure(collection, oracles, rule, parsed, budgets, seeds)
     facts = {
         "run": str(run),
         "fitted_on": str(fit_run),

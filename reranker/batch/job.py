@@ -1,7 +1,8 @@
-"""One `firstrank rerank`: what goes in, what it cost, what comes out."""
+"""A run, reranked: what goes in, what it cost, what comes out."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firstrank.reranker.commands.console import Progress, note, print_json, print_measures
+from firstrank.reranker.batch.progress import Progress
 from firstrank.reranker.errors import InputError, RequestFailed
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from firstrank.reranker.runs.trec import Qrels, Run
     from firstrank.reranker.setup import Setup
     from firstrank.reranker.types import Ranking
+
+
+_log = logging.getLogger(__name__)
 
 
 class OnError(StrEnum):
@@ -59,7 +63,7 @@ class Inputs:
             raise InputError(f"--depth {self.depth}: must be at least 1")
 
     def facts(self) -> dict[str, str]:
-        from firstrank.reranker.batch.journal import fingerprint
+        from firstrank.reranker.runs.files import fingerprint
 
         sources = {"run": self.run, "queries": self.queries, "corpus": self.corpus, "requests": self.requests}
         hashed = {f"--{name}": fingerprint(source) for name, source in sources.items() if source is not None}
@@ -117,17 +121,37 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """How a job ended."""
+
+    output: Path
+    tally: Tally
+    resumed: int
+    """queries that an earlier try had finished"""
+    measured: Mapping[str, Mapping[str, float]]
+    """measure -> {"first stage": value, "reranked": value}, over all judged queries; empty without judgments"""
+
+    def to_dict(self) -> dict[str, Any]:
+        summary = {"output": str(self.output), "resumed": self.resumed} | self.tally.summary() | {"failures": self.tally.reasons()}
+        return summary | ({"measures": self.measured} if self.measured else {})
+
+    def __str__(self) -> str:
+        tally = self.tally
+        per_query = f", {tally.seconds / tally.ranked:.2f} s a query" if tally.ranked else ""
+        return f"{self.output}: {tally.ranked} queries in {tally.seconds:.1f} s{per_query}, {tally.counts['windows']} windows"
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """One `firstrank rerank`."""
+    """One reranking of a run, resumed where an earlier try of it was interrupted."""
 
     inputs: Inputs
     setup: Setup
     output: Path
-    trace: Path | None
-    tail: bool
-    on_error: OnError
-    qrels: str | None
-    as_json: bool
+    trace: Path | None = None
+    tail: bool = True
+    on_error: OnError = OnError.fail
+    qrels: str | None = None
 
     def facts(self) -> dict[str, str]:
         """What must be the same for this job to resume an interrupted one."""
@@ -135,8 +159,8 @@ class Job:
 
         return {"version": version("firstrank")} | self.inputs.facts() | self.setup.facts()
 
-    def run(self, engine: AbstractContextManager[Rank]) -> None:
-        """Reads, reranks, writes and reports; the engine starts when the input has been found sound.
+    def run(self, ranking: AbstractContextManager[Rank]) -> Report:
+        """Reads, reranks, writes and measures; what ranks is opened when the input has been found sound.
 
         Where queries failed and may not: raises InputError if all of them asked for what cannot be, else RequestFailed.
         """
@@ -152,10 +176,11 @@ class Job:
                 raise InputError(f"--output {self.output}: --qrels measures what is written, so it must be a file")
         tasks = self.inputs.tasks()
         self.setup.check(tasks.longest())
+        self._tell_of_fetching()
         with open_journal(self.output, self.facts()) as journal:
             if journal.resumed:
-                note(f"resuming: {journal.resumed} of {len(tasks)} queries are done already")
-            with engine as rank, Progress("reranking", len(tasks), done=journal.resumed) as progress:
+                _log.info("resuming: %d of %d queries are done already", journal.resumed, len(tasks))
+            with ranking as rank, Progress("reranking", len(tasks), done=journal.resumed) as progress:
                 tally = Tally()
                 for result in rerank(tasks, rank, journal):
                     tally.add(result)
@@ -164,11 +189,17 @@ class Job:
             kept = {one.failure.qid: one.entry() for one in tally.failed} if self.on_error is OnError.keep else {}
             self._write(Finished(list(tasks.qids()), journal, kept))
             journal.delete()
-        self._report(tally, journal.resumed)
+        return Report(self.output, tally, journal.resumed, self._measured() if self.qrels is not None else {})
+
+    def _tell_of_fetching(self) -> None:
+        from firstrank.reranker.models.catalog import describe
+
+        if self.setup.is_local and describe(self.setup.model)["path"] is None:
+            _log.info("model %s: fetched into the cache, once; this may take a minute", self.setup.model)
 
     def _refuse_failures(self, tally: Tally, total: int, journal: Path) -> None:
         for qid, reason in tally.reasons().items():
-            note(f"query {qid!r} failed: {reason}")
+            _log.info("query %r failed: %s", qid, reason)
         if tally.failed and self.on_error is OnError.fail:
             fault = InputError if all(isinstance(one.failure.error, InputError) for one in tally.failed) else RequestFailed
             raise fault(
@@ -183,17 +214,6 @@ class Job:
             finished.write_run(self.output, tail=self.tail)
         if self.trace is not None:
             finished.write_traces(self.trace)
-
-    def _report(self, tally: Tally, resumed: int) -> None:
-        summary = {"output": str(self.output), "resumed": resumed} | tally.summary() | {"failures": tally.reasons()}
-        measured = self._measured() if self.qrels is not None else None
-        if self.as_json:
-            print_json(summary | ({"measures": measured} if measured else {}))
-            return
-        per_query = f", {tally.seconds / tally.ranked:.2f} s a query" if tally.ranked else ""
-        note(f"{self.output}: {tally.ranked} queries in {tally.seconds:.1f} s{per_query}, {summary['windows']} windows")
-        if measured:
-            print_measures(measured)
 
     def _judgments(self) -> Qrels:
         from firstrank.reranker.runs.trec import read_qrels

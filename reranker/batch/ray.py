@@ -1,4 +1,4 @@
-"""Workers on Ray: `firstrank rerank --engine ray`.
+"""Workers on Ray: `firstrank rerank --workers-on ray`.
 
 Requests go out in chunks, through Ray Data, to a pool of long-lived actors that hold a Reranker each (on a core, a GPU, or
 several). Each chunk comes back in parts as its queries are finished; the driver appends them to its journal (`reranker/batch/journal.py`),
@@ -75,7 +75,7 @@ class Worker:
         self._fault: FirstrankError | None = None
         try:
             self._texts: Texts | None = pickle.loads(texts)
-            self._reranker: Reranker = setup.open()
+            self._reranker = Reranker(setup)
         except FirstrankError as error:
             self._fault = error
 
@@ -195,7 +195,7 @@ def _ray() -> Any:
         import ray
         import ray.data
     except ImportError as error:
-        raise MissingExtra("ray", "ray", "--engine ray") from error
+        raise MissingExtra("ray", "ray", "--workers-on ray") from error
     return ray
 
 
@@ -215,7 +215,7 @@ def _placed(ray: Any, setup: Setup, workers: Workers) -> Workers:
     """The workers with all numbers settled. Raises InputError where the cluster has not what one of them takes."""
     resources = ray.cluster_resources()
     cpus, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
-    local_model = setup.oracle is None and setup.backend != "openai" and setup.options.get("device") != "cpu"
+    local_model = setup.is_local and getattr(setup.backend, "device", None) != "cpu"
     wanted = workers.gpus if workers.gpus is not None else float(bool(gpus) and local_model)
     room = int(min(gpus // wanted if wanted else cpus, cpus // workers.cpus))
     number = room if workers.number is None else workers.number

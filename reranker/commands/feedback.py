@@ -17,7 +17,7 @@ from firstrank.reranker.commands.console import note, print_json, print_measures
 from firstrank.reranker.errors import InputError, MachineError
 
 if TYPE_CHECKING:
-    from firstrank.reranker.batch.job import Job
+    from firstrank.reranker.batch.job import Job, Report
     from firstrank.reranker.batch.tasks import Rank
     from firstrank.reranker.feedback import Feedback
     from firstrank.reranker.retrievers.vectors import Vectors
@@ -108,7 +108,7 @@ class Rounds:
     vectors: Path
     encoder: str
 
-    def run(self, engine: AbstractContextManager[Rank]) -> None:
+    def run(self, ranking: AbstractContextManager[Rank]) -> Report:
         """Raises what a Job raises, and InputError for vectors that do not fit."""
         if self.rounds < 1:
             raise InputError(f"--feedback {self.rounds}: must be at least 1 round")
@@ -117,12 +117,13 @@ class Rounds:
         folder = self.job.output.with_name(self.job.output.name + ".feedback")
         self._resume(folder)
         run = self._first(folder)
-        with engine as rank:
+        with ranking as rank:
             for number in range(1, self.rounds + 1):
                 run = self._round(folder, number, run, rank)
             note("the last reranking")
-            replace(self.job, inputs=replace(self.job.inputs, run=run)).run(nullcontext(rank))
+            report = replace(self.job, inputs=replace(self.job.inputs, run=run)).run(nullcontext(rank))
         shutil.rmtree(folder, ignore_errors=True)
+        return report
 
     def _resume(self, folder: Path) -> None:
         facts = self.job.facts() | {"--vectors": str(self.vectors), "--feedback": str(self.rounds)}
@@ -169,7 +170,7 @@ class Rounds:
         reranked, retrieved = folder / f"{number}-reranked.trec", folder / f"{number}-retrieved.trec"
         if not reranked.is_file():
             note(f"reranking {number} of {self.rounds + 1}")
-            stage = replace(self.job, inputs=replace(self.job.inputs, run=run), output=reranked, trace=None, qrels=None, as_json=False)
+            stage = replace(self.job, inputs=replace(self.job.inputs, run=run), output=reranked, trace=None, qrels=None)
             stage.run(nullcontext(rank))
         if not retrieved.is_file():
             passages, queries = read_vectors(self.vectors, "passages"), read_vectors(self.vectors, "queries")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstrank.reranker.commands.console import Progress, note, print_json, print_measures
+from firstrank.reranker.batch.progress import Progress
+from firstrank.reranker.commands.console import note, print_json, print_measures
 from firstrank.reranker.errors import InputError
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from firstrank.reranker.config import config_dir
 from firstrank.reranker.errors import InputError, ModelError
 from firstrank.reranker.prompt.template import Excerpt, Template, explained, parse_template, read_template, read_yaml
 from firstrank.reranker.strategies.register import parse_strategy
+from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.reranker.types import Answer
 
 if TYPE_CHECKING:
@@ -94,6 +95,11 @@ class ModelSpec(BaseModel):
     @property
     def template_name(self) -> str:
         return self.template if isinstance(self.template, str) else self.template.name or "its own"
+
+    @property
+    def schedule(self) -> Schedule:
+        """What ranks where nothing else is asked for."""
+        return Schedule(self.strategy, self.window, self.stride, self.passes)
 
     @property
     def source(self) -> str:

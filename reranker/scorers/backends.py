@@ -1,48 +1,119 @@
-"""Ways to score a window, by name. Each backend's module is imported when it is asked for."""
+"""What scores windows, by name: each backend, its options, and the scorer that they open."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.scorers.base import Scorer, Session
-from firstrank.reranker.types import Answer
+from firstrank.reranker.runs.qrels import Qrels
+from firstrank.reranker.scorers.base import Scorer
+from firstrank.reranker.scorers.openai.options import OpenAIOptions, server_settings
+from firstrank.reranker.scorers.transformers.options import Device, TransformersOptions
+from firstrank.reranker.scorers.vllm.options import VLLMOptions
+from firstrank.reranker.scorers.vllm.settings import parsed_settings
+from firstrank.reranker.types import Answer, Backend
 
 if TYPE_CHECKING:
     from firstrank.reranker.models.catalog import ModelSpec
 
-__all__ = ["BACKENDS", "Backend", "Scorer", "Session", "open_scorer"]
 
-Backend = Literal["transformers", "vllm", "openai"]
-BACKENDS: tuple[str, ...] = get_args(Backend)
+@dataclass(frozen=True, slots=True)
+class Oracle:
+    """`--backend oracle`: judgments in place of a model."""
+
+    qrels: Qrels = field(repr=False)
+    source: str = ""
+    """where the judgments were read"""
+    noise: float = 0.0
+
+
+BackendOptions = TransformersOptions | VLLMOptions | OpenAIOptions | Oracle
+
+_CLASSES: Mapping[Backend, type[BackendOptions]] = {
+    Backend.transformers: TransformersOptions,
+    Backend.vllm: VLLMOptions,
+    Backend.openai: OpenAIOptions,
+    Backend.oracle: Oracle,
+}
+
+
+class BackendSettings(TypedDict, total=False):
+    """Every name by which a backend's options can be said; None leaves a default."""
+
+    device: Device | None
+    dtype: str | None
+    threads: int | None
+    lanes: int | None
+    batch_tokens: int | None
+    constrained: bool | None
+    base_urls: Sequence[str] | None
+    engine: Mapping[str, Any] | None
+    """of vLLM (EngineSettings), or of the servers (ServerSettings)"""
+    transport: Any
+    qrels: Qrels | None
+    source: str | None
+    noise: float | None
+
+
+def backend_of(options: BackendOptions) -> Backend:
+    return next(backend for backend, kind in _CLASSES.items() if isinstance(options, kind))
+
+
+def backend_options(backend: str = Backend.transformers, **settings: Unpack[BackendSettings]) -> BackendOptions:
+    """A backend's options from their names. Raises InputError for an unknown backend, and for a setting that it does not have."""
+    if backend not in list(Backend):
+        raise InputError(f"backend {backend!r}: unknown; there are {', '.join(Backend)}")
+    given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    kind = _CLASSES[Backend(backend)]
+    legal = [name for name in (one.name for one in fields(kind)) if name != "server"] + (["engine"] if kind is OpenAIOptions else [])
+    if unknown := sorted(given.keys() - set(legal)):
+        raise InputError(f"backend {backend!r} has no option {', '.join(unknown)}; it has {', '.join(legal)}")
+    if "base_urls" in given:
+        given["base_urls"] = tuple(given["base_urls"])
+    if kind is VLLMOptions and "engine" in given:
+        given["engine"] = parsed_settings(given["engine"])
+    if kind is OpenAIOptions and "engine" in given:
+        given["server"] = server_settings(given.pop("engine"))
+    if kind is Oracle and "qrels" not in given:
+        raise InputError("backend oracle: scores by judgments: give qrels (--qrels)")
+    return kind(**given)
 
 
 def open_scorer(
-    model: str, backend: str = "transformers", *, revision: str | None = None, answer: Answer | None = None, **options: Any
+    model: str,
+    backend: str | BackendOptions = Backend.transformers,
+    *,
+    revision: str | None = None,
+    answer: Answer | None = None,
+    seed: int = 0,
+    **settings: Unpack[BackendSettings],
 ) -> tuple[Scorer, ModelSpec]:
-    """A scorer for a model's name, and the model's own settings.
+    """A scorer for a model's name, and the model's own settings; an oracle has none, and gets the defaults.
 
-    `options` are the fields of the backend's options class (TransformersOptions, VLLMOptions, OpenAIOptions); None leaves a
-    default; `answer` is in place of the model's own. Raises InputError for an unknown backend or option, ModelError for a
-    model that cannot be used, MissingExtra.
+    The backend's options come whole, or by their names. `answer` is in place of the model's own; `seed` is the oracle's.
+    Raises InputError for an unknown backend or option, ModelError for a model that cannot be used, MissingExtra.
     """
-    from firstrank.reranker.models.catalog import load_model
+    from firstrank.reranker.models.catalog import ModelSpec, load_model
 
-    if backend not in BACKENDS:
-        raise InputError(f"backend {backend!r}: unknown; there are {', '.join(BACKENDS)}")
-    given = {name: value for name, value in options.items() if value is not None}
-    scorer_class, options_class = _classes(backend)
-    legal = [field.name for field in fields(options_class)]
-    if unknown := sorted(given.keys() - set(legal)):
-        raise InputError(f"backend {backend!r} has no option {', '.join(unknown)}; it has {', '.join(legal)}")
-    chosen = options_class(**given)
-    loaded = load_model(model, revision=revision, answer=answer, tensors=backend != "openai")
-    return scorer_class(loaded, chosen), loaded.spec
+    if isinstance(backend, str):
+        backend = backend_options(backend, **settings)
+    elif settings:
+        raise InputError(f"{', '.join(settings)}: the backend's options are given whole already; say it there")
+    if isinstance(backend, Oracle):
+        from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
 
+        return OracleScorer(backend.qrels, OracleOptions(noise=backend.noise, seed=seed)), ModelSpec()
+    loaded = load_model(model, revision=revision, answer=answer, tensors=not isinstance(backend, OpenAIOptions))
+    if isinstance(backend, VLLMOptions):
+        from firstrank.reranker.scorers.vllm.scorer import VLLMScorer
 
-def _classes(backend: str) -> tuple[Any, Any]:
-    name = {"transformers": "Transformers", "vllm": "VLLM", "openai": "OpenAI"}[backend]
-    module = import_module(f"firstrank.reranker.scorers.{backend}.scorer")
-    return getattr(module, f"{name}Scorer"), getattr(module, f"{name}Options")
+        return VLLMScorer(loaded, backend), loaded.spec
+    if isinstance(backend, OpenAIOptions):
+        from firstrank.reranker.scorers.openai.scorer import OpenAIScorer
+
+        return OpenAIScorer(loaded, backend), loaded.spec
+    from firstrank.reranker.scorers.transformers.scorer import TransformersScorer
+
+    return TransformersScorer(loaded, backend), loaded.spec

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.strategies.blitz import blitz
@@ -19,7 +19,7 @@ from firstrank.reranker.strategies.sliding import sliding
 from firstrank.reranker.strategies.topdown import topdown
 from firstrank.reranker.strategies.tournament import tournament
 from firstrank.reranker.strategies.windows import Run
-from firstrank.reranker.types import Strategy, View
+from firstrank.reranker.types import Outcome, Strategy, View, Windows
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "sliding": sliding,
@@ -57,6 +57,33 @@ def parse_strategy(text: str, **defaults: Any) -> Strategy:
     if given:
         raise InputError(f"strategy {text!r}: unknown key {next(iter(given))!r}; use {', '.join(legal)}")
     return Named(text.strip(), strategy)
+
+
+def either(first: Strategy, second: Strategy) -> Strategy:
+    """`first`, or `second` for a request that `first` refuses before its first window (a top_k beyond what it guarantees there …)."""
+
+    def strategy(view: View) -> Run:
+        run = first(view)
+        try:
+            windows = next(run)
+        except InputError:
+            return (yield from second(view))
+        except StopIteration as stop:
+            return cast(Outcome, stop.value)
+        return (yield from _going_on(run, windows))
+
+    return Named(getattr(first, "name", ""), strategy)
+
+
+def _going_on(run: Run, windows: Windows) -> Run:
+    """The rest of a strategy whose first windows have been taken out of it."""
+    try:
+        while True:
+            windows = run.send((yield windows))
+    except StopIteration as stop:
+        return cast(Outcome, stop.value)
+    finally:
+        run.close()
 
 
 def check_strategy(strategy: Strategy, n: int, max_window: int) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 from firstrank.reranker.strategies.register import parse_strategy
+from firstrank.reranker.strategies.windows import Window
 from firstrank.reranker.types import Strategy
-
-if TYPE_CHECKING:
-    from firstrank.reranker.models.catalog import ModelSpec
 
 SLIDING = "sliding"
 WINDOW, STRIDE, PASSES = 20, 10, 1
@@ -19,23 +16,37 @@ WINDOW, STRIDE, PASSES = 20, 10, 1
 class Schedule:
     """A strategy's name and its numbers; None means "whatever the model's YAML says"."""
 
-    name: str | None = None
-    window: int | str | None = None
+    strategy: str | None = None
+    """NAME[:key=value,…]"""
+    window: Window | None = None
     stride: int | None = None
     passes: int | None = None
+    top_k: int | None = None
+    """the best so many must be right; what the strategy does beyond them is its own affair"""
+    seed: int = 0
+    """of strategies that draw"""
 
-    def completed(self, spec: ModelSpec) -> Schedule:
-        """What is not said is taken from the model; a window given alone keeps the stride at half of it at most.
+    def completed(self, own: Schedule) -> Schedule:
+        """What is not said is taken from the model's `own` schedule; a window given alone keeps the stride at half of it at most.
 
         A stride or passes without a strategy mean `sliding`, the one that has both.
         """
-        name = self.name or (SLIDING if self.stride or self.passes else spec.strategy)
+        strategy = self.strategy or (SLIDING if self.stride or self.passes else own.strategy)
         stride = self.stride
-        if stride is None and self.window != "auto":
-            stride = min(spec.stride, max(1, int(self.window) // 2)) if self.window else spec.stride
-        return Schedule(name, self.window or spec.window, stride, self.passes or spec.passes)
+        if stride is None and self.window != "auto" and own.stride is not None:
+            stride = min(own.stride, max(1, self.window // 2)) if self.window else own.stride
+        return replace(self, strategy=strategy, window=self.window or own.window, stride=stride, passes=self.passes or own.passes)
 
-    def strategy(self, top_k: int | None = None) -> Strategy:
-        """Raises InputError for an unknown name, an illegal combination, or a `top_k` that is no number of places."""
+    def build(self, top_k: int | None = None) -> Strategy:
+        """The strategy itself; `top_k` in place of the schedule's own.
+
+        Raises InputError for an unknown name, an illegal combination, or a `top_k` that is no number of places.
+        """
         stride = STRIDE if self.stride is None and self.window is None else self.stride
-        return parse_strategy(self.name or SLIDING, window=self.window or WINDOW, stride=stride, passes=self.passes or PASSES, top_k=top_k)
+        return parse_strategy(
+            self.strategy or SLIDING,
+            window=self.window or WINDOW,
+            stride=stride,
+            passes=self.passes or PASSES,
+            top_k=self.top_k if top_k is None else top_k,
+        )

@@ -1,4 +1,4 @@
-"""`firstrank eval --engine ray`: the run is the one that a local engine makes."""
+"""`firstrank eval --workers-on ray`: the run is the one that a local engine makes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_run_is_that_of_a_local_engine(tmp_path: Path, tiny_model: Path, mon
     ]
     subprocess.run(local, check=True, capture_output=True)
     output = tmp_path / "study"
-    on_ray = ["--rerank", str(tiny_model), "--engine", "ray", "--workers", "2"]
+    on_ray = ["--rerank", str(tiny_model), "--workers-on", "ray", "--workers", "2"]
     done = subprocess.run(
         [*command, "eval", "--dataset", str(folder), "--run", str(run), "--output", str(output), *on_ray], capture_output=True, text=True
     )

@@ -15,8 +15,9 @@ from firstrank.eval.reranking import _warmed
 from firstrank.eval.study import Study, run_names
 from firstrank.reranker.cli import app
 from firstrank.reranker.errors import FormatError, InputError
+from firstrank.reranker.runs.qrels import read_qrels
 from firstrank.reranker.runs.trec import ScoredRequest, read_run, write_requests
-from firstrank.reranker.setup import Oracle, Setup
+from firstrank.reranker.setup import Setup
 from firstrank.reranker.types import Passage, Request
 from tests.eval import collection
 
@@ -109,7 +110,7 @@ def test_the_same_study_gives_the_same_figures(made, folder, tmp_path):
 
 def test_a_model_reranks_the_first_run_as_a_further_system(folder, tmp_path):
     run = collection.write_run(tmp_path / "base.trec", 1)
-    setup = Setup("default", oracle=Oracle(str(folder)))
+    setup = Setup.of("default", backend="oracle", qrels=read_qrels(str(folder)), source=str(folder))
     evaluation = Study(str(folder), None, [run], (), [setup], tmp_path / "out", depth=8).run()
     base, reranked = evaluation.systems
     assert reranked.name == "default on base"

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import httpx
 import uvicorn
 
-from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.server.app import create_app
 from firstrank.server.registry import WARM_UP
 from firstrank.server.settings import load_settings
@@ -42,7 +42,7 @@ def in_loop(test: Callable) -> Callable:
 async def serving(scorer=None, *, openers=None, ready=True, failed=lambda error: None, **settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application; `client.app` is the application."""
     scorer = scorer or FakeScorer()
-    app = create_app(load_settings(**settings), openers or {"default": lambda: Reranker(scorer)}, failed=failed)
+    app = create_app(load_settings(**settings), openers or {"default": lambda: (scorer, Schedule())}, failed=failed)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from firstrank.reranker.errors import EngineLost, InputError, ScorerError, TransientError
-from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.setup import Setup
+from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.server.errors import refusal
 from firstrank.server.registry import WARM_UP
 from tests.reranker.fakes import FakeScorer
@@ -155,7 +156,7 @@ def test_what_an_error_of_the_library_means(error, status):
 
 @in_loop
 async def test_a_query_that_fills_the_context_is_422(tiny_model):
-    async with serving(openers={"default": lambda: Reranker(str(tiny_model), threads=1)}, max_query_chars=100_000) as client:
+    async with serving(openers={"default": Setup.of(str(tiny_model), threads=1).open_scorer}, max_query_chars=100_000) as client:
         answer = await client.post("/rerank", json={"query": "why? " * 10_000, "documents": ["a", "b"]})
     assert answer.status_code == 422
     assert "shorten the query" in answer.json()["message"]
@@ -171,7 +172,7 @@ async def test_a_lost_engine_is_503_and_started_again():
 
     def opener():
         opened.append(1)
-        return Reranker(FakeScorer(hook=hook, max_windows=1))
+        return FakeScorer(hook=hook, max_windows=1), Schedule()
 
     async with serving(openers={"default": opener}) as client:
         lost = await client.post("/rerank", json=body("1", "2"))

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from firstrank.reranker.errors import ModelError, ScorerError
-from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.strategies.schedule import Schedule
 from tests.reranker.fakes import FakeScorer
 from tests.server.serving import Slow, body, in_loop, serving, until
 
@@ -19,7 +19,7 @@ async def test_health_answers_while_the_model_loads():
 
     def opener():
         assert gate.wait(20)
-        return Reranker(FakeScorer())
+        return FakeScorer(), Schedule()
 
     async with serving(openers={"default": opener}, ready=False) as client:
         assert (await client.get("/health")).json() == {"status": "ok"}

@@ -10,7 +10,7 @@ import pytest
 import schemathesis
 from schemathesis import checks
 
-from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.setup import Setup
 from tests.server.serving import threaded
 
 checks.load_all_checks()
@@ -30,7 +30,7 @@ MODES = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGAT
 
 @pytest.fixture(scope="module")
 def server(tiny_model):
-    with threaded({"default": lambda: Reranker(str(tiny_model), threads=1)}, timeout=60) as url:
+    with threaded({"default": Setup.of(str(tiny_model), threads=1).open_scorer}, timeout=60) as url:
         yield url
 
 

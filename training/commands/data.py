@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstrank.reranker.commands.console import note, print_json
+from firstrank.reranker.commands.options import expanded
+from firstrank.reranker.commands.rerank import oracle_settings
 from firstrank.reranker.errors import InputError
+from firstrank.reranker.types import Backend
 
 if TYPE_CHECKING:
+    from firstrank.reranker.setup import SetupSettings
     from firstrank.reranker.types import Request
     from firstrank.training.data.tally import Tally
     from firstrank.training.samples.examples import Example
@@ -90,6 +94,7 @@ def build_rankllm(
 
 
 @build.command("teacher")
+@expanded
 def build_teacher(
     run: RunFile,
     queries: Queries,
@@ -97,7 +102,8 @@ def build_teacher(
     output: Output,
     teacher: Annotated[str, typer.Option(help="A model's name or folder, or a run file that the teacher wrote.")] = "default",
     strategy: Annotated[str, typer.Option(help="NAME[:key=value,…].")] = "sliding",
-    backend: Annotated[str, typer.Option(help="transformers, vllm, openai, or oracle (scores by --qrels).")] = "transformers",
+    *,
+    settings: SetupSettings,
     qrels: Annotated[str | None, typer.Option(help="For the oracle.")] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Repeat passes until the whole order stands still.")] = False,
     passes: Annotated[int, typer.Option(help="The most passes of --complete.")] = 10,
@@ -105,6 +111,7 @@ def build_teacher(
     as_json: AsJson = False,
 ) -> None:
     """The order that a teacher gives to a run's candidates."""
+    from firstrank.reranker.reranker import Reranker
     from firstrank.training.data import teacher as teachers
 
     def listed(tally: Tally) -> Iterable[Example]:
@@ -114,7 +121,10 @@ def build_teacher(
 
             yield from teachers.examples(teachers.from_run(read_run(teacher), requests, tally), tally)
             return
-        with _reranker(teacher, backend, strategy, qrels) as reranker:
+        settings["strategy"] = strategy
+        if settings.get("backend") == Backend.oracle:
+            settings.update(oracle_settings(qrels))
+        with Reranker(teacher, **settings) as reranker:
             ranked = teachers.complete(reranker, requests, tally, most=passes) if complete else teachers.once(reranker, requests, tally)
             yield from teachers.examples(ranked, tally)
 
@@ -240,13 +250,3 @@ def _requests(run: Path, queries: str, corpus: str, depth: int) -> list[Request]
     ranked = read_run(run)
     texts = open_texts(corpus, lambda: ranked.docids(depth))
     return [task.request for task in RunTasks(ranked, queries_of(ranked, read_queries(queries), queries), texts, depth)]
-
-
-def _reranker(teacher: str, backend: str, strategy: str, qrels: str | None) -> Any:
-    from firstrank.reranker.setup import Oracle, Setup
-
-    if backend == "oracle":
-        if qrels is None:
-            raise InputError("--backend oracle scores by judgments: give --qrels")
-        return Setup(strategy=strategy, oracle=Oracle(qrels)).open()
-    return Setup(model=teacher, backend=backend, strategy=strategy).open()

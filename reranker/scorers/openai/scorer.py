@@ -9,52 +9,28 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from firstrank.reranker.errors import InputError, ModelError, ScorerError
 from firstrank.reranker.models.catalog import Model
-from firstrank.reranker.prompt.template import explained
 from firstrank.reranker.scorers.openai.completions import ROUTE, Completion, LabelsById, LabelsInTop, Ordered
+from firstrank.reranker.scorers.openai.options import OpenAIOptions, ServerSettings
 from firstrank.reranker.scorers.openai.servers import Servers, json_of, reason_of
 from firstrank.reranker.scorers.prompt_session import PromptSession
 from firstrank.reranker.types import Request, Scores
-
-
-class ServerSettings(BaseModel):
-    """What may be said of the servers: `engine` in OpenAIOptions, `--engine-arg` on the command line."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    served_model: str | None = Field(default=None, description="the model's name at the server; by default the only one that it lists")
-    labels: Literal["ids", "top"] = Field(default="ids", description="how label logits are asked for: by token id, or top-k logprobs")
-    top: int = Field(default=20, ge=1, description="with labels=top, how many logprobs to ask for")
-    connections: int = Field(default=64, ge=1, description="to each server")
-    timeout: float = Field(default=120.0, gt=0, description="seconds that a window may take")
-
-
-@dataclass(frozen=True, slots=True)
-class OpenAIOptions:
-    """Where the servers are. A key, where they want one, is read from the environment's OPENAI_API_KEY."""
-
-    base_urls: tuple[str, ...] = ()
-    engine: Mapping[str, Any] = field(default_factory=dict)
-    """see ServerSettings"""
-    transport: Any = None
-    """httpx's, for tests: one that serves both its sync and its async client"""
 
 
 class OpenAIScorer:
     """A scorer over servers. Each is asked what it serves when this is made: ModelError where it cannot answer as it must."""
 
     def __init__(self, model: Model, options: OpenAIOptions = OpenAIOptions()) -> None:
-        self._settings = settings = _settings(options.engine)
+        self._settings = settings = options.server
         urls = [_base(url) for url in dict.fromkeys(options.base_urls)]
         if not urls:
-            raise InputError("backend openai: no server is named: give its base URL, http://127.0.0.1:8000 say")
+            raise InputError("backend openai: no server is named: give --base-url (base_urls in Python), http://127.0.0.1:8000 say")
         key = os.environ.get("OPENAI_API_KEY")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         with httpx.Client(headers=headers, timeout=60.0, transport=options.transport, trust_env=False) as client:
@@ -82,7 +58,8 @@ class OpenAIScorer:
         return PromptSession(self, self._model.prompter.encode(request))
 
     def close(self) -> None:
-        """Connections end with the event loop that they belong to."""
+        """Ends the connections."""
+        self._servers.close()
 
     async def score(self, prompt: Sequence[int], n: int) -> Scores:
         """The scores of one prompt that shows n passages. Raises TransientError, EngineLost, ScorerError; cancelling it hangs up."""
@@ -98,14 +75,6 @@ class _Served(NamedTuple):
 
     name: str
     context: int | None
-
-
-def _settings(given: Mapping[str, Any]) -> ServerSettings:
-    try:
-        return ServerSettings.model_validate(dict(given))
-    except ValidationError as error:
-        known = ", ".join(ServerSettings.model_fields)
-        raise InputError(f"backend openai, engine settings (there are {known}): {explained(error)}") from error
 
 
 def _base(url: str) -> str:

@@ -18,6 +18,8 @@ from firstrank.reranker.errors import EngineLost, ScorerError, TransientError
 _FIRST_REST = 0.5  # seconds; doubles with each failure in a row
 _LONGEST_REST = 30.0
 _LOST = 6  # refused connections in a row, about 15 s of them, on every server
+_CLOSING = 5.0
+"""seconds that open connections have to end"""
 _BUSY = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -68,6 +70,7 @@ class Servers:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.all = [Server(url, gate=asyncio.Semaphore(connections)) for url in urls]
+        self._loop: asyncio.AbstractEventLoop | None = None
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections * len(urls))
         self._client = httpx.AsyncClient(
             headers=headers, timeout=httpx.Timeout(timeout, connect=5.0), limits=limits, transport=transport, trust_env=False
@@ -78,8 +81,15 @@ class Servers:
         """Whether any server's last answer was no failure."""
         return any(server.failures == 0 for server in self.all)
 
+    def close(self) -> None:
+        """Ends the connections, in the loop that they belong to; where that is gone, they went with it."""
+        loop, self._loop = self._loop, None
+        if loop is not None and loop.is_running():
+            asyncio.run_coroutine_threadsafe(self._client.aclose(), loop).result(_CLOSING)
+
     async def post(self, path: str, body: Callable[[str], Mapping[str, Any]]) -> Any:
         """The JSON that a server answers with to `body` of its URL."""
+        self._loop = asyncio.get_running_loop()
         server = await self._least_busy()
         server.in_flight += 1
         try:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from firstrank.reranker.errors import InputError, MachineError, ModelError, ScorerError
 from firstrank.reranker.models.catalog import Model
@@ -23,27 +23,11 @@ from firstrank.reranker.prompt.prompter import EncodedRequest
 from firstrank.reranker.scorers.batcher import Batcher
 from firstrank.reranker.scorers.transformers.generation import Generation
 from firstrank.reranker.scorers.transformers.head import LabelHead
+from firstrank.reranker.scorers.transformers.options import Device, TransformersOptions
 from firstrank.reranker.types import Request, Scores
 
 if TYPE_CHECKING:
     import torch
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
-
-
-@dataclass(frozen=True, slots=True)
-class TransformersOptions:
-    """How the model runs. `dtype` None means fp32 on a CPU and bf16 elsewhere; `threads` None means as many as the caller has."""
-
-    device: Device = "auto"
-    dtype: str | None = None
-    threads: int | None = None
-    lanes: int = 1
-    """windows that a CPU scores at once, each on its share of the threads: more windows a second, and longer for a lone one"""
-    batch_tokens: int = 32_768
-    """padded prompt tokens of one batch; a CPU takes windows one by one"""
-    constrained: bool = True
-    """for models that generate: exactly one complete ordering, and stop"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +53,7 @@ class TransformersScorer:
         self._on_cpu = self._device.type == "cpu"
         self._lanes = options.lanes
         threads = _lane_threads(options.threads or torch.get_num_threads(), options.lanes, self._on_cpu)
-        self.dtype = _dtype(options.dtype, self._on_cpu)
+        self.dtype = _dtype(options.dtype, model.spec.dtype, self._on_cpu)
         self.network = _load(model, self._device, self.dtype) if network is None else network
         if self._lanes > 1:
             _check_that_passes_may_overlap(self.network)
@@ -178,15 +162,18 @@ def _check_that_passes_may_overlap(network: Any) -> None:
                 raise ModelError(f"--lanes: a model with {kind} rotary embeddings takes one window at a time; leave the option out")
 
 
-def _dtype(name: str | None, on_cpu: bool) -> torch.dtype:
+def _dtype(asked: str | None, of_model: str | None, on_cpu: bool) -> torch.dtype:
+    """What was asked for; else fp32 on a CPU, and elsewhere the model's own type, or bf16."""
     import torch
 
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if name is None or name == "auto":
-        return torch.float32 if on_cpu else torch.bfloat16
-    if name not in known:
-        raise ModelError(f"--dtype {name}: unknown; use auto, {', '.join(known)}")
-    return known[name]
+    names = {"--dtype": asked, "dtype in the model's settings": of_model}
+    for what, name in names.items():
+        if name not in (None, "auto", *known):
+            raise ModelError(f"{what} {name}: unknown; use auto, {', '.join(known)}")
+    if asked not in (None, "auto"):
+        return known[asked]
+    return torch.float32 if on_cpu else known.get(of_model or "auto", torch.bfloat16)
 
 
 def _load(model: Model, device: torch.device, dtype: torch.dtype) -> Any:

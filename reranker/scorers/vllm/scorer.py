@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,10 @@ from firstrank.reranker.errors import EngineLost, ScorerError
 from firstrank.reranker.models.catalog import Model
 from firstrank.reranker.prompt.permutation import parse
 from firstrank.reranker.scorers.prompt_session import PromptSession
+from firstrank.reranker.scorers.vllm.options import VLLMOptions
 from firstrank.reranker.scorers.vllm.settings import EngineSettings, dtype_of, engine_settings, mode_of, network_config
 from firstrank.reranker.scorers.vllm.start import complaint, start_engine
 from firstrank.reranker.types import Request, Scores
-
-
-@dataclass(frozen=True, slots=True)
-class VLLMOptions:
-    """How the engine runs. `dtype` None means fp32 on a CPU, the model's own or bf16 on a GPU."""
-
-    dtype: str | None = None
-    engine: Mapping[str, Any] = field(default_factory=dict)
-    """vLLM's settings, in place of those in the model's YAML; see EngineSettings"""
-    constrained: bool = True
-    """for models that generate: exactly one complete ordering, and stop"""
 
 
 class VLLMScorer:

@@ -64,12 +64,20 @@ class EngineSettings(BaseModel):
         return {"enable_lora": True, "max_loras": 1, "max_lora_rank": next(most for most in _LORA_RANKS if most >= rank)}
 
 
-def engine_settings(model: Model, given: Mapping[str, Any]) -> EngineSettings:
+def parsed_settings(given: Mapping[str, Any]) -> EngineSettings:
+    """Settings by their names. Raises ModelError for a name that does not exist and for a value that is not one of its own."""
+    try:
+        return EngineSettings.model_validate(dict(given))
+    except ValidationError as error:
+        raise ModelError(f"engine settings: {_explained(error)}") from error
+
+
+def engine_settings(model: Model, given: EngineSettings) -> EngineSettings:
     """A model's settings with those given in their place. Raises ModelError for what cannot work, and says which and why."""
     try:
-        settings = EngineSettings.model_validate({**model.spec.engine, **given})
-    except ValidationError as error:
-        raise ModelError(f"model {model.name!r}, engine settings: {_explained(error)}") from error
+        settings = parsed_settings({**model.spec.engine, **given.model_dump(exclude_unset=True)})
+    except ModelError as error:
+        raise ModelError(f"model {model.name!r}: {error}") from error
     _check(model, settings)
     return settings
 

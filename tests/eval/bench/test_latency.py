@@ -15,21 +15,18 @@ from firstrank.eval.report.latency import markdown, write
 from firstrank.reranker.cli import app
 from firstrank.reranker.errors import InputError, ScorerError
 from firstrank.reranker.executor.executor import Executor
-from firstrank.reranker.strategies.schedule import Schedule
+from firstrank.reranker.setup import Setup
 from tests.reranker.fakes import FakeScorer, one_window, request
 
 
 def plan_of(model, **changes):
     requests = workload.of_docstrings(3, 4)
     fields = {
-        "model": str(model),
-        "backend": "transformers",
-        "schedule": Schedule(),
+        "setup": Setup.of(str(model), threads=1),
         "requests": requests[:2],
         "warmup": requests[2:],
         "concurrencies": [1, 2],
         "repeats": 2,
-        "options": {"threads": 1},
     }
     return Plan(**(fields | changes))
 

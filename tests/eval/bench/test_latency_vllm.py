@@ -6,7 +6,7 @@ import pytest
 
 from firstrank.eval.bench import workload
 from firstrank.eval.bench.latency import FIRST, GENERATION, Plan, measure
-from firstrank.reranker.strategies.schedule import Schedule
+from firstrank.reranker.setup import Setup
 
 pytestmark = pytest.mark.vllm
 
@@ -15,7 +15,7 @@ ENGINE = {"max_model_len": 2048}
 
 def test_first_and_generation_on_the_same_engine():
     requests = workload.of_docstrings(3, 4)
-    plan = Plan("default", "vllm", Schedule(), requests[:2], requests[2:], [1, 2], 1, "reset", {"engine": ENGINE})
+    plan = Plan(Setup.of("default", backend="vllm", engine=ENGINE), requests[:2], requests[2:], [1, 2], 1, "reset")
     first, generation = measure(plan, [FIRST, GENERATION])
     for one in (first, generation):
         assert [(timing.concurrency, timing.latency.queries) for timing in one.timings] == [(1, 2), (2, 2)]

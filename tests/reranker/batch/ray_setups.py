@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firstrank.reranker.errors import EngineLost, InputError
-from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.scorers.base import Scorer
 from firstrank.reranker.setup import Setup
+from firstrank.reranker.strategies.schedule import Schedule
 from tests.reranker.fakes import FakeScorer
 
 
@@ -25,12 +26,12 @@ class Faulty(Setup):
     qid: str = ""
     fault: str = ""
 
-    def open(self) -> Reranker:
+    def open_scorer(self) -> tuple[Scorer, Schedule]:
         self._count("opened")
         if self.fault == "no model":
             raise InputError("there is no such model")
         hook: Callable[[str, list[str]], None] = self._hook
-        return Reranker(FakeScorer(hook=hook, max_windows=1, seconds=0.005), strategy="full")
+        return FakeScorer(hook=hook, max_windows=1, seconds=0.005), Schedule("full")
 
     def _hook(self, qid: str, texts: list[str]) -> None:
         if qid != self.qid:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from firstrank.reranker.batch.journal import fingerprint, open_journal
+from firstrank.reranker.batch.journal import open_journal
+from firstrank.reranker.runs.files import fingerprint
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.runs.files import whole_file
 

@@ -1,4 +1,4 @@
-"""`--engine` and what belongs to it; runs on Ray are in tests/reranker/integrations/test_ray.py."""
+"""`--workers-on` and what belongs to it; runs on Ray are in test_ray.py."""
 
 from __future__ import annotations
 
@@ -6,30 +6,32 @@ from contextlib import contextmanager
 
 import pytest
 
-from firstrank.reranker.batch.placement import Engine, Placement
+from firstrank.reranker.batch.placement import Placement
 from firstrank.reranker.errors import EngineLost, InputError, MissingExtra
+from firstrank.reranker.reranker import Reranker
 from firstrank.reranker.setup import Setup
+from firstrank.reranker.types import WorkersOn
 
 
 def test_workers_need_ray() -> None:
-    with pytest.raises(InputError, match=r"--address, --workers: only with --engine ray"):
+    with pytest.raises(InputError, match=r"--address, --workers: only with --workers-on ray"):
         Placement(address="auto", workers=2)
-    with pytest.raises(InputError, match=r"--gpus-per-worker: only with --engine ray"):
+    with pytest.raises(InputError, match=r"--gpus-per-worker: only with --workers-on ray"):
         Placement(gpus_per_worker=0.5)
 
 
 def test_a_worker_has_one_thread_unless_told_otherwise() -> None:
-    ray = Placement(Engine.ray)
-    assert [ray.threads(given, "transformers") for given in (None, 2)] == [1, 2]
-    assert ray.threads(None, "vllm") is None
-    assert Placement().threads(None, "transformers") is None
+    ray = Placement(WorkersOn.ray)
+    assert [ray.fitted(Setup.of(threads=given)).backend.threads for given in (None, 2)] == [1, 2]
+    assert ray.fitted(Setup.of(backend="vllm")) == Setup.of(backend="vllm")
+    assert Placement().fitted(Setup()) == Setup()
 
 
 def test_without_ray_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with (
-        pytest.raises(MissingExtra, match=r"--engine ray needs the package 'ray': pip install 'firstrank\[ray\]'"),
-        Placement(Engine.ray).open(Setup()),
+        pytest.raises(MissingExtra, match=r"--workers-on ray needs the package 'ray': pip install 'firstrank\[ray\]'"),
+        Placement(WorkersOn.ray).open(Setup()),
     ):
         pass
 
@@ -41,7 +43,7 @@ def test_either_engine_resumes_what_the_other_began(batch, firstrank, monkeypatc
     @contextmanager
     def lost(setup, workers):
         def rank(requests):
-            with setup.open() as reranker:
+            with Reranker(setup) as reranker:
                 yield next(reranker.stream(requests))
             raise EngineLost("no worker is left; finished queries are kept")
 
@@ -51,7 +53,7 @@ def test_either_engine_resumes_what_the_other_began(batch, firstrank, monkeypatc
     whole = batch.output.read_bytes()
     batch.output.unlink()
     monkeypatch.setattr(ray, "ray_engine", lost)
-    ended = firstrank(*batch.arguments(engine="ray", workers=2))
+    ended = firstrank(*batch.arguments(workers_on="ray", workers=2))
     assert ended.code == 1
     assert "no worker is left" in ended.err
     ended = firstrank(*batch.arguments(json=True))

@@ -16,7 +16,7 @@ import pytest
 
 from firstrank.reranker.batch.ray import Workers, ray_engine
 from firstrank.reranker.errors import EngineLost, InputError, ScorerError
-from firstrank.reranker.setup import Oracle, Setup
+from firstrank.reranker.setup import Setup
 from firstrank.reranker.types import Failure, Ranking, Request
 from tests.reranker.batch.ray_setups import Faulty
 from tests.reranker.fakes import request
@@ -94,7 +94,7 @@ class TestInProcess:
             pass
         with pytest.raises(InputError, match="room for 0"), ray_engine(Setup(), Workers(gpus=1)):
             pass
-        with ray_engine(Setup(oracle=Oracle("none")), Workers(2)) as rank:
+        with ray_engine(Setup.of(backend="oracle", qrels={}), Workers(2)) as rank:
             assert list(rank(iter([]))) == []
 
 
@@ -163,7 +163,7 @@ def test_bytes_are_those_of_a_local_run_whoever_is_killed(command: list[str], tm
     local, output = tmp_path / "local.trec", tmp_path / "ray.trec"
     journal = tmp_path / "ray.trec.part.jsonl"
     subprocess.run([*command, "--output", str(local)], check=True, capture_output=True)
-    on_ray = [*command, "--output", str(output), "--engine", "ray", "--workers", "2"]
+    on_ray = [*command, "--output", str(output), "--workers-on", "ray", "--workers", "2"]
 
     def start() -> subprocess.Popen[str]:
         return subprocess.Popen(on_ray, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -86,7 +86,7 @@ def test_a_top_k_is_checked_before_any_work():
 def test_what_a_caller_leaves_out_is_20_10_1(schedule, passages):
     from firstrank.reranker.models.catalog import ModelSpec
 
-    assert cost(schedule.strategy())[2] == cost(schedule.completed(ModelSpec()).strategy())[2] == passages
+    assert cost(schedule.build())[2] == cost(schedule.completed(ModelSpec().schedule).build())[2] == passages
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,12 @@ def test_what_a_caller_leaves_out_is_20_10_1(schedule, passages):
 def test_the_model_s_strategy_holds_where_none_is_asked_for(schedule, name):
     from firstrank.reranker.models.catalog import ModelSpec
 
-    assert schedule.completed(ModelSpec(strategy="topdown:k=3")).name == name
+    assert schedule.completed(ModelSpec(strategy="topdown:k=3").schedule).strategy == name
 
 
 def test_auto_with_a_stride_is_refused():
     with pytest.raises(InputError, match="leave the stride out"):
-        Schedule(window="auto", stride=5).strategy()
+        Schedule(window="auto", stride=5).build()
 
 
 def test_adding_a_strategy_is_a_function_and_a_line(monkeypatch):

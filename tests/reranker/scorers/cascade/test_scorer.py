@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from firstrank.reranker.errors import InputError, TransientError
 from firstrank.reranker.executor.executor import Executor
 from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.scorers.cascade.deferral import margin
 from firstrank.reranker.scorers.cascade.scorer import CascadeScorer
 from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
+from firstrank.reranker.setup import Setup
 from firstrank.reranker.strategies.register import parse_strategy
 from firstrank.reranker.types import Passage, Request, Scores
 from tests.reranker.fakes import FakeScorer, request
@@ -135,9 +137,15 @@ def test_a_budget_that_is_no_share_is_refused(budget):
         CascadeScorer(FakeScorer(), FakeScorer(), budget=budget)
 
 
-def test_a_reranker_takes_a_cascade_by_scorer_and_rule_by_name():
-    with Reranker(oracle(1.0), cascade=oracle(0.25, 1), defer_budget=0.4, defer_rule="margin") as reranker:
-        ranking = next(iter(reranker.rank_many([REQUEST])))
-    assert 1 <= len(deferred(ranking)) <= 3
+def test_a_setup_takes_a_cascade_by_name_and_rule(tiny_model):
+    setup = Setup.of(str(tiny_model), cascade=str(tiny_model), defer_budget=0.4, defer_rule="margin", threads=1)
+    with Reranker(setup) as reranker:
+        assert isinstance(reranker.scorer, CascadeScorer)
+        assert (reranker.scorer.budget, reranker.scorer.rule) == (0.4, margin)
     with pytest.raises(InputError, match="entropy, margin"):
-        Reranker(oracle(1.0), cascade=oracle(0.25), defer_rule="no-such-rule")
+        Reranker(str(tiny_model), cascade=str(tiny_model), defer_rule="no-such-rule")
+
+
+def test_deferral_without_a_cascade_has_no_effect_and_is_refused():
+    with pytest.raises(InputError, match="defer_budget: only with a cascade"):
+        Setup.of(defer_budget=0.2)

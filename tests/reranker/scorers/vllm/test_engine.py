@@ -12,6 +12,7 @@ import pytest
 
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.scorers.vllm.settings import EngineSettings
 from firstrank.reranker.scorers.vllm import scorer as vllm
 from firstrank.reranker.scorers.vllm.start import _environment, _new_log, _output_into, complaint
 from tests.reranker.fakes import request
@@ -72,7 +73,7 @@ def test_old_logs_go(tmp_path, monkeypatch):
 def test_prompts_are_held_to_the_engine_s_context(monkeypatch, tiny_model, tmp_path):
     engine = SimpleNamespace(vllm_config=SimpleNamespace(device_config=SimpleNamespace(device_type="cpu")), errored=False)
     monkeypatch.setattr(vllm, "start_engine", lambda *start: (engine, tmp_path))
-    scorer = vllm.VLLMScorer(load_model(str(tiny_model)), vllm.VLLMOptions(engine={"max_model_len": 512}))
+    scorer = vllm.VLLMScorer(load_model(str(tiny_model)), vllm.VLLMOptions(engine=EngineSettings(max_model_len=512)))
     session = scorer.open(request(20, values=["many words " * 40] * 20))
     assert 300 < sum(session.lengths) <= 512  # 1,600 tokens and more where nothing is cut
     with pytest.raises(InputError, match="a window of 129 candidates"):

@@ -10,9 +10,10 @@ import pytest
 
 from firstrank.reranker.errors import InputError, MissingExtra, ModelError
 from firstrank.reranker.models.catalog import load_model
-from firstrank.reranker.scorers.settings import engine_args
-from firstrank.reranker.scorers.vllm.scorer import VLLMOptions, VLLMScorer, _Generating, _Pooling, _Sampling
-from firstrank.reranker.scorers.vllm.settings import engine_settings, mode_of, network_config
+from firstrank.reranker.scorers.vllm.options import VLLMOptions
+from firstrank.reranker.scorers.vllm.scorer import VLLMScorer, _Generating, _Pooling, _Sampling
+from firstrank.reranker.scorers.vllm.settings import engine_settings, mode_of, network_config, parsed_settings
+from firstrank.reranker.setup import read_settings
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,14 @@ def model(tiny_model):
 
 def with_engine(model, **engine):
     return replace(model, spec=model.spec.model_copy(update={"engine": engine}))
+
+
+def settings_of(model, given):
+    return engine_settings(model, parsed_settings(given))
+
+
+def engine_args(texts):
+    return read_settings({"engine_arg": texts})["engine"]
 
 
 @pytest.fixture
@@ -35,7 +44,7 @@ def adapter(tmp_path):
 
 def test_what_is_given_stands_in_place_of_what_the_yaml_says(model):
     spoken = with_engine(model, tensor_parallel_size=2, quantization="fp8")
-    settings = engine_settings(spoken, {"tensor_parallel_size": 4, "kv_cache_memory_bytes": "2GiB"})
+    settings = settings_of(spoken, {"tensor_parallel_size": 4, "kv_cache_memory_bytes": "2GiB"})
     assert settings.of_vllm()["tensor_parallel_size"] == 4
     assert settings.of_vllm()["quantization"] == "fp8"
     assert settings.of_vllm()["kv_cache_memory_bytes"] == 2 << 30
@@ -45,13 +54,13 @@ def test_what_is_given_stands_in_place_of_what_the_yaml_says(model):
 @pytest.mark.parametrize(("given", "scores", "ordering"), [({}, "float32", "model"), ({"head_dtype": "model"}, "model", "model")])
 def test_labels_are_read_in_fp32_and_an_ordering_is_written_in_the_models_type(model, given, scores, ordering):
     """In half precision vLLM's CPU build casts the whole head to fp32 for each token: the generating baseline must not pay for that."""
-    settings = engine_settings(model, given)
+    settings = settings_of(model, given)
     for ask, expected in ((_Sampling(model), scores), (_Pooling(model), scores), (_Generating(model, True), ordering)):
         assert ask.arguments(settings)["hf_overrides"]["head_dtype"] == expected
 
 
 def test_prefix_caching_and_chunked_prefill_are_on(model):
-    settings = engine_settings(model, {}).of_vllm()
+    settings = settings_of(model, {}).of_vllm()
     assert settings["enable_prefix_caching"] is settings["enable_chunked_prefill"] is True
 
 
@@ -71,7 +80,7 @@ def test_prefix_caching_and_chunked_prefill_are_on(model):
 )
 def test_what_cannot_work_is_refused_before_any_engine_starts(model, given, problem):
     with pytest.raises(ModelError, match=problem):
-        engine_settings(model, given)
+        settings_of(model, given)
 
 
 def test_a_dtype_that_is_none_is_refused(model):
@@ -81,24 +90,24 @@ def test_a_dtype_that_is_none_is_refused(model):
 
 @pytest.mark.parametrize(("rank", "most"), [(1, 8), (8, 8), (24, 32), (512, 512)])
 def test_an_adapters_rank_is_read_from_it(model, adapter, rank, most):
-    settings = engine_settings(model, {"lora": adapter(rank)}).of_vllm()
+    settings = settings_of(model, {"lora": adapter(rank)}).of_vllm()
     assert settings["enable_lora"] is True
     assert settings["max_lora_rank"] == most
 
 
 def test_an_adapter_of_a_rank_that_vllm_does_not_take_is_refused(model, adapter):
     with pytest.raises(ModelError, match="r is 1024; vLLM takes ranks from 1 to 512"):
-        engine_settings(model, {"lora": adapter(1024)})
+        settings_of(model, {"lora": adapter(1024)})
 
 
 def test_the_faster_mode_is_taken_where_it_is_exact(model):
-    assert mode_of(model, engine_settings(model, {}), network_config(model)) == "pooling"
+    assert mode_of(model, settings_of(model, {}), network_config(model)) == "pooling"
 
 
 @pytest.mark.parametrize("head", ["final_logit_softcapping", "logit_scale", "logits_scaling"])
 def test_a_head_that_does_more_than_a_matrix_cannot_be_pooled(model, head):
     network = network_config(model) | {head: 30.0}
-    settings = engine_settings(model, {})
+    settings = settings_of(model, {})
     assert mode_of(model, settings, network) == "generate"
     with pytest.raises(ModelError, match=f"its head has {head}.*use mode=generate"):
         mode_of(model, settings.model_copy(update={"mode": "pooling"}), network)
@@ -107,7 +116,7 @@ def test_a_head_that_does_more_than_a_matrix_cannot_be_pooled(model, head):
 def test_a_model_that_generates_cannot_be_pooled(tiny_model):
     model = load_model(str(tiny_model), answer="permutation")
     with pytest.raises(ModelError, match="it generates its answer"):
-        engine_settings(model, {"mode": "pooling"})
+        settings_of(model, {"mode": "pooling"})
 
 
 def test_the_command_line_reads_values_as_yaml():

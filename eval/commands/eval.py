@@ -1,0 +1,58 @@
+"""`firstrank eval`: runs and models, measured side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from firstrank.reranker.commands.console import note, print_json
+from firstrank.reranker.commands.options import INPUT, MODEL, OUTPUT, DropSelf, expanded, option
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.types import Backend
+
+if TYPE_CHECKING:
+    from firstrank.reranker.batch.placement import Placement
+    from firstrank.reranker.setup import SetupSettings
+
+STATISTICS = "Statistics"
+
+
+@expanded
+def evaluate(
+    dataset: Annotated[str, option(INPUT, "A BEIR folder, or ir_datasets:ID: queries, judgments and texts.")],
+    output: Annotated[Path, option(OUTPUT, "The folder for report.html, report.json, per_query.csv, tables and plots.")],
+    run: Annotated[list[Path] | None, option(INPUT, "A TREC run or RankLLM's JSONL; the first is what others are compared with.")] = None,
+    split: Annotated[str | None, option(INPUT, "The split of a BEIR folder; by default test.")] = None,
+    trace: Annotated[list[str] | None, option(INPUT, "NAME=FILE: what a run cost, as firstrank rerank --trace wrote it.")] = None,
+    drop_self: DropSelf = False,
+    rerank: Annotated[list[str] | None, option(MODEL, "A model that reranks the first run, as a further system.")] = None,
+    depth: Annotated[int, option(MODEL, "Candidates of a query to rerank.")] = 100,
+    *,
+    settings: SetupSettings,
+    placement: Placement,
+    measure: Annotated[list[str] | None, option(STATISTICS, "In ir_measures' words: nDCG@10, RR(rel=2)@10. The first leads.")] = None,
+    seed: Annotated[int, option(STATISTICS, "For the bootstrap, the randomisation test, and strategies that draw.")] = 0,
+    no_texts: Annotated[bool, option(OUTPUT, "Do not read the corpus: the report shows docids, no passages.", "--no-texts")] = False,
+    as_json: Annotated[bool, option(OUTPUT, "Print the report as JSON.", "--json")] = False,
+) -> None:
+    """Measures runs and models side by side: effectiveness with significance, and what a query costs."""
+    from firstrank.eval.report import tables
+    from firstrank.eval.report.files import report_object
+    from firstrank.eval.reranking import engine_of
+    from firstrank.eval.study import Study
+    from firstrank.reranker.setup import Setup
+
+    if settings.get("backend") == Backend.oracle:
+        raise InputError("--backend oracle: eval measures models; firstrank rerank and firstrank bench strategies take an oracle")
+    if settings and not rerank:
+        raise InputError(f"{', '.join(settings)}: how a model reranks; only with --rerank MODEL")
+    settings["seed"] = seed
+    setups = [placement.fitted(Setup.of(model, **settings)) for model in dict.fromkeys(rerank or ())]
+    how = engine_of(placement)
+    study = Study(dataset, split, run or (), trace or (), setups, output, depth, drop_self, measure or (), seed, not no_texts, how)
+    evaluation = study.run()
+    if as_json:
+        print_json(report_object(evaluation, study.facts()))
+        return
+    print(tables.markdown(evaluation))
+    note(f"{output / 'report.html'}: the whole report")

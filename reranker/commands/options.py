@@ -1,0 +1,143 @@
+"""The options that several commands share, each spelled here and nowhere else.
+
+A command that ranks has a parameter `settings: SetupSettings`, one that may hand work to workers has `placement: Placement`;
+`expanded` puts the options that say them in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
+
+import typer
+
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.types import Backend, WorkersOn
+
+if TYPE_CHECKING:
+    from firstrank.reranker.batch.placement import Placement
+    from firstrank.reranker.setup import SetupSettings
+
+INPUT, MODEL, WINDOWS, FEEDBACK = "Input", "Model", "Windows", "Relevance feedback"
+ERRORS, WORKERS, OUTPUT = "Faults", "Workers", "Output"
+
+
+def option(panel: str, text: str, *names: str) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel)
+
+
+Run = Annotated[Path, option(INPUT, "A TREC run: the first stage's candidates.")]
+Queries = Annotated[str, option(INPUT, "JSONL, TSV, a BEIR folder, or ir_datasets:ID.")]
+Corpus = Annotated[str, option(INPUT, "A BEIR folder, corpus.jsonl[.gz], a .tsv, ir_datasets:ID, or lucene:DIR.")]
+Depth = Annotated[int, option(INPUT, "Candidates of a query.")]
+DropSelf = Annotated[bool, option(INPUT, "Leave out the candidate whose docid is the qid (ArguAna).", "--drop-self")]
+AsJson = Annotated[bool, option(OUTPUT, "As JSON.", "--json")]
+
+
+class Group(NamedTuple):
+    """Options that together say one value."""
+
+    options: Mapping[str, Any]
+    """name -> Annotated type; all of them may be left out"""
+    value: Callable[[dict[str, Any]], Any]
+    """what was given (the names that were left out are absent) -> the value"""
+
+
+_SETTINGS: dict[str, Any] = {
+    "backend": Annotated[Backend | None, option(MODEL, "What scores the windows; by default transformers.")],
+    "base_url": Annotated[list[str] | None, option(MODEL, "openai: a server's address; several are balanced.")],
+    "engine_arg": Annotated[list[str] | None, option(MODEL, "vllm, openai: a setting of the engine, KEY=VALUE; repeatable.")],
+    "device": Annotated[str | None, option(MODEL, "auto, cpu, cuda or mps.")],
+    "dtype": Annotated[str | None, option(MODEL, "float32, bfloat16 or float16; by default what suits the device.")],
+    "threads": Annotated[int | None, option(MODEL, "CPU threads; results are the same to the bit for the same number.")],
+    "lanes": Annotated[int | None, option(MODEL, "CPU: windows at once, which share the threads; more a second, each one slower.")],
+    "revision": Annotated[str | None, option(MODEL, "The model's revision on the hub.")],
+    "noise": Annotated[float | None, option(MODEL, "oracle: standard deviation of the noise on its grades; by default 0.")],
+    "cascade": Annotated[str | None, option(MODEL, "A larger model, for the windows of which --model is unsure.")],
+    "defer_budget": Annotated[float | None, option(MODEL, "The share of a query's windows that the larger model may see [0.3].")],
+    "defer_rule": Annotated[str | None, option(MODEL, "How unsure the model is: entropy (the default), margin, or a learned rule's file.")],
+    "strategy": Annotated[
+        str | None,
+        option(WINDOWS, "NAME[:key=value,…]: sliding, full, topdown, tournament, blitz, consistent; by default the model's."),
+    ],
+    "window": Annotated[str | None, option(WINDOWS, "Passages per window, or auto; by default the model's.")],
+    "stride": Annotated[int | None, option(WINDOWS, "Places that the window moves; by default the model's.")],
+    "passes": Annotated[int | None, option(WINDOWS, "Times over the list.")],
+    "top_k": Annotated[int | None, option(WINDOWS, "Guarantee the order of the best N only; may need fewer windows.")],
+    "seed": Annotated[int | None, option(WINDOWS, "For strategies and oracles that draw; by default 0.")],
+}
+_PLACEMENT: dict[str, Any] = {
+    "workers_on": Annotated[WorkersOn | None, option(WORKERS, "local: rank in this process (the default); ray: in many workers.")],
+    "address": Annotated[str | None, option(WORKERS, "ray: the cluster's address, or auto; by default one on this machine.")],
+    "workers": Annotated[int | None, option(WORKERS, "ray: by default as many as the cluster has GPUs, or cores, for.")],
+    "gpus_per_worker": Annotated[float | None, option(WORKERS, "ray: by default 1 where there are GPUs.")],
+}
+
+
+def expanded(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of `settings` and `placement` in the place of these parameters.
+
+    An option that the command has itself is left as it is there, and belongs to the command.
+    """
+    hints = get_type_hints(command, localns={"SetupSettings": dict, "Placement": object}, include_extras=True)
+    own = signature(command).parameters
+    groups = {name: _without(_GROUPS[name], own) for name in own if name in _GROUPS}
+    parameters = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for parameter in own.values()
+        for name, default, annotation in _expanded(parameter, groups, hints)
+    ]
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        values = {name: group.value(_taken(given, group.options)) for name, group in groups.items()}
+        command(**given, **values)
+
+    vars(run)["__signature__"] = Signature(parameters)
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+def window_of(text: str) -> int | str:
+    """Raises InputError for what is neither `auto` nor a number from 1."""
+    if text == "auto":
+        return text
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise InputError(f"--window {text}: give a number of passages from 1, or auto")
+    return int(text)
+
+
+def _expanded(parameter: Parameter, groups: Mapping[str, Group], hints: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    if parameter.name in groups:
+        return [(name, None, annotation) for name, annotation in groups[parameter.name].options.items()]
+    return [(parameter.name, parameter.default, hints[parameter.name])]
+
+
+def _without(group: Group, names: Collection[str]) -> Group:
+    return group._replace(options={name: annotation for name, annotation in group.options.items() if name not in names})
+
+
+def _taken(given: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """What was given of these options; it leaves `given`."""
+    found = {name: given.pop(name) for name in [*names]}
+    return {name: value for name, value in found.items() if value is not None and value != []}
+
+
+def _settings(given: dict[str, Any]) -> SetupSettings:
+    from firstrank.reranker.setup import read_settings
+
+    if "window" in given:
+        given["window"] = window_of(given["window"])
+    return read_settings(given)
+
+
+def _placement(given: dict[str, Any]) -> Placement:
+    from firstrank.reranker.batch.placement import Placement
+
+    return Placement(**given)
+
+
+_GROUPS = {"settings": Group(_SETTINGS, _settings), "placement": Group(_PLACEMENT, _placement)}

@@ -1,0 +1,25 @@
+"""How a model runs through transformers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True, slots=True)
+class TransformersOptions:
+    """`--backend transformers`: in this process, on a CPU or a GPU."""
+
+    device: Device = "auto"
+    dtype: str | None = None
+    """None or "auto": fp32 on a CPU; elsewhere what the model's YAML says, else bf16"""
+    threads: int | None = None
+    """None: as many as the caller has"""
+    lanes: int = 1
+    """windows that a CPU scores at once, each on its share of the threads: more windows a second, and longer for a lone one"""
+    batch_tokens: int = 32_768
+    """padded prompt tokens of one batch; a CPU takes windows one by one"""
+    constrained: bool = True
+    """for models that generate: exactly one complete ordering, and stop"""
