@@ -92,7 +92,7 @@ def measure(model: str, backend: str, load: Load | None = None, *, passages: int
 
     from firstrank.eval.bench.roof import flops_of_window, product_rate, shape_of
     from firstrank.reranker import Reranker, open_scorer
-    from firstrank.reranker.models.catalog import load_model
+    from firstrank.reranker.models.loaded import load_model
 
     if options.get("threads"):
         torch.set_num_threads(options["threads"])

@@ -11,7 +11,7 @@ from firstrank.reranker.scorers.base import Scorer, Session
 from firstrank.reranker.types import Answer
 
 if TYPE_CHECKING:
-    from firstrank.reranker.models.catalog import ModelSpec
+    from firstrank.reranker.models.spec import ModelSpec
 
 __all__ = ["BACKENDS", "Backend", "Scorer", "Session", "open_scorer"]
 
@@ -28,7 +28,7 @@ def open_scorer(
     default; `answer` is in place of the model's own. Raises InputError for an unknown backend or option, ModelError for a
     model that cannot be used, MissingExtra.
     """
-    from firstrank.reranker.models.catalog import load_model
+    from firstrank.reranker.models.loaded import load_model
 
     if backend not in BACKENDS:
         raise InputError(f"backend {backend!r}: unknown; there are {', '.join(BACKENDS)}")

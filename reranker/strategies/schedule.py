@@ -9,7 +9,7 @@ from firstrank.reranker.strategies.register import parse_strategy
 from firstrank.reranker.types import Strategy
 
 if TYPE_CHECKING:
-    from firstrank.reranker.models.catalog import ModelSpec
+    from firstrank.reranker.models.spec import ModelSpec
 
 SLIDING = "sliding"
 WINDOW, STRIDE, PASSES = 20, 10, 1

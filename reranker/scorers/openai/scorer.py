@@ -16,7 +16,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from firstrank.reranker.errors import InputError, ModelError, ScorerError
-from firstrank.reranker.models.catalog import Model
+from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.prompt.template import explained
 from firstrank.reranker.scorers.openai.completions import ROUTE, Completion, LabelsById, LabelsInTop, Ordered
 from firstrank.reranker.scorers.openai.servers import Servers, json_of, reason_of

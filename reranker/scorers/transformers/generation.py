@@ -12,7 +12,7 @@ from firstrank.reranker.types import Scores
 if TYPE_CHECKING:
     import torch
 
-    from firstrank.reranker.models.catalog import Model
+    from firstrank.reranker.models.loaded import Model
 
 
 class Generation:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
 
 from firstrank.reranker.errors import ModelError
-from firstrank.reranker.models.catalog import Model
+from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.prompt.template import explained
 
 Mode = Literal["auto", "generate", "pooling"]
