@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from firstrank.reranker.config import config_dir
+from firstrank.reranker.config import config_dir, explained, read_yaml
 from firstrank.reranker.errors import InputError, ModelError
 from firstrank.reranker.models import weights
 from firstrank.reranker.models.spec import CARD, ModelSpec, Weights
-from firstrank.reranker.prompt.template import explained, parse_template, read_yaml
+from firstrank.reranker.prompt.template import parse_template
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 

@@ -15,9 +15,9 @@ from typing import Any, Literal, NamedTuple
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from firstrank.reranker.config import explained
 from firstrank.reranker.errors import InputError, ModelError, ScorerError
 from firstrank.reranker.models.loaded import Model
-from firstrank.reranker.prompt.template import explained
 from firstrank.reranker.scorers.openai.completions import ROUTE, Completion, LabelsById, LabelsInTop, Ordered
 from firstrank.reranker.scorers.openai.servers import Servers, json_of, reason_of
 from firstrank.reranker.scorers.prompt_session import PromptSession
