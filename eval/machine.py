@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from firstrank.reranker.models.catalog import describe
-from firstrank.reranker.scorers.backends import Scorer
+from firstrank.reranker.scorers.base import Scorer
 
 
 def machine_facts(packages: Iterable[str] = ()) -> dict[str, Any]:

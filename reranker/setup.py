@@ -91,7 +91,7 @@ class Oracle:
     noise: float = 0.0
 
     def open(self, seed: int) -> Any:
-        from firstrank.reranker.runs.trec import read_qrels
+        from firstrank.reranker.runs.qrels import read_qrels
         from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
 
         return OracleScorer(read_qrels(self.qrels), OracleOptions(noise=self.noise, seed=seed))

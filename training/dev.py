@@ -12,7 +12,9 @@ from firstrank.reranker.errors import InputError
 from firstrank.reranker.measures import per_query
 from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.reranker import Reranker
-from firstrank.reranker.runs.trec import Ranked, Run, read_qrels, read_queries, read_run
+from firstrank.reranker.runs.qrels import read_qrels
+from firstrank.reranker.runs.queries import read_queries
+from firstrank.reranker.runs.trec import Ranked, Run, read_run
 from firstrank.reranker.scorers.transformers.scorer import TransformersOptions, TransformersScorer
 from firstrank.reranker.texts.sources import open_texts
 from firstrank.training.config import Dev

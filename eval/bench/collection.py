@@ -14,7 +14,7 @@ from firstrank.reranker.executor.executor import Executor
 from firstrank.reranker.measures import per_query
 from firstrank.reranker.runs.qrels import Qrels, read_qrels
 from firstrank.reranker.runs.trec import Ranked, Run
-from firstrank.reranker.scorers.backends import Scorer
+from firstrank.reranker.scorers.base import Scorer
 from firstrank.reranker.strategies.register import parse_strategy
 from firstrank.reranker.types import Failure, Ranking, Request, Strategy
 
@@ -59,7 +59,8 @@ class Collection:
 def read_collection(run: Path, queries: str, corpus: str, qrels: str, depth: int) -> Collection:
     """Reads all of it; queries that nobody judged are left out. Raises InputError where none is judged."""
     from firstrank.reranker.batch.tasks import RunTasks, queries_of
-    from firstrank.reranker.runs.trec import read_queries, read_run
+    from firstrank.reranker.runs.queries import read_queries
+    from firstrank.reranker.runs.trec import read_run
     from firstrank.reranker.texts.sources import open_texts
 
     if depth < 1:

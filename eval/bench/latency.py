@@ -22,7 +22,8 @@ from firstrank.eval.costs import Latency, latency_of
 from firstrank.eval.machine import scorer_facts
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.executor.executor import Executor
-from firstrank.reranker.scorers.backends import Scorer, open_scorer
+from firstrank.reranker.scorers.backends import open_scorer
+from firstrank.reranker.scorers.base import Scorer
 from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.reranker.types import Answer, Request, Strategy, Trace
 

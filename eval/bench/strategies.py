@@ -21,7 +21,7 @@ from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
 from firstrank.reranker.types import Ranking
 
 if TYPE_CHECKING:
-    from firstrank.reranker.scorers.backends import Scorer
+    from firstrank.reranker.scorers.base import Scorer
 
 STRATEGIES = (
     "sliding", "sliding:passes=2", "full", "topdown", "topdown:budget=20", "tournament", "blitz", "consistent", "consistent:of=topdown",
@@ -98,7 +98,7 @@ def interval_of_mean(values: Sequence[float]) -> tuple[float, float] | None:
 def report(rows: Sequence[Row], first_stage: float, facts: dict[str, Any], output: Path, *, as_json: bool) -> None:
     """`strategies.json`, `strategies.png` and `.svg` in the folder `output`; on stdout a table, or the JSON."""
     from firstrank.reranker.commands.console import print_json
-    from firstrank.reranker.runs.trec import whole_file
+    from firstrank.reranker.runs.files import whole_file
 
     output.mkdir(parents=True, exist_ok=True)
     found = facts | {"measure": MEASURE, "first_stage": first_stage, "rows": [asdict(row) for row in rows]}

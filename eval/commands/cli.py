@@ -153,7 +153,7 @@ def reproduce(
     from firstrank.eval import reproduce as work
     from firstrank.eval.reproductions import all_reproductions
     from firstrank.reranker.commands.console import note, print_json
-    from firstrank.reranker.runs.trec import check_writable, whole_file
+    from firstrank.reranker.runs.files import check_writable, whole_file
 
     if show:
         for one in all_reproductions():

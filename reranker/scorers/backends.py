@@ -7,13 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.scorers.base import Scorer, Session
+from firstrank.reranker.scorers.base import Scorer
 from firstrank.reranker.types import Answer
 
 if TYPE_CHECKING:
     from firstrank.reranker.models.spec import ModelSpec
-
-__all__ = ["BACKENDS", "Backend", "Scorer", "Session", "open_scorer"]
 
 Backend = Literal["transformers", "vllm", "openai"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
