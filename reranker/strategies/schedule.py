@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from firstrank.reranker.strategies.register import parse_strategy
 from firstrank.reranker.types import Strategy
 
-if TYPE_CHECKING:
-    from firstrank.reranker.models.spec import ModelSpec
-
 SLIDING = "sliding"
 WINDOW, STRIDE, PASSES = 20, 10, 1
+
+
+class Usual(Protocol):
+    """How a model ranks unless told otherwise; its settings say it."""
+
+    @property
+    def strategy(self) -> str: ...
+
+    @property
+    def window(self) -> int: ...
+
+    @property
+    def stride(self) -> int: ...
+
+    @property
+    def passes(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +37,7 @@ class Schedule:
     stride: int | None = None
     passes: int | None = None
 
-    def completed(self, spec: ModelSpec) -> Schedule:
+    def completed(self, spec: Usual) -> Schedule:
         """What is not said is taken from the model; a window given alone keeps the stride at half of it at most.
 
         A stride or passes without a strategy mean `sliding`, the one that has both.
