@@ -67,7 +67,7 @@ class Setup:
 
     def facts(self) -> dict[str, str]:
         """What must be the same for a batch to be resumed. Loads no model."""
-        from firstrank.reranker.batch.journal import fingerprint
+        from firstrank.reranker.runs.files import fingerprint
 
         models = [] if self.oracle is not None else [name for name in (self.model, self.cascade) if name is not None]
         told = {name: repr(value) for name, value in asdict(self).items()}
@@ -76,8 +76,8 @@ class Setup:
 
 def _model_fact(name: str) -> tuple[str, str]:
     """What tells a model from another of its name: its settings, and in a folder all files."""
-    from firstrank.reranker.batch.journal import fingerprint
     from firstrank.reranker.models.catalog import find_model
+    from firstrank.reranker.runs.files import fingerprint
 
     settings, folder = find_model(name)
     return (f"settings of {name}", repr(settings)) if folder is None else (f"files of {name}", fingerprint(folder))

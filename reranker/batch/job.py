@@ -60,7 +60,7 @@ class Inputs:
             raise InputError(f"--depth {self.depth}: must be at least 1")
 
     def facts(self) -> dict[str, str]:
-        from firstrank.reranker.batch.journal import fingerprint
+        from firstrank.reranker.runs.files import fingerprint
 
         sources = {"run": self.run, "queries": self.queries, "corpus": self.corpus, "requests": self.requests}
         hashed = {f"--{name}": fingerprint(source) for name, source in sources.items() if source is not None}

@@ -10,7 +10,6 @@ line that a crash cut short is dropped.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import io
 import json
 import os
@@ -21,10 +20,11 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from firstrank.reranker.errors import InputError, MachineError
+from firstrank.reranker.runs.files import BEGUN
 
 Entry = dict[str, Any]
 
-_SUFFIX = ".part.jsonl"
+_SUFFIX = f"{BEGUN}.jsonl"
 
 
 class Journal:
@@ -139,23 +139,3 @@ def _refuse(path: Path, first: bytes, facts: Mapping[str, str]) -> None:
         f"{path}: an interrupted batch for the same output is there, but these differ from now: {differs}. "
         "Run the same command as then to resume it, delete that file to begin anew, or give another --output"
     )
-
-
-def fingerprint(path: str | Path) -> str:
-    """What tells a file's content from another's: the SHA-256 of a file, the names, sizes and times of a folder, else the name itself.
-
-    What a batch has begun to write into a folder that it reads (its journal, say) does not count.
-    """
-    found = Path(path)
-    if found.is_file():
-        with found.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    if found.is_dir():
-        files = sorted(file for file in found.rglob("*") if file.is_file() and not _begun(file))
-        stats = [(str(file.relative_to(found)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        return hashlib.sha256(json.dumps(stats).encode()).hexdigest()
-    return str(path)
-
-
-def _begun(file: Path) -> bool:
-    return file.name.endswith((".part", _SUFFIX))

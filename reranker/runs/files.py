@@ -7,6 +7,7 @@ Input is UTF-8; gzip is recognised by its first bytes. Output appears whole or n
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -23,6 +24,9 @@ Source = str | os.PathLike[str] | IO[str] | IO[bytes]
 
 FLOAT32_LIMIT = 2.0**128 - 2.0**103
 """numbers from here on round to infinity in float32"""
+
+BEGUN = ".part"
+"""ends the name of a file that is not whole yet, or stands before the `.jsonl` of a batch's journal"""
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
@@ -128,7 +132,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     """
     target = Path(os.path.realpath(path))
     direct = target.exists() and not target.is_file() and not target.is_dir()
-    part = target if direct else target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
+    part = target if direct else target.with_name(f".{target.name}.{secrets.token_hex(6)}{BEGUN}")
     try:
         if target.is_dir():
             raise InputError(f"{path}: is a folder; give the name of a file to write")
@@ -228,3 +232,23 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def fingerprint(path: str | Path) -> str:
+    """What tells a file's content from another's: the SHA-256 of a file, the names, sizes and times of a folder, else the name itself.
+
+    What a batch has begun to write into a folder that it reads (its journal, say) does not count.
+    """
+    found = Path(path)
+    if found.is_file():
+        with found.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    if found.is_dir():
+        files = sorted(file for file in found.rglob("*") if file.is_file() and not _begun(file))
+        stats = [(str(file.relative_to(found)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        return hashlib.sha256(json.dumps(stats).encode()).hexdigest()
+    return str(path)
+
+
+def _begun(file: Path) -> bool:
+    return file.name.endswith((BEGUN, f"{BEGUN}.jsonl"))
