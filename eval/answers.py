@@ -1,6 +1,6 @@
 """How well a generating model answers: the share of orderings that were well formed, and what was wrong with the others.
 
-Read from traces: what a window's answer needed mended stands in its notes (see `firstrank.reranker.prompt.permutation`).
+Read from traces: what a window's answer needed mended stands in its notes (see `firstrank.reranker.prompt.orderings`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from firstrank.eval.costs import TraceObject
-from firstrank.reranker.prompt.permutation import Faults
+from firstrank.reranker.prompt.orderings import Faults
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from firstrank.reranker.errors import FormatError, InputError, MachineError
 from firstrank.reranker.runs.irds import PREFIX
-from firstrank.reranker.runs.trec import Qrels, Run, read_qrels, read_queries
+from firstrank.reranker.runs.qrels import Qrels, read_qrels
+from firstrank.reranker.runs.queries import read_queries
+from firstrank.reranker.runs.trec import Run
 from firstrank.reranker.texts.sources import Docids, Texts, open_texts
 from firstrank.reranker.types import Passage
 

@@ -18,7 +18,8 @@ from firstrank.reranker.errors import FirstrankError, InputError, MachineError
 from firstrank.reranker.measures import per_query
 from firstrank.reranker.retrievers.register import open_retriever, retrieve
 from firstrank.reranker.runs.irds import PREFIX
-from firstrank.reranker.runs.trec import Query, Run
+from firstrank.reranker.runs.queries import Query
+from firstrank.reranker.runs.trec import Run
 from firstrank.reranker.setup import Setup, SetupSettings
 
 

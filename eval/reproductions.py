@@ -8,9 +8,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from firstrank.reranker.config import config_dir
+from firstrank.reranker.config import config_dir, explained, read_yaml
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.prompt.template import explained, read_yaml
 
 
 class FirstStage(BaseModel):

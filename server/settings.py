@@ -20,8 +20,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from firstrank.reranker.config import read_yaml
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.prompt.template import read_yaml
 from firstrank.reranker.setup import Setup, read_settings
 from firstrank.reranker.strategies.register import parse_strategy
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from firstrank.reranker.models.catalog import Model
+from firstrank.reranker.models.loaded import Model
 from firstrank.training.config import Config
 from firstrank.training.log import LOG, read_log
 

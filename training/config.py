@@ -9,9 +9,9 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, RootModel, ValidationError, model_validator
 
-from firstrank.reranker.config import config_dir
+from firstrank.reranker.config import config_dir, explained, read_yaml
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.prompt.template import Excerpt, Template, explained, read_yaml
+from firstrank.reranker.prompt.template import Excerpt, Template
 
 Value = float | tuple[float, float]
 

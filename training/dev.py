@@ -10,9 +10,11 @@ import numpy as np
 from firstrank.reranker.batch.tasks import RunTasks, queries_of
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.measures import per_query
-from firstrank.reranker.models.catalog import Model
+from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.reranker import Reranker
-from firstrank.reranker.runs.trec import Ranked, Run, read_qrels, read_queries, read_run
+from firstrank.reranker.runs.qrels import read_qrels
+from firstrank.reranker.runs.queries import read_queries
+from firstrank.reranker.runs.trec import Ranked, Run, read_run
 from firstrank.reranker.scorers.transformers.options import TransformersOptions
 from firstrank.reranker.scorers.transformers.scorer import TransformersScorer
 from firstrank.reranker.texts.sources import open_texts

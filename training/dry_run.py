@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.markup import escape
 
-from firstrank.reranker.models.catalog import Model
+from firstrank.reranker.models.loaded import Model
 from firstrank.training.config import Config
 from firstrank.training.run import open_model, total_steps
 from firstrank.training.samples.examples import Examples

@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from firstrank.reranker.errors import ModelError
-from firstrank.reranker.models.catalog import CARD, Model
+from firstrank.reranker.models.loaded import Model
+from firstrank.reranker.models.spec import CARD
 from firstrank.training.config import Config
 from firstrank.training.network import causal_model, load_network
 

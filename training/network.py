@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import rms_norm
 
 from firstrank.reranker.errors import InputError, ModelError
-from firstrank.reranker.models.catalog import Model
+from firstrank.reranker.models.loaded import Model
 from firstrank.training.config import Config, Probe, Tuning
 from firstrank.training.lisa import layers_of
 from firstrank.training.lm import Head, token_losses

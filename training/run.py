@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.models.catalog import Model, ModelSpec, load_model, prompter_of
+from firstrank.reranker.models.loaded import Model, load_model, prompter_of
+from firstrank.reranker.models.spec import ModelSpec
 from firstrank.training.config import Config
 from firstrank.training.samples.examples import Examples
 

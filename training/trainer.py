@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from firstrank.reranker.errors import FirstrankError, InputError
-from firstrank.reranker.models.catalog import Model
+from firstrank.reranker.models.loaded import Model
 from firstrank.training.config import Config
 from firstrank.training.dev import DevSet
 from firstrank.training.network import causal_model

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from firstrank.reranker.runs.trec import read_qrels, read_queries
+from firstrank.reranker.runs.qrels import read_qrels
+from firstrank.reranker.runs.queries import read_queries
 from firstrank.reranker.texts.sources import read_passages
 
 SPLITS = {"selqa": "train", "xquad-en": "test", "hotpotqa-100": "test"}

@@ -177,7 +177,7 @@ def report(points: Sequence[Point], facts: dict[str, Any], output: Path, *, as_j
     from rich.table import Table
 
     from firstrank.reranker.commands.console import print_json, print_table
-    from firstrank.reranker.runs.trec import whole_file
+    from firstrank.reranker.runs.files import whole_file
 
     output.mkdir(parents=True, exist_ok=True)
     found = facts | {"measure": MEASURE, "points": [asdict(point) for point in points]}

@@ -58,7 +58,8 @@ class Collection:
 def read_collection(run: Path, queries: str, corpus: str, qrels: str, depth: int) -> Collection:
     """Reads all of it; queries that nobody judged are left out. Raises InputError where none is judged."""
     from firstrank.reranker.batch.tasks import RunTasks, queries_of
-    from firstrank.reranker.runs.trec import read_queries, read_run
+    from firstrank.reranker.runs.queries import read_queries
+    from firstrank.reranker.runs.trec import read_run
     from firstrank.reranker.texts.sources import open_texts
 
     if depth < 1:

@@ -9,9 +9,9 @@ from typing import Any
 
 from firstrank.eval.bench import workload
 from firstrank.eval.bench.latency import Contestant, Measurement, Plan, measure
+from firstrank.eval.bench.latency_report import report_object, write
 from firstrank.eval.machine import machine_facts, model_facts
 from firstrank.eval.report.files import prepare
-from firstrank.eval.report.latency import report_object, write
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.models.catalog import describe
 from firstrank.reranker.scorers.openai.options import OpenAIOptions

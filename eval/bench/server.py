@@ -112,7 +112,7 @@ def report(found: Served, output: Path | None, *, as_json: bool) -> None:
     from rich.table import Table
 
     from firstrank.reranker.commands.console import print_json, print_table
-    from firstrank.reranker.runs.trec import whole_file
+    from firstrank.reranker.runs.files import whole_file
 
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)

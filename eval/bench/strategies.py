@@ -104,7 +104,7 @@ def interval_of_mean(values: Sequence[float]) -> tuple[float, float] | None:
 def report(rows: Sequence[Row], first_stage: float, facts: dict[str, Any], output: Path, *, as_json: bool) -> None:
     """`strategies.json`, `strategies.png` and `.svg` in the folder `output`; on stdout a table, or the JSON."""
     from firstrank.reranker.commands.console import print_json
-    from firstrank.reranker.runs.trec import whole_file
+    from firstrank.reranker.runs.files import whole_file
 
     output.mkdir(parents=True, exist_ok=True)
     found = facts | {"measure": MEASURE, "first_stage": first_stage, "rows": [asdict(row) for row in rows]}

@@ -93,7 +93,7 @@ def measure(setup: Setup, load: Load | None = None, *, passages: int = 20) -> Th
 
     from firstrank.eval.bench.roof import flops_of_window, product_rate, shape_of
     from firstrank.reranker import Reranker
-    from firstrank.reranker.models.catalog import load_model
+    from firstrank.reranker.models.loaded import load_model
 
     if threads := getattr(setup.backend, "threads", None):
         torch.set_num_threads(threads)
@@ -129,7 +129,7 @@ def report(found: Throughput, output: Path | None, *, as_json: bool) -> None:
     from rich.table import Table
 
     from firstrank.reranker.commands.console import print_json, print_table
-    from firstrank.reranker.runs.trec import whole_file
+    from firstrank.reranker.runs.files import whole_file
 
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)

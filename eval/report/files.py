@@ -16,7 +16,7 @@ from firstrank.eval.report.html import report_page
 from firstrank.eval.report.plots import write_plots
 from firstrank.reranker.errors import MachineError, MissingExtra
 from firstrank.reranker.measures import relevance_cutoff
-from firstrank.reranker.runs.trec import whole_file
+from firstrank.reranker.runs.files import whole_file
 
 _FORM = 1
 """of report.json; a new number where a field changes its meaning"""

@@ -17,7 +17,8 @@ from firstrank.reranker.errors import InputError, RequestFailed
 
 if TYPE_CHECKING:
     from firstrank.reranker.batch.tasks import FileTasks, Finished, Rank, RunTasks, Unranked
-    from firstrank.reranker.runs.trec import Qrels, Run
+    from firstrank.reranker.runs.qrels import Qrels
+    from firstrank.reranker.runs.trec import Run
     from firstrank.reranker.setup import Setup
     from firstrank.reranker.types import Ranking
 
@@ -71,7 +72,8 @@ class Inputs:
 
     def tasks(self) -> RunTasks | FileTasks:
         from firstrank.reranker.batch.tasks import FileTasks, RunTasks, queries_of
-        from firstrank.reranker.runs.trec import read_queries, read_run
+        from firstrank.reranker.runs.queries import read_queries
+        from firstrank.reranker.runs.trec import read_run
         from firstrank.reranker.texts.sources import open_texts
 
         if self.requests is not None:
@@ -166,7 +168,7 @@ class Job:
         """
         from firstrank.reranker.batch.journal import open_journal
         from firstrank.reranker.batch.tasks import Finished, rerank
-        from firstrank.reranker.runs.trec import check_writable
+        from firstrank.reranker.runs.files import check_writable
 
         for path in filter(None, (self.output, self.trace)):
             check_writable(path)
@@ -216,7 +218,7 @@ class Job:
             finished.write_traces(self.trace)
 
     def _judgments(self) -> Qrels:
-        from firstrank.reranker.runs.trec import read_qrels
+        from firstrank.reranker.runs.qrels import read_qrels
 
         assert self.qrels is not None
         return read_qrels(self.qrels)
@@ -232,7 +234,8 @@ class Job:
 
 def ranked_in(path: Path) -> Run:
     """A TREC run, or the lists of a RankLLM JSONL file, as a run."""
-    from firstrank.reranker.runs.trec import Ranked, Run, read_requests, read_run
+    from firstrank.reranker.runs.rankllm import read_requests
+    from firstrank.reranker.runs.trec import Ranked, Run, read_run
 
     if not path.name.endswith((".jsonl", ".jsonl.gz")):
         return read_run(path)

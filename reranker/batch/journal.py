@@ -20,9 +20,11 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from firstrank.reranker.errors import InputError, MachineError
-from firstrank.reranker.runs.files import JOURNAL
+from firstrank.reranker.runs.files import BEGUN
 
 Entry = dict[str, Any]
+
+_SUFFIX = f"{BEGUN}.jsonl"
 
 
 class Journal:
@@ -59,7 +61,7 @@ def open_journal(output: Path, facts: Mapping[str, str]) -> Iterator[Journal]:
     Where the output is a device or a pipe, the journal is a temporary file. Raises InputError where another batch is writing it,
     or where its facts differ.
     """
-    name = output.name + JOURNAL
+    name = output.name + _SUFFIX
     header = json.dumps({"firstrank": 1, "facts": dict(facts)}).encode() + b"\n"
     with ExitStack() as stack:
         special = output.exists() and not output.is_file()

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from firstrank.reranker.batch.journal import Entry, Journal
 from firstrank.reranker.errors import EngineLost, InputError
-from firstrank.reranker.runs.trec import Ranked, Run, ScoredRequest, read_requests, whole_file, write_requests, write_run
+from firstrank.reranker.runs.files import whole_file
+from firstrank.reranker.runs.rankllm import ScoredRequest, read_requests, write_requests
+from firstrank.reranker.runs.trec import Ranked, Run, write_run
 from firstrank.reranker.texts.sources import Texts, passages
 from firstrank.reranker.types import Failure, Ranking, Request
 

@@ -44,5 +44,7 @@ class Notes(logging.Handler):
 
 def show_notes() -> None:
     """Firstrank's own messages from INFO on, and those of other packages from WARNING on."""
-    logging.basicConfig(level=logging.WARNING, handlers=[Notes()], format="%(message)s", force=True)
+    root = logging.getLogger()
+    if not any(isinstance(handler, Notes) for handler in root.handlers):
+        root.addHandler(Notes())
     logging.getLogger("firstrank").setLevel(logging.INFO)

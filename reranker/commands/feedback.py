@@ -49,7 +49,9 @@ def feedback(
     """Distils a reranking into better query vectors and retrieves again: finds what the first stage missed."""
     from firstrank.reranker.feedback import Feedback
     from firstrank.reranker.retrievers.vectors import read_vectors
-    from firstrank.reranker.runs.trec import check_writable, read_qrels, read_run, write_run
+    from firstrank.reranker.runs.files import check_writable
+    from firstrank.reranker.runs.qrels import read_qrels
+    from firstrank.reranker.runs.trec import read_run, write_run
 
     for name, number in (("--depth", depth), ("--candidates", candidates)):
         if number < 1:
@@ -142,7 +144,8 @@ class Rounds:
         """The vectors, made if they are not there, and the first run: the one given, or a dense search."""
         from firstrank.reranker.retrievers.dense import open_retriever
         from firstrank.reranker.retrievers.vectors import read_vectors
-        from firstrank.reranker.runs.trec import read_queries, write_run
+        from firstrank.reranker.runs.queries import read_queries
+        from firstrank.reranker.runs.trec import write_run
 
         inputs = self.job.inputs
         assert inputs.queries is not None

@@ -14,7 +14,7 @@ from firstrank.reranker.commands.console import note, print_json, print_measures
 from firstrank.reranker.errors import InputError
 
 if TYPE_CHECKING:
-    from firstrank.reranker.runs.trec import Query
+    from firstrank.reranker.runs.queries import Query
 
 
 def retrieve(
@@ -30,7 +30,10 @@ def retrieve(
 ) -> None:
     """Retrieves candidates: a TREC run, by BM25 unless said otherwise."""
     from firstrank.reranker.retrievers import register as retrievers
-    from firstrank.reranker.runs.trec import check_writable, read_qrels, read_queries, read_run, write_run
+    from firstrank.reranker.runs.files import check_writable
+    from firstrank.reranker.runs.qrels import read_qrels
+    from firstrank.reranker.runs.queries import read_queries
+    from firstrank.reranker.runs.trec import read_run, write_run
 
     if depth < 1:
         raise InputError(f"--depth {depth}: must be at least 1")

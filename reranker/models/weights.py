@@ -19,13 +19,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from firstrank.reranker.config import cache_dir, config_dir
 from firstrank.reranker.errors import InputError, MachineError, ModelError
-
-if TYPE_CHECKING:
-    from firstrank.reranker.models.catalog import ModelSpec
+from firstrank.reranker.models.spec import ModelSpec
 
 _FORM = 1
 """of what `_convert` writes; a new number makes caches convert anew"""

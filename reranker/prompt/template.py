@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from firstrank.reranker.config import config_dir
+from firstrank.reranker.config import config_dir, explained, read_yaml
 from firstrank.reranker.errors import InputError, ModelError
 from firstrank.reranker.prompt.labels import Kind
 
@@ -93,22 +91,6 @@ def parse_template(fields: Mapping[str, Any], source: str) -> Template:
         return Template.model_validate(fields)
     except ValidationError as error:
         raise InputError(f"{source}: {explained(error)}") from error
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping. Raises InputError that names file and line."""
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: a mapping is expected, key: value on each line")
-    return found
-
-
-def explained(error: ValidationError) -> str:
-    """pydantic's findings, one after another: field and problem."""
-    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {one['msg']}" for one in error.errors())
 
 
 def in_chat(template: Template, tokenizer: Any, options: Mapping[str, Any]) -> Chat:

@@ -15,7 +15,8 @@ from bm25s.tokenization import Tokenizer
 from numpy.typing import NDArray
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.runs.trec import Query, Ranked, trec_order
+from firstrank.reranker.runs.queries import Query
+from firstrank.reranker.runs.trec import Ranked, trec_order
 from firstrank.reranker.texts.sources import read_passages
 from firstrank.reranker.types import Passage
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from firstrank.reranker.errors import InputError, MissingExtra, ModelError
 from firstrank.reranker.retrievers.vectors import Floats32, Vectors, search
-from firstrank.reranker.runs.trec import Query, Ranked
+from firstrank.reranker.runs.queries import Query
+from firstrank.reranker.runs.trec import Ranked
 from firstrank.reranker.texts.sources import read_passages
 from firstrank.reranker.types import Passage
 

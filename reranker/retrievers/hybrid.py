@@ -8,7 +8,8 @@ from pathlib import Path
 from firstrank.reranker.retrievers.bm25 import BM25
 from firstrank.reranker.retrievers.dense import Dense
 from firstrank.reranker.retrievers.fusion import fuse
-from firstrank.reranker.runs.trec import Query, Ranked
+from firstrank.reranker.runs.queries import Query
+from firstrank.reranker.runs.trec import Ranked
 from firstrank.reranker.texts.sources import read_passages
 
 

@@ -8,7 +8,8 @@ from itertools import islice
 
 import numpy as np
 
-from firstrank.reranker.runs.trec import Query, Ranked, trec_order
+from firstrank.reranker.runs.queries import Query
+from firstrank.reranker.runs.trec import Ranked, trec_order
 from firstrank.reranker.texts import jvm
 from firstrank.reranker.texts.lucene import open_searcher
 

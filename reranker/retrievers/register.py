@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import Protocol
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.runs.trec import Query, Ranked
+from firstrank.reranker.runs.queries import Query
+from firstrank.reranker.runs.trec import Ranked
 
 _ARGUMENTS = {"bm25": "", "rm3": "", "dense": ":MODEL", "hybrid": ":MODEL", "pyserini": ":INDEX"}
 

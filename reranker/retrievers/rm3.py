@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.retrievers.bm25 import BM25
-from firstrank.reranker.runs.trec import Query, Ranked
+from firstrank.reranker.runs.queries import Query
+from firstrank.reranker.runs.trec import Ranked
 from firstrank.reranker.texts.sources import read_passages
 from firstrank.reranker.types import Passage
 

@@ -25,8 +25,8 @@ Source = str | os.PathLike[str] | IO[str] | IO[bytes]
 FLOAT32_LIMIT = 2.0**128 - 2.0**103
 """numbers from here on round to infinity in float32"""
 
-JOURNAL = ".part.jsonl"
-"""what follows an output's name in that of its journal: the queries that an interrupted batch has finished"""
+BEGUN = ".part"
+"""ends the name of a file that is not whole yet, or stands before the `.jsonl` of a batch's journal"""
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
@@ -132,7 +132,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     """
     target = Path(os.path.realpath(path))
     direct = target.exists() and not target.is_file() and not target.is_dir()
-    part = target if direct else target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
+    part = target if direct else target.with_name(f".{target.name}.{secrets.token_hex(6)}{BEGUN}")
     try:
         if target.is_dir():
             raise InputError(f"{path}: is a folder; give the name of a file to write")
@@ -251,4 +251,4 @@ def fingerprint(path: str | Path) -> str:
 
 
 def _begun(file: Path) -> bool:
-    return file.name.endswith((".part", JOURNAL))
+    return file.name.endswith((BEGUN, f"{BEGUN}.jsonl"))

@@ -1,4 +1,4 @@
-"""TREC runs: strict reader, safe writer; and, from here, all readers and writers of what surrounds a run.
+"""TREC runs: strict reader, safe writer.
 
 A run is read as trec_eval reads it: by score, descending, compared as float32; ties by docid, descending; the rank column
 is ignored. It is written so that trec_eval reads it back in the same order: float32 scores, strictly decreasing.
@@ -18,30 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstrank.reranker.errors import FormatError, InputError
-from firstrank.reranker.runs.files import FLOAT32_LIMIT, Source, byte_lines, check_writable, name_of, whole_file
-from firstrank.reranker.runs.qrels import Qrels, qrel_rows, read_qrels
-from firstrank.reranker.runs.queries import Query, read_queries
-from firstrank.reranker.runs.rankllm import ScoredRequest, read_requests, write_requests, write_results
-
-__all__ = [
-    "Qrels",
-    "Query",
-    "Ranked",
-    "Run",
-    "ScoredRequest",
-    "check_writable",
-    "qrel_rows",
-    "read_qrels",
-    "read_queries",
-    "read_requests",
-    "read_run",
-    "run_rows",
-    "trec_order",
-    "whole_file",
-    "write_requests",
-    "write_results",
-    "write_run",
-]
+from firstrank.reranker.runs.files import FLOAT32_LIMIT, Source, byte_lines, name_of, whole_file
 
 Floats32 = NDArray[np.float32]
 

@@ -16,7 +16,7 @@ from firstrank.reranker.scorers.vllm.settings import parsed_settings
 from firstrank.reranker.types import Answer, Backend
 
 if TYPE_CHECKING:
-    from firstrank.reranker.models.catalog import ModelSpec
+    from firstrank.reranker.models.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,8 @@ def open_scorer(
     The backend's options come whole, or by their names. `answer` is in place of the model's own; `seed` is the oracle's.
     Raises InputError for an unknown backend or option, ModelError for a model that cannot be used, MissingExtra.
     """
-    from firstrank.reranker.models.catalog import ModelSpec, load_model
+    from firstrank.reranker.models.loaded import load_model
+    from firstrank.reranker.models.spec import ModelSpec
 
     if isinstance(backend, str):
         backend = backend_options(backend, **settings)

@@ -13,7 +13,6 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -227,5 +226,6 @@ def _counted(count: int, first: Sequence[str], what: str) -> str:
 
 
 def _lucene(named: str) -> Texts:
-    texts: Texts = import_module("firstrank.reranker.texts.lucene").lucene_texts(named.removeprefix(_LUCENE))
-    return texts
+    from firstrank.reranker.texts.lucene import lucene_texts
+
+    return lucene_texts(named.removeprefix(_LUCENE))

@@ -10,7 +10,7 @@ import pytest
 from firstrank.eval.answers import responses_of
 from firstrank.eval.costs import latency_of, read_traces
 from firstrank.reranker.errors import FormatError
-from firstrank.reranker.prompt.permutation import Faults
+from firstrank.reranker.prompt.orderings import Faults
 
 
 def window(n=3, *notes):

@@ -16,7 +16,8 @@ from firstrank.eval.study import Study, run_names
 from firstrank.reranker.cli import app
 from firstrank.reranker.errors import FormatError, InputError
 from firstrank.reranker.runs.qrels import read_qrels
-from firstrank.reranker.runs.trec import ScoredRequest, read_run, write_requests
+from firstrank.reranker.runs.rankllm import ScoredRequest, write_requests
+from firstrank.reranker.runs.trec import read_run
 from firstrank.reranker.setup import Setup
 from firstrank.reranker.types import Passage, Request
 from tests.eval import collection

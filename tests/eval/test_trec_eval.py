@@ -13,7 +13,9 @@ from firstrank.eval.datasets import open_dataset
 from firstrank.eval.evaluation import System, evaluate
 from firstrank.reranker.errors import FormatError
 from firstrank.reranker.retrievers.register import open_retriever, retrieve
-from firstrank.reranker.runs.trec import Query, Ranked, Run, read_qrels, read_run
+from firstrank.reranker.runs.qrels import read_qrels
+from firstrank.reranker.runs.queries import Query
+from firstrank.reranker.runs.trec import Ranked, Run, read_run
 
 MEASURES = {"nDCG@10": "ndcg_cut_10", "AP(rel=2)": "map", "R(rel=2)@100": "recall_100", "P(rel=2)@1": "P_1"}
 DL19 = ("bm25", "bm25_rm3", "contriever", "openai_ada2", "repllama", "spladepp_ed", "tasb")

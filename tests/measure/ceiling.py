@@ -21,7 +21,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from firstrank.eval.bench.roof import flops_of_window, product_rate, shape_of
-from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.scorers.transformers.scorer import keep_freed_memory
 
 

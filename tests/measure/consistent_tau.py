@@ -24,7 +24,8 @@ from scipy import stats
 from firstrank.eval.bench.collection import Collection, read_collection
 from firstrank.eval.bench.strategies import interval_of_mean
 from firstrank.reranker.reranker import Reranker
-from firstrank.reranker.scorers.backends import Scorer, open_scorer
+from firstrank.reranker.scorers.backends import open_scorer
+from firstrank.reranker.scorers.base import Scorer
 from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
 from firstrank.reranker.types import Ranking, Request
 

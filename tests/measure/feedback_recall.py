@@ -16,8 +16,9 @@ from firstrank.reranker.feedback import OBJECTIVES, Feedback
 from firstrank.reranker.measures import per_query
 from firstrank.reranker.retrievers.register import open_retriever
 from firstrank.reranker.retrievers.vectors import Vectors, read_vectors, rows_of
-from firstrank.reranker.runs.qrels import Qrels
-from firstrank.reranker.runs.trec import Query, Ranked, Run, read_qrels, read_queries
+from firstrank.reranker.runs.qrels import Qrels, read_qrels
+from firstrank.reranker.runs.queries import Query, read_queries
+from firstrank.reranker.runs.trec import Ranked, Run
 
 DEPTH = 100
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from firstrank.eval.bench.collection import read_collection
-from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.scorers.oracle import OracleScorer
 
 

@@ -22,8 +22,9 @@ from scipy import stats
 from firstrank.reranker.batch.tasks import RunTasks, queries_of
 from firstrank.reranker.measures import per_query
 from firstrank.reranker.retrievers.dense import EMBEDDED, open_encoder
-from firstrank.reranker.runs.qrels import Qrels
-from firstrank.reranker.runs.trec import Ranked, Run, read_qrels, read_queries, read_run
+from firstrank.reranker.runs.qrels import Qrels, read_qrels
+from firstrank.reranker.runs.queries import read_queries
+from firstrank.reranker.runs.trec import Ranked, Run, read_run
 from firstrank.reranker.texts.sources import open_texts
 from firstrank.training.data.blended import blended, head
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from firstrank.reranker import Reranker
 from firstrank.reranker.errors import FirstrankError
-from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.scorers.backends import open_scorer
 from tests.reranker.scorers.served import served
 from tests.reranker.scorers.windows import assert_agree, log_softmax, score_all, windows

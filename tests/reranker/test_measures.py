@@ -5,7 +5,8 @@ import pytest
 
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.measures import compare, default_measures, per_query
-from firstrank.reranker.runs.trec import Ranked, Run, read_qrels, read_run
+from firstrank.reranker.runs.qrels import read_qrels
+from firstrank.reranker.runs.trec import Ranked, Run, read_run
 
 
 def run_of(**docids):

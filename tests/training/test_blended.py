@@ -9,7 +9,8 @@ import pytest
 
 from firstrank.reranker.cli import main
 from firstrank.reranker.runs.qrels import read_qrels
-from firstrank.reranker.runs.trec import read_queries, read_run
+from firstrank.reranker.runs.queries import read_queries
+from firstrank.reranker.runs.trec import read_run
 from firstrank.reranker.texts.sources import read_passages
 from firstrank.reranker.types import Passage
 from firstrank.training.data import invented

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.types import Passage, Request
 from firstrank.training.config import read_config
 from firstrank.training.dry_run import described

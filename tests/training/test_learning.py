@@ -12,7 +12,8 @@ import yaml
 from typer.testing import CliRunner
 
 from firstrank.reranker.cli import app
-from firstrank.reranker.runs.trec import read_qrels, read_run
+from firstrank.reranker.runs.qrels import read_qrels
+from firstrank.reranker.runs.trec import read_run
 from firstrank.training.log import read_log
 from firstrank.training.losses import NAMES
 from tests.training.conftest import METALS, as_collection, write_rule

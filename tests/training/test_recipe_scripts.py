@@ -6,7 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from firstrank.reranker.runs.trec import read_qrels
+from firstrank.reranker.runs.qrels import read_qrels
 from firstrank.reranker.texts.sources import read_passages
 
 SCRIPTS = Path(__file__).parents[2] / "configs" / "training"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.reranker import Reranker
 from firstrank.training import trainer
 from firstrank.training.log import read_log

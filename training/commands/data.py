@@ -50,7 +50,9 @@ def build_qrels(
     as_json: AsJson = False,
 ) -> None:
     """Relevant passages and hard negatives, from judgments and a first-stage run."""
-    from firstrank.reranker.runs.trec import read_qrels, read_queries, read_run
+    from firstrank.reranker.runs.qrels import read_qrels
+    from firstrank.reranker.runs.queries import read_queries
+    from firstrank.reranker.runs.trec import read_run
     from firstrank.reranker.texts.sources import open_texts
     from firstrank.training.data.judged import Bands, from_qrels
 
@@ -150,7 +152,9 @@ def build_blended(
 ) -> None:
     """Grades from a bi-encoder's cosines and the first stage's scores, blended; needs no judge (pip install 'firstrank[dense]')."""
     from firstrank.reranker.retrievers.dense import open_encoder
-    from firstrank.reranker.runs.trec import read_qrels, read_queries, read_run
+    from firstrank.reranker.runs.qrels import read_qrels
+    from firstrank.reranker.runs.queries import read_queries
+    from firstrank.reranker.runs.trec import read_run
     from firstrank.reranker.texts.sources import open_texts
     from firstrank.training.data.blended import Blend, from_teachers, sampled
 
@@ -244,7 +248,8 @@ def _bands(text: str) -> tuple[tuple[int, int], ...]:
 
 def _requests(run: Path, queries: str, corpus: str, depth: int) -> list[Request]:
     from firstrank.reranker.batch.tasks import RunTasks, queries_of
-    from firstrank.reranker.runs.trec import read_queries, read_run
+    from firstrank.reranker.runs.queries import read_queries
+    from firstrank.reranker.runs.trec import read_run
     from firstrank.reranker.texts.sources import open_texts
 
     ranked = read_run(run)

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from firstrank.reranker.errors import FormatError, InputError
-from firstrank.reranker.runs.files import Source, byte_lines, json_object, name_of
+from firstrank.reranker.runs.files import Source, byte_lines, json_object, name_of, whole_file
 from firstrank.reranker.runs.rankllm import read_requests
-from firstrank.reranker.runs.trec import whole_file
 from firstrank.reranker.types import Request
 from firstrank.training.data.tally import Tally
 from firstrank.training.data.teacher import Listed

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from firstrank.reranker.prompt.permutation import parse
+from firstrank.reranker.prompt.orderings import parse
 from firstrank.reranker.runs.files import Source, json_lines
 from firstrank.reranker.types import Passage
 from firstrank.training.data.tally import Tally

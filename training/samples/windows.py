@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.models.catalog import Model
+from firstrank.reranker.models.loaded import Model
 from firstrank.training.config import Config
 from firstrank.training.samples.draw import Drawn, Order, draw, shape_of
 from firstrank.training.samples.examples import Examples

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy.special import log_softmax
 
+from firstrank.reranker.config import explained
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.prompt.template import explained
 from firstrank.reranker.runs.files import whole_file
 
 Rule = Callable[[Sequence[float]], float]

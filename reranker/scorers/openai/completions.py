@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from firstrank.reranker.errors import ScorerError
-from firstrank.reranker.models.catalog import Model
-from firstrank.reranker.prompt.permutation import parse
+from firstrank.reranker.models.loaded import Model
+from firstrank.reranker.prompt.orderings import parse
 from firstrank.reranker.types import Passage, Request, Scores
 
 ROUTE = "/v1/completions"

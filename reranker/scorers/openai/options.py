@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from firstrank.reranker.config import explained
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.prompt.template import explained
 
 
 class ServerSettings(BaseModel):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from firstrank.reranker.errors import InputError, ModelError, ScorerError
-from firstrank.reranker.models.catalog import Model
+from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.scorers.openai.completions import ROUTE, Completion, LabelsById, LabelsInTop, Ordered
 from firstrank.reranker.scorers.openai.options import OpenAIOptions, ServerSettings
 from firstrank.reranker.scorers.openai.servers import Servers, json_of, reason_of

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from firstrank.reranker.prompt.orderings import Ordering
-from firstrank.reranker.prompt.permutation import parse
+from firstrank.reranker.prompt.orderings import Ordering, parse
 from firstrank.reranker.types import Scores
 
 if TYPE_CHECKING:
     import torch
 
-    from firstrank.reranker.models.catalog import Model
+    from firstrank.reranker.models.loaded import Model
 
 
 class Generation:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firstrank.reranker.errors import InputError, MachineError, ModelError, ScorerError
-from firstrank.reranker.models.catalog import Model
+from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.prompt.prompter import EncodedRequest
 from firstrank.reranker.scorers.batcher import Batcher
 from firstrank.reranker.scorers.transformers.generation import Generation

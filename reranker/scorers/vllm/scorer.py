@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from firstrank.reranker.errors import EngineLost, ScorerError
-from firstrank.reranker.models.catalog import Model
-from firstrank.reranker.prompt.permutation import parse
+from firstrank.reranker.models.loaded import Model
+from firstrank.reranker.prompt.orderings import parse
 from firstrank.reranker.scorers.prompt_session import PromptSession
 from firstrank.reranker.scorers.vllm.options import VLLMOptions
 from firstrank.reranker.scorers.vllm.settings import EngineSettings, dtype_of, engine_settings, mode_of, network_config

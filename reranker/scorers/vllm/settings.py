@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
 
+from firstrank.reranker.config import explained
 from firstrank.reranker.errors import ModelError
-from firstrank.reranker.models.catalog import Model
-from firstrank.reranker.prompt.template import explained
+from firstrank.reranker.models.loaded import Model
 
 Mode = Literal["auto", "generate", "pooling"]
 """whether label logits come from the sampler of one token, or from a pooler that holds the head's label rows only"""

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from firstrank.reranker.config import cache_dir
 from firstrank.reranker.errors import MissingExtra, ModelError
-from firstrank.reranker.models.catalog import Model
+from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.scorers.vllm.settings import EngineSettings, dtype_of
 
 _CPU_CACHE = 2 << 30  # bytes

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from firstrank.eval.bench import workload
 from firstrank.eval.bench.latency import COMPARISONS, FIRST, FREE, GENERATION, Plan, _pass, measure, ratios
+from firstrank.eval.bench.latency_report import markdown, write
 from firstrank.eval.bench.latency_study import Workload
-from firstrank.eval.report.latency import markdown, write
 from firstrank.reranker.cli import app
 from firstrank.reranker.errors import InputError, ScorerError
 from firstrank.reranker.executor.executor import Executor

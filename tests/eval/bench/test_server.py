@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from firstrank.eval.commands.cli import bench
 from typer.testing import CliRunner
 
 from firstrank.eval.bench.server import measure_server
-from firstrank.eval.commands.cli import bench
 from firstrank.reranker.errors import FirstrankError
 
 

@@ -7,11 +7,11 @@ import random
 from pathlib import Path
 
 import pytest
+from firstrank.eval.commands.cli import bench
 from typer.testing import CliRunner
 
 from firstrank.eval.bench import strategies
 from firstrank.eval.bench.collection import read_collection
-from firstrank.eval.commands.cli import bench
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.scorers.cascade.deferral import read_rule
 

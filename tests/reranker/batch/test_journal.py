@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from firstrank.reranker.batch.journal import open_journal
-from firstrank.reranker.runs.files import fingerprint
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.runs.files import whole_file
+from firstrank.reranker.runs.files import fingerprint, whole_file
 
 FACTS = {"--run": "abc", "--depth": "100"}
 
@@ -84,13 +83,3 @@ def test_a_folder_that_the_batch_writes_into_too_is_the_same_when_it_is_resumed(
         trace.write("begun")
         assert fingerprint(tmp_path) == before
     assert fingerprint(tmp_path) != before
-
-
-def test_a_fingerprint_tells_contents_apart(tmp_path):
-    file = tmp_path / "a"
-    file.write_text("one")
-    one = fingerprint(file)
-    file.write_text("two")
-    assert fingerprint(file) != one
-    assert fingerprint(tmp_path) != fingerprint(tmp_path / "nothing")
-    assert fingerprint("ir_datasets:cranfield") == "ir_datasets:cranfield"

@@ -1,14 +1,11 @@
-"""`--workers-on` and what belongs to it; runs on Ray are in test_ray.py."""
+"""`--engine` and what belongs to it; runs on Ray are in test_ray.py."""
 
 from __future__ import annotations
-
-from contextlib import contextmanager
 
 import pytest
 
 from firstrank.reranker.batch.placement import Placement
-from firstrank.reranker.errors import EngineLost, InputError, MissingExtra
-from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.errors import InputError, MissingExtra
 from firstrank.reranker.setup import Setup
 from firstrank.reranker.types import WorkersOn
 
@@ -34,28 +31,3 @@ def test_without_ray_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPa
         Placement(WorkersOn.ray).open(Setup()),
     ):
         pass
-
-
-def test_either_engine_resumes_what_the_other_began(batch, firstrank, monkeypatch):
-    """Workers that are lost after one query, in place of Ray's."""
-    from firstrank.reranker.batch import ray
-
-    @contextmanager
-    def lost(setup, workers):
-        def rank(requests):
-            with Reranker(setup) as reranker:
-                yield next(reranker.stream(requests))
-            raise EngineLost("no worker is left; finished queries are kept")
-
-        yield rank
-
-    assert firstrank(*batch.arguments()).code == 0
-    whole = batch.output.read_bytes()
-    batch.output.unlink()
-    monkeypatch.setattr(ray, "ray_engine", lost)
-    ended = firstrank(*batch.arguments(workers_on="ray", workers=2))
-    assert ended.code == 1
-    assert "no worker is left" in ended.err
-    ended = firstrank(*batch.arguments(json=True))
-    assert (ended.code, ended.json["resumed"], ended.json["ranked"]) == (0, 1, 2)
-    assert batch.output.read_bytes() == whole

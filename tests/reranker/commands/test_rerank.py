@@ -133,7 +133,7 @@ def test_output_to_a_device_and_over_an_older_file(batch, firstrank):
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(batch, firstrank, monkeypatch):
-    monkeypatch.setattr("firstrank.reranker.commands.console._SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("firstrank.reranker.batch.progress._SECONDS_BETWEEN_LINES", 0.0)
     ended = firstrank(*batch.arguments())
     assert "reranking: 1 of 3, " in ended.err
     assert "reranking: 3 of 3, " in ended.err

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 import pytest
 
 from firstrank.reranker.batch.journal import Journal, open_journal
+from firstrank.reranker.errors import EngineLost
+from firstrank.reranker.reranker import Reranker
 
 SLOW = """
 import time
@@ -192,3 +194,28 @@ def test_a_device_is_written_to_directly_and_a_full_one_is_a_sentence(batch, fir
     ended = firstrank(*batch.arguments(output="/dev/null"))
     assert ended.code == 2
     assert "--qrels measures what is written" in ended.err
+
+
+def test_either_engine_resumes_what_the_other_began(batch, firstrank, monkeypatch):
+    """Workers that are lost after one query, in place of Ray's."""
+    from firstrank.reranker.batch import ray
+
+    @contextmanager
+    def lost(setup, workers):
+        def rank(requests):
+            with Reranker(setup) as reranker:
+                yield next(reranker.stream(requests))
+            raise EngineLost("no worker is left; finished queries are kept")
+
+        yield rank
+
+    assert firstrank(*batch.arguments()).code == 0
+    whole = batch.output.read_bytes()
+    batch.output.unlink()
+    monkeypatch.setattr(ray, "ray_engine", lost)
+    ended = firstrank(*batch.arguments(workers_on="ray", workers=2))
+    assert ended.code == 1
+    assert "no worker is left" in ended.err
+    ended = firstrank(*batch.arguments(json=True))
+    assert (ended.code, ended.json["resumed"], ended.json["ranked"]) == (0, 1, 2)
+    assert batch.output.read_bytes() == whole

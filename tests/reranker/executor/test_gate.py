@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from firstrank.reranker.executor.executor import Executor, _TokenGate
+from firstrank.reranker.executor.executor import Executor
+from firstrank.reranker.executor.gate import TokenGate
 from firstrank.reranker.types import Outcome, Scores
 from tests.reranker.fakes import one_window, request
 
@@ -91,7 +92,7 @@ def test_a_request_that_asks_much_at_once_delays_no_other():
 
 def test_cancelling_at_the_gate_gives_the_turn_to_the_next():
     async def run():
-        gate = _TokenGate(10)
+        gate = TokenGate(10)
         held = await gate.acquire(10, "a")
         large = asyncio.create_task(gate.acquire(10, "b"))
         small = asyncio.create_task(gate.acquire(2, "c"))

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from firstrank.reranker.reranker import Reranker
-from firstrank.reranker.runs.trec import Query, read_qrels, read_queries
+from firstrank.reranker.runs.qrels import read_qrels
+from firstrank.reranker.runs.queries import Query, read_queries
 from firstrank.reranker.texts.sources import read_passages
 from firstrank.reranker.types import Passage
 from tests.reranker.integrations.candidates import QUERY, TEXTS

@@ -16,7 +16,8 @@ import pytest
 from firstrank.reranker.errors import InputError, MachineError
 from firstrank.reranker.integrations.pyserini import Hit, Rerank, write_hits
 from firstrank.reranker.reranker import Reranker
-from firstrank.reranker.runs.trec import Query, read_run
+from firstrank.reranker.runs.queries import Query
+from firstrank.reranker.runs.trec import read_run
 from firstrank.reranker.texts import jvm
 from firstrank.reranker.texts.lucene import LuceneTexts, open_searcher
 from firstrank.reranker.texts.sources import open_texts, read_passages

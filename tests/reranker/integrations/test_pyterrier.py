@@ -22,7 +22,7 @@ def bm25(data: Path) -> Any:
     import pyterrier as pt
 
     from firstrank.reranker.retrievers.bm25 import BM25
-    from firstrank.reranker.runs.trec import Query
+    from firstrank.reranker.runs.queries import Query
     from firstrank.reranker.texts.sources import read_passages
 
     passages = {passage.docid: passage for passage in read_passages(data / "cranfield")}
@@ -47,7 +47,7 @@ def bm25(data: Path) -> Any:
 def topics(data: Path) -> Any:
     import pandas as pd
 
-    from firstrank.reranker.runs.trec import read_queries
+    from firstrank.reranker.runs.queries import read_queries
 
     return pd.DataFrame([(query.qid, query.text) for query in read_queries(data / "cranfield")][:6], columns=["qid", "query"])
 
@@ -57,7 +57,7 @@ def test_an_experiment_with_its_time(bm25: Any, topics: Any, data: Path, reranke
     import pyterrier as pt
 
     from firstrank.reranker.integrations.pyterrier import FirstRanker
-    from firstrank.reranker.runs.trec import read_qrels
+    from firstrank.reranker.runs.qrels import read_qrels
 
     rows = [(qid, docid, grade) for qid, grades in read_qrels(data / "cranfield").items() for docid, grade in grades.items()]
     qrels = pd.DataFrame(rows, columns=["qid", "docno", "label"])

@@ -12,7 +12,7 @@ import pytest
 
 from firstrank.reranker.errors import MachineError, ModelError
 from firstrank.reranker.models import weights
-from firstrank.reranker.models.catalog import ModelSpec, Weights
+from firstrank.reranker.models.spec import ModelSpec, Weights
 from tests.conftest import no_package_index
 
 
@@ -216,3 +216,8 @@ def test_an_adapter_of_other_content_is_another_folder(tmp_path, monkeypatch):
     (adapter / "adapter_model.safetensors").write_text("two")
     assert weights._folder(spec) != one
     shutil.rmtree(adapter)
+
+
+def test_a_spec_without_weights_is_no_model_to_fetch():
+    with pytest.raises(ModelError, match=r"names no weights: say `weights: \{hub: org/name\}`"):
+        weights.fetch(ModelSpec(name="mine"))

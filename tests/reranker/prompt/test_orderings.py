@@ -1,4 +1,4 @@
-"""The language of complete orderings."""
+"""Orderings: the language of complete ones, and what is made of an answer that is none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from firstrank.reranker.prompt.orderings import Ordering, Walk
+from firstrank.reranker.prompt.orderings import Faults, Ordering, Walk, parse
 
 
 def ordering_of(names):
@@ -50,3 +50,23 @@ def test_what_is_no_ordering_is_refused():
         Walk(ordering).allowed(characters("[1] > [1"))
     with pytest.raises(ValueError, match="follows"):
         ordering.allowed(characters("[1] > [2]."))
+
+
+@pytest.mark.parametrize(
+    ("answer", "order", "faults"),
+    [
+        ("[2] > [1] > [3]", (1, 0, 2), (0, 0, 0)),
+        ("[2] > [2] > [1]", (1, 0, 2), (1, 1, 0)),
+        ("[9] > [3]", (2, 0, 1), (0, 2, 1)),
+        ("", (0, 1, 2), (0, 3, 0)),
+        ("I think [3] is best, then [1].", (2, 0, 1), (0, 1, 0)),
+        ("3 > 1 > 2", (2, 0, 1), (0, 0, 0)),
+    ],
+)
+def test_answers_are_read_repaired_and_the_repairs_counted(answer, order, faults):
+    parsed = parse(answer, ["1", "2", "3"])
+    assert parsed.order == order
+    assert parsed.faults == Faults(*faults)
+    assert parsed.faults.well_formed == (faults == (0, 0, 0))
+    assert Faults.in_note(str(parsed.faults)) == parsed.faults
+    assert parsed.values[order[0]] == 3.0

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from firstrank.reranker.models.catalog import list_specs, prompter_of
+from firstrank.reranker.models.catalog import list_specs
+from firstrank.reranker.models.loaded import prompter_of
 from firstrank.reranker.prompt.labels import frozen, letters
 from firstrank.reranker.types import Passage, Request
 from tests.reranker.prompt.tokenizers import LLAMA3, QWEN3, ZEPHYR_CHAT, sentencepiece

@@ -28,7 +28,7 @@ MISTRAL_CHAT = (
 def real_tokenizer(name: str) -> Any:
     """`default`, `tekken`, or a version of SentencePiece; made once, for it takes seconds."""
     if name == "default":
-        from firstrank.reranker.models.catalog import load_model
+        from firstrank.reranker.models.loaded import load_model
 
         return load_model("default").tokenizer
     if name == "tekken":

@@ -14,7 +14,9 @@ import pytrec_eval
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.retrievers.bm25 import BM25
 from firstrank.reranker.retrievers.register import open_retriever, retrieve
-from firstrank.reranker.runs.trec import Query, Ranked, read_qrels, read_queries
+from firstrank.reranker.runs.qrels import read_qrels
+from firstrank.reranker.runs.queries import Query, read_queries
+from firstrank.reranker.runs.trec import Ranked
 from firstrank.reranker.types import Passage
 
 PASSAGES = [

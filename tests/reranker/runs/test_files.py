@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from firstrank.reranker.errors import FormatError, InputError, MachineError
-from firstrank.reranker.runs.files import byte_lines, check_writable, json_lines, well_formed, whole_file
+from firstrank.reranker.runs.files import byte_lines, check_writable, fingerprint, json_lines, well_formed, whole_file
 
 
 def test_lines_are_numbered_and_blank_ones_skipped() -> None:
@@ -146,3 +146,13 @@ def test_outputs_that_cannot_be_are_refused_before_any_work(tmp_path: Path) -> N
 def test_an_error_of_another_file_is_not_blamed_on_the_output(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), whole_file(tmp_path / "out.txt"):
         (tmp_path / "other.txt").read_text()
+
+
+def test_a_fingerprint_tells_contents_apart(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_text("one")
+    one = fingerprint(file)
+    file.write_text("two")
+    assert fingerprint(file) != one
+    assert fingerprint(tmp_path) != fingerprint(tmp_path / "nothing")
+    assert fingerprint("ir_datasets:cranfield") == "ir_datasets:cranfield"

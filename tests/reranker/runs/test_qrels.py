@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from firstrank.reranker.errors import FormatError, InputError
-from firstrank.reranker.runs.trec import read_qrels
+from firstrank.reranker.runs.qrels import read_qrels
 
 EXPECTED = {"q1": {"a": 1, "b": -1}, "q2": {"a": 0}}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from firstrank.reranker.errors import FormatError, InputError
-from firstrank.reranker.runs.trec import Query, read_queries
+from firstrank.reranker.runs.queries import Query, read_queries
 
 EXPECTED = [Query("1", "first query"), Query("2", "zweite Anfrage, größer")]
 

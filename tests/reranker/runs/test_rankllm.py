@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstrank.reranker.errors import FormatError
-from firstrank.reranker.runs.trec import ScoredRequest, read_requests, write_requests, write_results
+from firstrank.reranker.runs.rankllm import ScoredRequest, read_requests, write_requests, write_results
 from firstrank.reranker.types import Passage, Ranking, Request, Result, Trace
 
 

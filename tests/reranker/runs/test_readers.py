@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.runs.files import Source
-from firstrank.reranker.runs.trec import read_qrels, read_queries, read_requests, read_run
+from firstrank.reranker.runs.qrels import read_qrels
+from firstrank.reranker.runs.queries import read_queries
+from firstrank.reranker.runs.rankllm import read_requests
+from firstrank.reranker.runs.trec import read_run
 from firstrank.reranker.texts.sources import read_passages
 
 VALID = {

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstrank.reranker.errors import FormatError, InputError, MachineError
-from firstrank.reranker.runs.trec import Ranked, Run, read_qrels, read_run, trec_order, write_run
+from firstrank.reranker.runs.qrels import read_qrels
+from firstrank.reranker.runs.trec import Ranked, Run, read_run, trec_order, write_run
 
 letters = st.characters(min_codepoint=33, max_codepoint=0x24F, categories=("L", "N", "P"))
 docids = st.lists(st.text(letters, min_size=1, max_size=5), min_size=1, max_size=12, unique=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.models.loaded import load_model
 
 STARTED_IN = 300  # seconds, on a busy machine
 

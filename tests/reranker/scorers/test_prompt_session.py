@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.scorers.prompt_session import PromptSession
 from firstrank.reranker.types import Passage, Request, Scores
 

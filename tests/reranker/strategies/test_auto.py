@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.strategies.register import parse_strategy
 from firstrank.reranker.types import Passage, Request
 from tests.reranker.strategies.driver import drive

@@ -84,7 +84,7 @@ def test_a_top_k_is_checked_before_any_work():
     ],
 )
 def test_what_a_caller_leaves_out_is_20_10_1(schedule, passages):
-    from firstrank.reranker.models.catalog import ModelSpec
+    from firstrank.reranker.models.spec import ModelSpec
 
     assert cost(schedule.build())[2] == cost(schedule.completed(ModelSpec().schedule).build())[2] == passages
 
@@ -100,7 +100,7 @@ def test_what_a_caller_leaves_out_is_20_10_1(schedule, passages):
     ],
 )
 def test_the_model_s_strategy_holds_where_none_is_asked_for(schedule, name):
-    from firstrank.reranker.models.catalog import ModelSpec
+    from firstrank.reranker.models.spec import ModelSpec
 
     assert schedule.completed(ModelSpec(strategy="topdown:k=3").schedule).strategy == name
 

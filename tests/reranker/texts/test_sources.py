@@ -17,7 +17,9 @@ import pytest
 
 from firstrank.reranker.errors import FormatError, InputError, MachineError
 from firstrank.reranker.retrievers.register import open_retriever
-from firstrank.reranker.runs.trec import read_qrels, read_queries, read_run
+from firstrank.reranker.runs.qrels import read_qrels
+from firstrank.reranker.runs.queries import read_queries
+from firstrank.reranker.runs.trec import read_run
 from firstrank.reranker.texts.sources import corpus_file, open_texts, passages, read_passages
 from firstrank.reranker.types import Passage
 

