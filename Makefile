@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test check bench measure test-vllm test-pyserini test-integrations test-ray test-browser clean
+.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-slow clean
 
 setup: $(VENV)/.ready
 
@@ -54,7 +54,7 @@ test-integrations: .venv-integrations/.ready
 	.venv-integrations/bin/python -m pytest -m integrations tests/reranker/integrations tests/server/test_clients.py
 
 test-ray: .venv-integrations/.ready
-	.venv-integrations/bin/python -m pytest -m ray tests/reranker/batch tests/eval/test_ray.py tests/server/test_ray.py
+	.venv-integrations/bin/python -m pytest -m ray tests/reranker/batch tests/eval/test_ray.py tests/server/test_ray.py tests/benchmarks
 
 .venv-integrations/.ready: pyproject.toml constraints/cpu.txt constraints/integrations.txt
 	$(PYTHON) -m venv .venv-integrations
@@ -70,11 +70,8 @@ test-browser: setup
 		|| echo "no Chromium, and apt-get could not install it: the tests will say so"
 	$(BIN)/python -m pytest -m browser
 
-# What takes longer than a test may; the results are committed in docs/.
-bench: setup
-	$(BIN)/firstrank bench --help
-
-measure: setup
+# What takes minutes (marker slow).
+test-slow: setup
 	$(BIN)/python -m pytest -m slow
 
 clean:

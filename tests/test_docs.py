@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md"), *ROOT.glob("configs/**/*.md")])
+FOLDERS = ("docs", "examples", "configs", "benchmarks")
+PAGES = sorted([*ROOT.glob("*.md"), *(page for name in FOLDERS for page in ROOT.glob(f"{name}/**/*.md"))])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 

@@ -1,9 +1,10 @@
 """What vLLM's two modes cost, what batching gains, what holding an ordering to its language costs, and parity on long windows.
 
-    python tests/measure/vllm_modes.py modes|batching|ordering|parity|adapter|parallel
+    python -m benchmarks.vllm_engine modes|batching|ordering|parity|adapter|parallel …
 
-Real passages (docstrings of the standard library), the default model; figures are windows a second and seconds a window. Each
-question starts its own engines; the prefix cache is emptied before each pass, or off. Run it in the venv of `make test-vllm`.
+Real passages (docstrings of the standard library), the default model. Each question starts its own engines; the prefix cache is emptied
+before each pass, or off. Prints JSON lines: windows and tokens a second, seconds a window, or how far scores are apart. Needs vllm: run it
+in the virtual environment of `make test-vllm`.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
+from benchmarks.arguments import parser_of
 from firstrank.reranker import Reranker
 from firstrank.reranker.errors import FirstrankError
 from firstrank.reranker.models.loaded import load_model
@@ -201,7 +202,16 @@ def parallel():
         print(json.dumps({size: 2, "agrees": True}), flush=True)
 
 
-if __name__ == "__main__":
-    for name in sys.argv[1:] or ["modes", "batching", "ordering", "parity"]:
+QUESTIONS = {answer.__name__: answer for answer in (modes, batching, ordering, parity, adapter, parallel)}
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = parser_of("vllm_engine", __doc__)
+    parser.add_argument("questions", nargs="+", choices=QUESTIONS, metavar="QUESTION", help=f"{', '.join(QUESTIONS)}")
+    for name in parser.parse_args(words).questions:
         print(f"# {name}", flush=True)
-        globals()[name]()
+        QUESTIONS[name]()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

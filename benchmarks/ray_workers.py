@@ -1,9 +1,10 @@
-"""How well workers on Ray scale: 1, 2, 4 … actors on this machine, each with a scorer that only sleeps.
+"""How well do workers on Ray scale? 1, 2, 4 … actors on this machine, each with a scorer that only sleeps.
+
+    python -m benchmarks.ray_workers [--workers 1 2 4 8 16] [--queries 1024] [--seconds 0.2] [--batch 8]
 
 What is measured is what Firstrank and Ray add: reading, chunks, dispatch, results. Work grows with the workers (weak scaling),
-each has to sleep the same; a barrier keeps the start of the processes out of it. Efficiency is one worker's time over that of n.
-
-    python tests/measure/ray_scaling.py [--workers 1 2 4 8 16] [--queries 1024] [--seconds 0.2] [--batch 8]
+each has to sleep the same; a barrier keeps the start of the processes out of it. Prints a JSON line for each number of workers:
+efficiency is one worker's time over that of n. Ends with 1 where it is below --least. Needs ray.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.arguments import parser_of
 from firstrank.reranker.batch.ray import Workers, ray_engine
-from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.scorers.base import Scorer
 from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
 from firstrank.reranker.setup import Setup
+from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.reranker.types import Passage, Ranking, Request, Scores
 
 DEPTH = 20  # one window a query
@@ -44,12 +47,12 @@ class SleepingSetup(Setup):
     seconds: float = 0.2
     batch: int = 8
 
-    def open(self) -> Reranker:
+    def open_scorer(self) -> tuple[Scorer, Schedule]:
         with tempfile.NamedTemporaryFile(dir=self.folder, delete=False):
             pass
         while len(list(Path(self.folder).iterdir())) < self.workers:
             time.sleep(0.05)
-        return Reranker(Sleeper({}, OracleOptions(seconds=self.seconds, batch=self.batch)), strategy="full")
+        return Sleeper({}, OracleOptions(seconds=self.seconds, batch=self.batch)), Schedule("full")
 
 
 def requests(n: int) -> Iterator[Request]:
@@ -72,14 +75,14 @@ def measure(options: argparse.Namespace, workers: int) -> float:
         return ended - started
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(words: Sequence[str] | None = None) -> int:
+    parser = parser_of("ray_workers", __doc__)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--queries", type=int, default=1024, help="a worker")
     parser.add_argument("--seconds", type=float, default=0.2, help="a batch")
     parser.add_argument("--batch", type=int, default=8, help="windows")
     parser.add_argument("--least", type=float, default=0.9, help="efficiency below which the exit code is 1")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     asleep = options.queries / options.batch * options.seconds
     alone, failed = None, False
     for workers in options.workers:

@@ -1,13 +1,15 @@
 """What only minutes of load can show of the service: overload, disconnects, the same bytes at any concurrency.
 
-    python -m tests.measure.service overload|disconnect|bytes [--seconds 60] [--model FOLDER]
+    python -m benchmarks.service overload [--seconds 60] [--calm 5] [--model FOLDER]
+    python -m benchmarks.service disconnect [--clients 500] [--model FOLDER]
+    python -m benchmarks.service bytes [--requests 48] [--model FOLDER]
 
 `firstrank serve` runs on loopback with one scorer thread, a tiny model unless another is named. Loops are bounded in time and count.
+Prints a JSON document of what was counted and timed.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import random
@@ -17,48 +19,23 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
 
+from benchmarks.arguments import parser_of
+from benchmarks.memory import resident
 from tests.conftest import make_tiny_model
 from tests.server.serving import Live, figure, live
 
-WORDS = [
-    "the",
-    "of",
-    "and",
-    "to",
-    "in",
-    "a",
-    "is",
-    "that",
-    "for",
-    "it",
-    "as",
-    "was",
-    "with",
-    "be",
-    "by",
-    "on",
-    "not",
-    "he",
-    "his",
-    "but",
-    "at",
-    "are",
-]
+WORDS = ["the", "of", "and", "to", "in", "a", "is", "that", "for", "it", "as", "was"]
+WORDS += ["with", "be", "by", "on", "not", "he", "his", "but", "at", "are"]
 
 
 def request(seed: int, documents: int = 20, words: int = 40) -> dict:
     draw = random.Random(seed)
     return {"query": " ".join(draw.choices(WORDS, k=6)), "documents": [" ".join(draw.choices(WORDS, k=words)) for _ in range(documents)]}
-
-
-def memory(server: Live) -> float:
-    """Resident MB of the service."""
-    text = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(text.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 async def closed_loop(url: str, clients: int, seconds: float, timeout: float = 60.0) -> list[tuple[float, int, float]]:
@@ -126,7 +103,7 @@ async def open_loop(server: Live, rate: float, seconds: float, timeout: float, s
             if (wait := started + number / rate - time.perf_counter()) > 0:
                 await asyncio.sleep(wait)
             if number % max(1, int(rate)) == 0:
-                seen.append(memory(server))
+                seen.append(resident(server.process.pid))
             group.create_task(one(number))
     return answers
 
@@ -135,11 +112,11 @@ def quantile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
 
 
-def overload(server: Live, seconds: float) -> dict:
+def overload(server: Live, seconds: float, calm_seconds: float) -> dict:
     """Ten times as many requests as can be ranked."""
-    asyncio.run(closed_loop(server.url, 2, 3))  # warm
-    calm = asyncio.run(closed_loop(server.url, 2, 5))
-    capacity = sum(status == 200 for _, status, _ in calm) / 5
+    asyncio.run(closed_loop(server.url, 2, 0.6 * calm_seconds))  # warm
+    calm = asyncio.run(closed_loop(server.url, 2, calm_seconds))
+    capacity = sum(status == 200 for _, status, _ in calm) / calm_seconds
     usual = statistics.median(took for _, status, took in calm if status == 200)
     timeout, rate, seen = 2.0, 10 * capacity, []
     answers = asyncio.run(open_loop(server, rate, seconds, timeout, seen))
@@ -166,7 +143,11 @@ def overload(server: Live, seconds: float) -> dict:
         "refused_p99_ms": 1000 * quantile(refused, 0.99),
         "refused_over_50_ms_in_seconds": dict(Counter(int(at) for at, status, took in answers if status == 429 and took > 0.05)),
         "ranked_per_second": len(ranked) / seconds,
-        "memory_mb": {"first half": max(seen[:half]), "second half": max(seen[half:]), "after": memory(server)},
+        "memory_mb": {
+            "first half": max(seen[:half], default=None),
+            "second half": max(seen[half:], default=None),
+            "after": resident(server.process.pid),
+        },
         "recovered_seconds": recovered,
         "alive": server.process.poll() is None,
         "tracebacks": sum("Traceback" in line or '"level": "error"' in line for line in server.log),
@@ -180,7 +161,7 @@ def latest_bucket(metrics: str) -> str:
     return next(edge for edge, count in counts if count == counts[-1][1])
 
 
-def disconnect(server: Live, clients: int = 500) -> dict:
+def disconnect(server: Live, clients: int) -> dict:
     """Clients that send a request and leave."""
 
     async def leave(number: int, signal: asyncio.Event) -> None:
@@ -195,7 +176,8 @@ def disconnect(server: Live, clients: int = 500) -> dict:
         signal = asyncio.Event()
         leaving = [asyncio.ensure_future(leave(number, signal)) for number in range(clients)]
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
-            while (inside := figure((await client.get("/metrics")).text, names[0])) < clients - 5:
+            asked = time.perf_counter()
+            while (inside := figure((await client.get("/metrics")).text, names[0])) < clients - 5 and time.perf_counter() - asked < 60:
                 await asyncio.sleep(0.05)
         waiting.append(inside)
         signal.set()
@@ -226,7 +208,7 @@ def disconnect(server: Live, clients: int = 500) -> dict:
     }
 
 
-def same_bytes(server: Live, requests: int = 48) -> dict:
+def same_bytes(server: Live, requests: int) -> dict:
     """Each request alone, then all of them at several concurrencies, in other orders."""
     bodies = {f"r{number}": request(number, documents=10 + number % 35) for number in range(requests)}
 
@@ -253,21 +235,27 @@ def same_bytes(server: Live, requests: int = 48) -> dict:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["overload", "disconnect", "bytes"])
-    parser.add_argument("--seconds", type=float, default=60.0)
+def main(words: Sequence[str] | None = None) -> None:
+    parser = parser_of("service", __doc__)
+    parser.add_argument("question", choices=["overload", "disconnect", "bytes"])
+    parser.add_argument("--seconds", type=float, default=60.0, help="of overload")
+    parser.add_argument("--calm", type=float, default=5.0, help="seconds before, in which two clients find out how many can be ranked")
+    parser.add_argument("--clients", type=int, default=500, help="that leave")
+    parser.add_argument("--requests", type=int, default=48, help="whose bytes are compared")
     parser.add_argument("--model")
-    given = parser.parse_args()
+    options = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as folder:
-        model = given.model or str(make_tiny_model(Path(folder)))
-        queue = ["--max-queue", "1000"] if given.what == "disconnect" else []
+        model = options.model or str(make_tiny_model(Path(folder)))
+        queue = ["--max-queue", str(2 * options.clients)] if options.question == "disconnect" else []
         with live("--model", f"default={model}", "--threads", "1", *queue) as server:
-            found = {"overload": lambda: overload(server, given.seconds), "disconnect": lambda: disconnect(server)}.get(
-                given.what, lambda: same_bytes(server)
-            )()
+            if options.question == "overload":
+                found = overload(server, options.seconds, options.calm)
+            elif options.question == "disconnect":
+                found = disconnect(server, options.clients)
+            else:
+                found = same_bytes(server, options.requests)
     print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

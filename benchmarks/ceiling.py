@@ -1,6 +1,6 @@
 """The share of the roof that a window would reach if all but its matrix products and attention took no time.
 
-    python tests/measure/ceiling.py [--model default] [--tokens 1081] [--windows 5]
+    python -m benchmarks.ceiling [--model default] [--tokens 1081] [--windows 5]
 
 Scores on a CPU are plain transformers' to the bit, so products and attention are torch's own: what they take bounds `share` of
 `firstrank bench throughput --device cpu`. Prints a JSON line: medians over the windows, with one roof for all (the best of the
@@ -9,32 +9,34 @@ model's products, timed before each window). Wall time, on as many threads as to
 
 from __future__ import annotations
 
-import argparse
 import json
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from transformers import AutoModelForCausalLM
 
+from benchmarks.arguments import parser_of
 from firstrank.eval.bench.roof import flops_of_window, product_rate, shape_of
 from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.scorers.transformers.scorer import keep_freed_memory
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(words: Sequence[str] | None = None) -> None:
+    parser = parser_of("ceiling", __doc__)
     parser.add_argument("--model", default="default")
     parser.add_argument("--tokens", type=int, default=1081)
     parser.add_argument("--windows", type=int, default=5)
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     keep_freed_memory()
     folder = load_model(given.model).path
     network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval().base_model
-    shape, ids = shape_of(folder), torch.randint(100, 10_000, (1, given.tokens))
+    shape, ids = shape_of(folder), torch.randint(network.config.vocab_size, (1, given.tokens))
     took: Counter[str] = Counter()
 
     def timed(part: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,9 +51,9 @@ def main() -> None:
     for module in network.modules():
         if isinstance(module, torch.nn.Linear):
             module.forward = timed("products", module.forward)
-    torch.nn.functional.scaled_dot_product_attention = timed("attention", torch.nn.functional.scaled_dot_product_attention)
+    attention = timed("attention", torch.nn.functional.scaled_dot_product_attention)
     windows, roof = [], 0.0
-    with torch.inference_mode():
+    with torch.inference_mode(), patch("torch.nn.functional.scaled_dot_product_attention", attention):
         network(input_ids=ids, use_cache=False)  # the first window of a process is slower
         for _ in range(given.windows):
             roof = max(roof, product_rate(shape, given.tokens))
@@ -71,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,17 +1,20 @@
-"""Draws which windows each strategy asks: the pictures of docs/strategies.md.
+"""Which windows does each strategy ask? Draws the pictures of docs/strategies.md.
 
-    python tests/measure/window_pictures.py [--folder docs/strategies]
+    python -m benchmarks.pictures [--folder docs/strategies]
 
 A row is a window, in the order asked, a column a candidate by its first-stage place; windows of one round (which may run in
 parallel) have one background. A perfect oracle answers; the 100 candidates have grades 0 to 3, better ones more often in front.
+Prints a line for each strategy: windows and rounds.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.arguments import parser_of
 from firstrank.reranker.strategies.register import parse_strategy
 from tests.reranker.strategies.driver import Driven, drive
 
@@ -20,10 +23,10 @@ SHADES = ("#c9d8ea", "#8fb3d9", "#4a86c5", "#0b3d78")
 NAMES = ("sliding", "full", "topdown", "tournament", "blitz", "consistent:of=topdown,shuffles=2")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(words: Sequence[str] | None = None) -> None:
+    parser = parser_of("pictures", __doc__)
     parser.add_argument("--folder", type=Path, default=Path("docs/strategies"))
-    folder: Path = parser.parse_args().folder
+    folder: Path = parser.parse_args(words).folder
     draw = random.Random(1)
     grades = [sum(draw.random() < 0.55 * 0.97**place for _ in range(3)) for place in range(N)]
     for name in NAMES:
@@ -66,4 +69,4 @@ def picture(name: str, driven: Driven, grades: list[int]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

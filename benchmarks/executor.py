@@ -1,16 +1,20 @@
 """How near the executor comes to the ideal: many requests over an oracle that takes 10 ms a batch of up to 64 windows.
 
-Run with `python tests/measure/executor_wall.py [--requests 1000] [--strategies sliding,topdown,…] [--depth 100]`: prints, for each
-strategy, windows, batches' ideal time, wall time and their ratio. One batch is in flight at a time.
+    python -m benchmarks.executor [--requests 1000] [--strategies sliding topdown …] [--depth 100]
+
+One batch is in flight at a time. Prints a line for each strategy: windows, the ideal time of their batches, wall time, the ratio of
+the two, and processor time a window.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import math
+import sys
 import time
+from collections.abc import Sequence
 
+from benchmarks.arguments import parser_of
 from firstrank.reranker.executor.executor import Executor
 from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
 from firstrank.reranker.strategies.register import parse_strategy
@@ -19,12 +23,12 @@ from firstrank.reranker.types import Passage, Ranking, Request
 BATCH, SECONDS = 64, 0.01
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(words: Sequence[str] | None = None) -> None:
+    parser = parser_of("executor", __doc__)
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--strategies", nargs="+", default=["sliding", "topdown", "tournament", "blitz", "consistent", "full"])
     parser.add_argument("--depth", type=int, default=100)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     print(f"{options.requests} requests of {options.depth}, {SECONDS * 1000:g} ms a batch of {BATCH}")
     for name in options.strategies:
         windows, seconds, cpu = asyncio.run(timed(name, options.requests, options.depth))
@@ -53,4 +57,4 @@ async def timed(name: str, count: int, depth: int) -> tuple[int, float, float]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,244 @@
+"""Every benchmark on tiny input: it runs to its end and prints what it says. Figures that mean something are in `benchmarks/log/`."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import re
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HELPERS = {"__init__", "arguments", "memory", "orders"}
+BENCHMARKS = sorted({path.stem for path in (ROOT / "benchmarks").glob("*.py")} - HELPERS)
+QUERIES, DOCIDS = [f"q{i}" for i in range(4)], [f"d{i}" for i in range(12)]
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def bench(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `python -m benchmarks.NAME WORDS…` in this process, where all has been imported; gives what it prints."""
+
+    def run(name: str, *words: object) -> str:
+        assert not import_module(f"benchmarks.{name}").main([str(word) for word in words])
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BEIR folder with a run, its candidates not in the order of their grades."""
+    folder = tmp_path_factory.mktemp("collection")
+    (folder / "qrels").mkdir()
+    (folder / "runs").mkdir()
+    texts = [{"_id": docid, "title": "", "text": f"{docid} says what number {i} is"} for i, docid in enumerate(DOCIDS)]
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(one) + "\n" for one in texts))
+    (folder / "queries.jsonl").write_text("".join(json.dumps({"_id": qid, "text": f"what is number {qid}?"}) + "\n" for qid in QUERIES))
+    grades = "".join(f"{qid}\t{docid}\t{i * (7 + q) % 4}\n" for (q, qid), (i, docid) in product(enumerate(QUERIES), enumerate(DOCIDS)))
+    (folder / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\n" + grades)
+    lines = "".join(f"{qid} Q0 {docid} {i} {-i} bm25\n" for qid, (i, docid) in product(QUERIES, enumerate(DOCIDS, 1)))
+    (folder / "runs/bm25.trec.gz").write_bytes(gzip.compress(lines.encode()))
+    return folder
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_the_help_says_how_to_run_it(name, bench, capsys):
+    """vLLM and Ray are not imported for it."""
+    with pytest.raises(SystemExit, match="0"):
+        bench(name, "--help")
+    assert f"    python -m benchmarks.{name}" in capsys.readouterr().out
+
+
+def test_ceiling(bench, tiny_model):
+    found = json.loads(bench("ceiling", "--model", tiny_model, "--tokens", 32, "--windows", 2))
+    assert found["share"] <= found["ceiling"]
+
+
+def test_executor(bench):
+    said = bench("executor", "--requests", 3, "--depth", 30)
+    assert len(re.findall(r" ratio \d", said)) == 6
+
+
+def test_what_strategies_cost_in_tokens(bench, collection, tiny_model):
+    said = bench("strategies", "tokens", "--data", collection, "--model", tiny_model, "--strategies", "sliding:window=6,stride=3", "full")
+    assert re.findall(r"(\S+) +\d+ tokens  (.+)", said)[0] == ("sliding:window=6,stride=3", "1.000")
+
+
+def test_how_long_strategies_keep_the_loop(bench):
+    assert len(bench("strategies", "steps", "--depth", 30).splitlines()) > 6
+
+
+@pytest.mark.parametrize("model", [False, True])
+def test_how_much_order_tells(model, bench, collection, tiny_model):
+    strategies = ["--strategies", "full", "consistent:of=full,shuffles=2"]
+    scorer = ["--model", tiny_model, "--queries", 2] if model else ["--seeds", 1]
+    found = json.loads(bench("strategies", "order", "--data", collection, *scorer, *strategies))
+    assert -1 <= found["full"]["tau"] <= 1
+    assert "p" in found["consistent:of=full,shuffles=2"]
+
+
+def test_pictures_are_those_of_the_docs(bench, tmp_path):
+    bench("pictures", "--folder", tmp_path)
+    for drawn in tmp_path.iterdir():
+        assert drawn.read_text() == (ROOT / "docs/strategies" / drawn.name).read_text(), "python -m benchmarks.pictures draws them again"
+
+
+def test_recall_by_feedback(bench, collection, tmp_path):
+    from firstrank.reranker.retrievers.vectors import Vectors
+
+    draw = np.random.default_rng(0)
+    for name, ids in (("passages", DOCIDS), ("queries", QUERIES)):
+        Vectors(tuple(ids), draw.normal(size=(len(ids), 8)).astype(np.float32)).save(tmp_path, name)
+    said = bench("feedback", "recall", f"{collection}={tmp_path}")
+    assert {"dense", "kl", "ranknet", "ridge", "rocchio", "bm25", "rm3"} <= set(said.split())
+
+
+def test_feedback_in_a_batch(bench):
+    said = bench("feedback", "batch", "--queries", 3, "--passages", 5, "--dimensions", 4, "--steps", 2)
+    assert [float(found) < 1e-5 for found in re.findall(r"at a time (\S+)", said)] == [True] * 3
+
+
+def test_texts_of_a_large_corpus(bench):
+    found = json.loads(bench("files", "texts", "--passages", 200, "--queries", 2))
+    assert found["passages_read"] == 200
+
+
+def test_a_long_journal(bench):
+    assert bench("files", "journal", "--queries", 130, "--workers", 2).count("queries a second") == 3
+
+
+def test_a_loss_on_the_rule(bench):
+    said = bench("losses", "rule", "--steps", 1, "--losses", "listnet")
+    assert "| `listnet` | 0." in said
+
+
+def test_memory_of_the_lm_loss(bench):
+    said = bench("losses", "memory", "--tokens", 16, "--vocabulary", 64, "--hidden", 8)
+    assert "16 tokens x 64 vocabulary" in said
+
+
+def test_how_good_a_teacher_is(bench, collection, monkeypatch):
+    """The bi-encoder is one that counts letters: MiniLM takes seconds to load."""
+
+    def encode(texts: list[str]) -> np.ndarray:
+        counts = np.array([[text.count(letter) for letter in "abcdefghijklmnopqrstuvwxyz"] for text in texts], np.float32)
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+    monkeypatch.setattr("benchmarks.teacher.open_encoder", lambda name: encode)
+    run = collection / "runs/bm25.trec.gz"
+    given = ["--collection", collection, "--qrels", collection / "qrels/test.tsv", "--first", run, "--reranked", run]
+    found = json.loads(bench("teacher", "quality", *given))
+    assert found["queries"] == len(QUERIES)
+    assert found["tau"][f"first / {run}"] == 1.0
+
+
+def test_how_much_a_run_has_learned(bench, tiny_model, tmp_path):
+    from tests.training.conftest import write_rule
+
+    recipe = {
+        "model": str(tiny_model),
+        "template": "compact",
+        "context": 1024,
+        "train": str(write_rule(tmp_path / "train.jsonl", 8, seed=5)),
+        "output": str(tmp_path),
+        "steps": 4,
+        "draw": {"window": [3, 5]},
+        "loss": {"rank": {"name": "listnet", "weight": 1.0}, "lm": {"weight": 0}},
+        "batch": {"windows": 2, "accumulation": 1},
+    }
+    (tmp_path / "config.yaml").write_text(json.dumps(recipe))
+    steps = [{"step": step, "rank": 1.5, "tokens": 100, "seconds": 0.5 * step} for step in range(1, 5)]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(one) + "\n" for one in steps))
+    parts = [json.loads(line) for line in bench("teacher", "learned", tmp_path / "config.yaml", "--every", 2).splitlines()]
+    assert [part["steps"] for part in parts] == [[1, 2], [3, 4]]
+    assert all(part["floor"] < part["chance"] and part["tokens_per_second"] == 200 for part in parts)
+
+
+class TestService:
+    """One service for the three questions, where each has its own when it is run to measure."""
+
+    @pytest.fixture(scope="class")
+    def server(self, tiny_model: Path) -> Iterator[Any]:
+        from tests.server.serving import live
+
+        with live("--model", f"default={tiny_model}", "--threads", "1") as server:
+            yield server
+
+    @pytest.fixture(autouse=True)
+    def _running(self, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("benchmarks.service.live", lambda *flags: contextlib.nullcontext(server))
+
+    def test_overload(self, bench, tiny_model):
+        found = json.loads(bench("service", "overload", "--model", tiny_model, "--seconds", 1, "--calm", 1))
+        assert found["alive"]
+        assert not found["tracebacks"]
+
+    def test_disconnect(self, bench, tiny_model):
+        found = json.loads(bench("service", "disconnect", "--model", tiny_model, "--clients", 8))
+        assert set(found["after"].values()) == {0}
+
+    def test_bytes(self, bench, tiny_model):
+        found = json.loads(bench("service", "bytes", "--model", tiny_model, "--requests", 2))
+        assert [found[f"different_at_{clients}"] for clients in (2, 8, 32)] == [0, 0, 0]
+
+
+@pytest.fixture
+def without_vllm(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
+    """transformers in the engine's place, and short windows: an engine takes half a minute to start."""
+    engine = import_module("benchmarks.vllm_engine")
+    opened = engine.open_scorer
+
+    async def reset_prefix_cache() -> None:
+        pass
+
+    def open_scorer(model: str, backend: str = "transformers", *, answer: str | None = None, **options: Any) -> Any:
+        scorer, spec = opened(str(tiny_model) if model == "default" else model, dtype="float32", answer=answer)
+        scorer.engine = SimpleNamespace(reset_prefix_cache=reset_prefix_cache)
+        return scorer, spec
+
+    def reranker(model: str, *, strategy: str, **options: Any) -> Any:
+        return real_reranker(str(tiny_model), strategy=strategy)
+
+    real_reranker, loaded, drawn = engine.Reranker, engine.load_model, engine.windows
+    monkeypatch.setattr(engine, "open_scorer", open_scorer)
+    monkeypatch.setattr(engine, "Reranker", reranker)
+    monkeypatch.setattr(engine, "load_model", lambda name: loaded(str(tiny_model)))
+    monkeypatch.setattr(engine, "served", lambda folder: contextlib.nullcontext("http://nowhere"))
+    monkeypatch.setattr(engine, "windows", lambda count, n=4, seed=0: drawn(2, min(n, 4), seed=seed))
+
+
+@pytest.mark.usefixtures("without_vllm")
+@pytest.mark.parametrize("question", ["modes", "batching", "ordering", "parity", "adapter", "parallel"])
+def test_the_questions_to_vllm(question, bench):
+    heading, *lines = bench("vllm_engine", question).splitlines()
+    assert heading == f"# {question}"
+    assert all(json.loads(line) for line in lines)
+
+
+def test_workers_without_ray(bench, monkeypatch):
+    """One worker, in this process."""
+
+    @contextlib.contextmanager
+    def here(setup: Any, workers: Any) -> Iterator[Any]:
+        with setup.open() as reranker:
+            yield reranker.rank_many
+
+    monkeypatch.setattr("benchmarks.ray_workers.ray_engine", here)
+    found = json.loads(bench("ray_workers", "--workers", 1, "--queries", 8, "--seconds", 0.01, "--batch", 2))
+    assert found["efficiency"] == 1
+
+
+@pytest.mark.ray
+def test_workers_on_ray(bench):
+    found = json.loads(bench("ray_workers", "--workers", 1, "--queries", 8, "--seconds", 0.01, "--batch", 2))
+    assert found["efficiency"] == 1
