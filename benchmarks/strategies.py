@@ -29,7 +29,8 @@ from firstrank.eval.bench.collection import Collection, read_collection
 from firstrank.eval.bench.strategies import interval_of_mean
 from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.reranker import Reranker
-from firstrank.reranker.scorers.backends import Scorer, open_scorer
+from firstrank.reranker.scorers.backends import open_scorer
+from firstrank.reranker.scorers.base import Scorer
 from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
 from firstrank.reranker.strategies.register import STRATEGIES, parse_strategy
 from firstrank.reranker.types import Ranking, Request, Scores, View
@@ -71,7 +72,9 @@ def tokens(options: argparse.Namespace) -> None:
     first = 0.0
     for name in options.strategies:
         found = []
-        for request, ranking in zip(collection.requests, collection.rank(OracleScorer(collection.qrels), name), strict=True):
+        for request, ranking in zip(
+            collection.requests, collection.rank(OracleScorer(collection.qrels), parse_strategy(name)), strict=True
+        ):
             index = {passage.docid: i for i, passage in enumerate(request.passages)}
             windows = [[index[docid] for docid in window.docids] for window in ranking.trace.windows]
             found.append(sum(len(encoded[request.qid].prompt(window)) for window in windows))

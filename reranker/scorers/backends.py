@@ -69,7 +69,7 @@ def backend_options(backend: str = Backend.transformers, **settings: Unpack[Back
     kind = _CLASSES[Backend(backend)]
     legal = [name for name in (one.name for one in fields(kind)) if name != "server"] + (["engine"] if kind is OpenAIOptions else [])
     if unknown := sorted(given.keys() - set(legal)):
-        raise InputError(f"backend {backend!r} has no option {', '.join(unknown)}; it has {', '.join(legal)}")
+        raise InputError(f"backend {str(backend)!r} has no option {', '.join(unknown)}; it has {', '.join(legal)}")
     if "base_urls" in given:
         given["base_urls"] = tuple(given["base_urls"])
     if kind is VLLMOptions and "engine" in given:

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from firstrank.reranker.reranker import Reranker
+
 ROOT = Path(__file__).parents[2]
 HELPERS = {"__init__", "arguments", "memory", "orders"}
 BENCHMARKS = sorted({path.stem for path in (ROOT / "benchmarks").glob("*.py")} - HELPERS)
@@ -230,7 +232,7 @@ def test_workers_without_ray(bench, monkeypatch):
 
     @contextlib.contextmanager
     def here(setup: Any, workers: Any) -> Iterator[Any]:
-        with setup.open() as reranker:
+        with Reranker(setup) as reranker:
             yield reranker.rank_many
 
     monkeypatch.setattr("benchmarks.ray_workers.ray_engine", here)

@@ -183,6 +183,19 @@ def test_closing_twice_is_closing_once_and_forgetting_it_harms_nothing():
     gc.collect()
 
 
+def test_a_closed_reranker_says_so_and_leaves_nothing_unawaited(recwarn):
+    reranker = Reranker(FakeScorer())
+    reranker.close()
+    with pytest.raises(InputError, match="this Reranker is closed"):
+        reranker.rank("query", VALUES)
+    with pytest.raises(InputError, match="this Reranker is closed"):
+        asyncio.run(reranker.rank_async("query", VALUES))
+    with pytest.raises(InputError, match="this Reranker is closed"):
+        list(reranker.rank_many([request(2)]))
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn if "never awaited" in str(warning.message)] == []
+
+
 def test_a_schedule_completes_itself_from_the_model(tiny_model, tmp_path):
     for file in tiny_model.iterdir():
         (tmp_path / file.name).symlink_to(file)

@@ -77,6 +77,17 @@ async def test_raw_scores_are_those_before_the_sigmoid():
 
 
 @in_loop
+async def test_windows_that_fill_the_context_and_a_top_n_go_together(tiny_model):
+    """How many passages fill a window is known once the documents are encoded, not before."""
+    documents = [f"{i} " + "words " * 900 for i in range(20)]
+    opened = Setup.of(str(tiny_model), threads=1, window="auto").open_scorer
+    async with serving(openers={"default": opened}) as client:
+        answers = [await client.post("/rerank", json=body(*documents, **options)) for options in ({}, {"top_n": 8}, {"top_n": 19})]
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert [len(answer.json()["results"]) for answer in answers] == [20, 8, 19]
+
+
+@in_loop
 async def test_texts_get_a_bare_array():
     async with serving() as client:
         answer = await client.post("/rerank", json={"query": "q", "texts": ["1", "3", "2"], "raw_scores": True, "truncate": True})

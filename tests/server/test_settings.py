@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from firstrank.reranker.cli import app
 from firstrank.reranker.errors import InputError
+from firstrank.reranker.setup import Setup
 from firstrank.server import cli
 from firstrank.server.settings import Settings, load_settings
 
@@ -32,9 +33,8 @@ def test_several_models_each_with_its_own_settings(tmp_path):
     )
     settings = load_settings(config=file)
     small, big = settings.setup("small"), settings.setup("big")
-    assert (small.model, small.strategy, small.options) == ("default", "topdown:k=5", {"device": "cpu"})
-    options = {"base_urls": ("http://127.0.0.1:1",), "engine": {"timeout": 5}}
-    assert (big.model, big.backend, big.strategy, big.options) == ("org/big", "openai", None, options)
+    assert small == Setup.of("default", device="cpu", strategy="topdown:k=5")
+    assert big == Setup.of("org/big", backend="openai", base_urls=["http://127.0.0.1:1"], engine={"timeout": 5})
 
 
 def test_lists_from_the_environment(monkeypatch):

@@ -150,8 +150,9 @@ def test_a_server_is_not_asked_to_generate(tmp_path):
 
 @pytest.mark.parametrize(("backend", "why"), [("transformers", "a whole prefill"), ("openai", "the server's own setting")])
 def test_a_prefix_cache_is_not_promised_where_there_is_none(tiny_model, backend, why):
+    plan = plan_of(tiny_model, prefix_cache="off", setup=Setup.of(str(tiny_model), backend=backend))
     with pytest.raises(InputError, match=why):
-        measure(plan_of(tiny_model, prefix_cache="off", backend=backend), COMPARISONS[None])
+        measure(plan, COMPARISONS[None])
 
 
 def test_the_standard_library_gives_the_same_workload_each_time():

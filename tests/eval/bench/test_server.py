@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from firstrank.eval.commands.cli import bench
 from typer.testing import CliRunner
 
 from firstrank.eval.bench.server import measure_server
+from firstrank.eval.commands.bench import bench
 from firstrank.reranker.errors import FirstrankError
 
 
@@ -38,4 +38,4 @@ def test_the_command_serves_and_compares(tiny_model, tmp_path):
 
 def test_a_service_that_does_not_start_says_why():
     with pytest.raises(FirstrankError, match="nowhere"):
-        measure_server("/nowhere", requests=1)
+        measure_server("/nowhere", {}, requests=1)

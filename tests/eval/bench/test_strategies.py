@@ -7,13 +7,14 @@ import random
 from pathlib import Path
 
 import pytest
-from firstrank.eval.commands.cli import bench
 from typer.testing import CliRunner
 
 from firstrank.eval.bench import strategies
 from firstrank.eval.bench.collection import read_collection
+from firstrank.eval.commands.bench import bench
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.scorers.cascade.deferral import read_rule
+from firstrank.reranker.setup import Setup
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,18 @@ def test_a_table_is_printed_and_a_model_may_stand_in_for_the_oracle(small, tmp_p
     assert row["median"]["prompt_tokens"] > 100
 
 
+def test_a_model_ranks_with_its_own_window_where_a_strategy_names_none(small, tiny_model, tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+    for file in tiny_model.iterdir():
+        (model / file.name).symlink_to(file)
+    (model / "firstrank.yaml").write_text("window: 4\nstride: 2\n")
+    collection = read_collection(small / "run.trec", str(small), str(small), str(small), 12)
+    names = ("sliding", "sliding:window=6,stride=3")
+    own, named = strategies.measure_model(collection, names, Setup.of(str(model), threads=1))
+    assert (own.median["windows"], named.median["windows"]) == (5, 3)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -93,6 +106,7 @@ def test_a_table_is_printed_and_a_model_may_stand_in_for_the_oracle(small, tmp_p
         (("--noise", "-1"), "0 or more"),
         (("--depth", "0"), "--depth 0"),
         (("--model", "default", "--noise", "1"), "give one of them"),
+        (("--threads", "1"), "threads: of a model; only with --model"),
     ],
 )
 def test_bad_options_are_refused(small, tmp_path, more, message):

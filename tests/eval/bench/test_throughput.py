@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from firstrank.eval.commands.cli import bench
 from typer.testing import CliRunner
 
 from firstrank.eval.bench.roof import flops_of_window, product_rate, shape_of
 from firstrank.eval.bench.throughput import Load
+from firstrank.eval.commands.bench import bench
 
 
 def test_the_shape_of_a_model_counted_by_hand(tiny_model):

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.strategies.register import STRATEGIES, check_strategy, parse_strategy
+from firstrank.reranker.strategies.register import STRATEGIES, check_strategy, either, parse_strategy
 from firstrank.reranker.strategies.schedule import Schedule
 from tests.reranker.strategies.driver import drive
 
@@ -103,6 +103,27 @@ def test_the_model_s_strategy_holds_where_none_is_asked_for(schedule, name):
     from firstrank.reranker.models.spec import ModelSpec
 
     assert schedule.completed(ModelSpec(strategy="topdown:k=3").schedule).strategy == name
+
+
+def by_number(window):
+    return [float(i) for i in window]
+
+
+@pytest.mark.parametrize("top_k", [3, 8, 15, 29])
+@pytest.mark.parametrize("lengths", [(1,) * 30, (40,) * 30, tuple(range(10, 40))])
+def test_a_strategy_stops_early_only_where_it_can_vouch_for_this_request(top_k, lengths):
+    """Whether it can depends on the request's own lengths: `auto` makes windows of what fits."""
+    schedule = Schedule("sliding", "auto")
+    found = drive(either(schedule.build(top_k), schedule.build()), 30, by_number, lengths=lengths, room=200)
+    whole = drive(schedule.build(), 30, by_number, lengths=lengths, room=200)
+    assert sorted(found.outcome.order) == list(range(30))
+    assert found.outcome.certified >= min(top_k, whole.outcome.certified)
+
+
+def test_what_the_first_strategy_refuses_the_second_ranks():
+    short = either(parse_strategy("sliding:window=20,stride=10", top_k=15), parse_strategy("full"))
+    for n in (20, 100):
+        assert drive(short, n, by_number).windows == drive(parse_strategy("full"), n, by_number).windows
 
 
 def test_auto_with_a_stride_is_refused():
