@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from firstrank.reranker import Passage, Request, Reranker
+from firstrank import Passage, Request, Reranker
 
 DOCUMENTS = [
     {"id": "cake", "title": "Honey cake", "text": "Stir honey, flour and eggs, and bake for an hour."},

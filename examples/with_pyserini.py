@@ -2,14 +2,14 @@
 
 import sys
 
-from firstrank.reranker.integrations.pyserini import Rerank, start
+from firstrank.reranker.integrations.pyserini import FirstRanker, start
 
 start()  # Java, and pyserini with it
 from pyserini.search.lucene import LuceneSearcher  # noqa: E402
 
 index, query, model = [*sys.argv[1:], "default"][:3]
 searcher = LuceneSearcher(index)
-pipeline = searcher | Rerank(model, depth=20)
+pipeline = searcher | FirstRanker(model, depth=20)
 
 for place, hit in enumerate(pipeline.search(query, k=5), 1):
     print(f"{place} {hit.docid} {hit.score:.3f} (BM25 {hit.first.score:.3f}) {hit.passage.text[:60]}")

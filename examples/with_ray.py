@@ -1,6 +1,6 @@
 """Requests ranked by two workers on Ray, from Python: python examples/with_ray.py [MODEL]
 
-On the command line: firstrank rerank … --engine ray --workers 2
+On the command line: firstrank rerank … --workers-on ray --workers 2
 """
 
 import sys
@@ -14,7 +14,7 @@ texts = ["Bees make honey.", "Jane Austen wrote Emma.", "Emma is a novel of 1815
 queries = ["who wrote Emma?", "what do bees make?", "when did Emma appear?"]
 requests = (request_of(query, texts, qid=str(i)) for i, query in enumerate(queries))
 
-setup = Setup(model=sys.argv[1] if len(sys.argv) > 1 else "default", options={"threads": 1})
+setup = Setup.of(sys.argv[1] if len(sys.argv) > 1 else "default", threads=1)
 with ray_engine(setup, Workers(2)) as rank:
     for result in rank(requests):  # as they finish
         if isinstance(result, Failure):

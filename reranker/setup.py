@@ -19,7 +19,7 @@ from firstrank.reranker.scorers.openai.options import OpenAIOptions
 from firstrank.reranker.scorers.transformers.options import TransformersOptions
 from firstrank.reranker.strategies.register import check_strategy
 from firstrank.reranker.strategies.schedule import Schedule
-from firstrank.reranker.strategies.windows import Window
+from firstrank.reranker.strategies.windows import WindowSize
 from firstrank.reranker.types import Backend
 
 
@@ -38,7 +38,7 @@ class ScheduleSettings(TypedDict, total=False):
     """Every name by which a Schedule can be said; None leaves what the model's YAML says."""
 
     strategy: str | None
-    window: Window | None
+    window: WindowSize | None
     stride: int | None
     passes: int | None
     top_k: int | None

@@ -68,8 +68,8 @@ def create_app(settings: Settings, openers: Openers | None = None, *, failed: Ca
 
 
 def _served(name: str, opener: Opener, settings: Settings, metrics: Metrics) -> ServedModel:
-    engine = settings.engine(name) if name in settings.model else settings
-    return ServedModel(name, opener, metrics, slots=engine.slots)
+    own = settings.model_settings(name) if name in settings.model else settings
+    return ServedModel(name, opener, metrics, slots=own.slots)
 
 
 def _middleware(settings: Settings, metrics: Metrics, keys: Keys) -> list[Middleware]:

@@ -184,9 +184,9 @@ async def info(request: Request) -> dict[str, Any]:
     limits = ("max_body_bytes", "max_documents", "max_document_chars", "max_query_chars", "max_queue", "timeout", "rate_limit")
     shown = {}
     for name, model in service.registry.models.items():
-        engine = settings.engine(name) if name in settings.model else settings
-        strategy = model.schedule.strategy if model.schedule else engine.strategy
-        shown[name] = {"state": model.state, "backend": engine.backend, "strategy": strategy, "slots": model.turns.slots}
+        own = settings.model_settings(name) if name in settings.model else settings
+        strategy = model.schedule.strategy if model.schedule else own.strategy
+        shown[name] = {"state": model.state, "backend": own.backend, "strategy": strategy, "slots": model.turns.slots}
     return {
         "version": version("firstrank"),
         "model_id": next(iter(service.registry.models)),

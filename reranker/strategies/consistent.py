@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Literal
 
 from firstrank.reranker.strategies.kemeny import kemeny
-from firstrank.reranker.strategies.windows import Run, check_at_least, together
+from firstrank.reranker.strategies.windows import Steps, check_at_least, together
 from firstrank.reranker.types import Outcome, Scores, Strategy, View
 
 Order = Sequence[int]
@@ -24,7 +24,7 @@ def consistent(of: Strategy, shuffles: int = 5, aggregate: Literal["borda", "kem
     """
     check_at_least(1, shuffles=shuffles)
 
-    def strategy(view: View) -> Run:
+    def strategy(view: View) -> Steps:
         dice = random.Random(view.seed)
         outcomes = yield from together(*(_shuffled(of, view, dice) for _ in range(shuffles)))
         order = _AGGREGATES[aggregate]([outcome.order for outcome in outcomes])
@@ -46,13 +46,13 @@ def borda(orders: Sequence[Order]) -> list[int]:
 _AGGREGATES: dict[str, Callable[[Sequence[Order]], list[int]]] = {"borda": borda, "kemeny": lambda orders: kemeny(orders, borda(orders))}
 
 
-def _shuffled(of: Strategy, view: View, dice: random.Random) -> Run:
+def _shuffled(of: Strategy, view: View, dice: random.Random) -> Steps:
     """`of` on the candidates in another order; it sees places in that order, those outside see candidates."""
     names = dice.sample(range(view.n), view.n)
     return _renamed(of(view._replace(lengths=[view.lengths[i] for i in names], seed=dice.getrandbits(32))), names)
 
 
-def _renamed(run: Run, names: Sequence[int]) -> Run:
+def _renamed(run: Steps, names: Sequence[int]) -> Steps:
     answers: list[Scores] | None = None
     while True:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.strategies.windows import Run, by_score, check_at_least
+from firstrank.reranker.strategies.windows import Steps, by_score, check_at_least
 from firstrank.reranker.types import Outcome, Strategy, View
 
 
@@ -14,7 +14,7 @@ def full(passes: int = 1, top_k: int | None = None) -> Strategy:
     """
     check_at_least(1, passes=passes, top_k=top_k)
 
-    def strategy(view: View) -> Run:
+    def strategy(view: View) -> Steps:
         if view.n > view.max_window:
             raise InputError(
                 f"full: the model's labels and context allow {view.max_window} of these {view.n} candidates in a window; "

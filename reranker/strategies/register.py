@@ -18,7 +18,7 @@ from firstrank.reranker.strategies.full import full
 from firstrank.reranker.strategies.sliding import sliding
 from firstrank.reranker.strategies.topdown import topdown
 from firstrank.reranker.strategies.tournament import tournament
-from firstrank.reranker.strategies.windows import Run
+from firstrank.reranker.strategies.windows import Steps
 from firstrank.reranker.types import Outcome, Strategy, View, Windows
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
@@ -38,7 +38,7 @@ class Named:
     name: str
     strategy: Strategy
 
-    def __call__(self, view: View) -> Run:
+    def __call__(self, view: View) -> Steps:
         return self.strategy(view)
 
 
@@ -62,7 +62,7 @@ def parse_strategy(text: str, **defaults: Any) -> Strategy:
 def either(first: Strategy, second: Strategy) -> Strategy:
     """`first`, or `second` for a request that `first` refuses before its first window (a top_k beyond what it guarantees there …)."""
 
-    def strategy(view: View) -> Run:
+    def strategy(view: View) -> Steps:
         run = first(view)
         try:
             windows = next(run)
@@ -75,7 +75,7 @@ def either(first: Strategy, second: Strategy) -> Strategy:
     return Named(getattr(first, "name", ""), strategy)
 
 
-def _going_on(run: Run, windows: Windows) -> Run:
+def _going_on(run: Steps, windows: Windows) -> Steps:
     """The rest of a strategy whose first windows have been taken out of it."""
     try:
         while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from firstrank.reranker.strategies.register import parse_strategy
-from firstrank.reranker.strategies.windows import Window
+from firstrank.reranker.strategies.windows import WindowSize
 from firstrank.reranker.types import Strategy
 
 SLIDING = "sliding"
@@ -18,7 +18,7 @@ class Schedule:
 
     strategy: str | None = None
     """NAME[:key=value,…]"""
-    window: Window | None = None
+    window: WindowSize | None = None
     stride: int | None = None
     passes: int | None = None
     top_k: int | None = None

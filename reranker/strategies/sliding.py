@@ -5,11 +5,21 @@ from __future__ import annotations
 import math
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.strategies.windows import Asking, Frame, Run, Window, by_score, check_at_least, check_top_k, check_window, frame
+from firstrank.reranker.strategies.windows import (
+    Asking,
+    Fit,
+    Steps,
+    WindowSize,
+    by_score,
+    check_at_least,
+    check_top_k,
+    check_window,
+    fit_of,
+)
 from firstrank.reranker.types import Outcome, Strategy, View
 
 
-def sliding(window: Window = 20, stride: int | None = None, passes: int = 1, top_k: int | None = None) -> Strategy:
+def sliding(window: WindowSize = 20, stride: int | None = None, passes: int = 1, top_k: int | None = None) -> Strategy:
     """Ranks windows from the back of the list to its front, `stride` apart (by default half a window), `passes` times over.
 
     A window hands its best `window - stride` on to the next, so a pass certifies as many places. With `auto`, each window is
@@ -23,8 +33,8 @@ def sliding(window: Window = 20, stride: int | None = None, passes: int = 1, top
     if window != "auto" and stride is not None and stride > window:
         raise InputError(f"stride={stride} is larger than window={window}: some candidates would never be read")
 
-    def strategy(view: View) -> Run:
-        fits = frame(window, view)
+    def strategy(view: View) -> Steps:
+        fits = fit_of(window, view)
         handed_on = fits.least - (stride or fits.least // 2)
         guaranteed = view.n if fits.first(range(view.n)) == view.n else min(view.n, passes * handed_on)
         check_top_k(top_k, guaranteed, view, _remedy(min(top_k or 0, view.n), handed_on))
@@ -39,7 +49,7 @@ def sliding(window: Window = 20, stride: int | None = None, passes: int = 1, top
     return strategy
 
 
-def sweep(order: list[int], fits: Frame, handed_on: int) -> Asking[None]:
+def sweep(order: list[int], fits: Fit, handed_on: int) -> Asking[None]:
     """One pass over `order`, in place: the last window begins at the first place and is as long as any."""
     end = len(order)
     while end:

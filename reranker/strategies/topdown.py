@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.strategies.windows import TOP, Asking, Run, Window, by_score, check_at_least, check_top_k, check_window, parts, size
+from firstrank.reranker.strategies.windows import (
+    TOP,
+    Asking,
+    Steps,
+    WindowSize,
+    by_score,
+    check_at_least,
+    check_top_k,
+    check_window,
+    parts,
+    size,
+)
 from firstrank.reranker.types import Outcome, Strategy, View
 
 
-def topdown(window: Window = 20, k: int | None = None, budget: int | None = None, top_k: int | None = None) -> Strategy:
+def topdown(window: WindowSize = 20, k: int | None = None, budget: int | None = None, top_k: int | None = None) -> Strategy:
     """Ranks the first window; its k-th passage is the pivot that all others are compared with; the winners are ranked likewise.
 
     Certifies k places (`top_k`, else 10, else as many as the window allows). A `budget` keeps so many winners, those furthest
@@ -21,7 +32,7 @@ def topdown(window: Window = 20, k: int | None = None, budget: int | None = None
     if budget is not None and budget < (k or 1):
         raise InputError(f"budget={budget} is smaller than k={k}: the best k would not fit in it")
 
-    def strategy(view: View) -> Run:
+    def strategy(view: View) -> Steps:
         most = size(window, view)
         place = min(k or top_k or TOP, most - 1, budget or view.n)
         sure = view.n <= most or budget is None or budget >= view.n

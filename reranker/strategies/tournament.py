@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from firstrank.reranker.strategies.windows import (
     TOP,
     Asking,
-    Run,
-    Window,
+    Steps,
+    WindowSize,
     by_score,
     check_at_least,
     check_top_k,
@@ -21,7 +21,7 @@ from firstrank.reranker.strategies.windows import (
 from firstrank.reranker.types import Outcome, Strategy, View
 
 
-def tournament(window: Window = 20, k: int | None = None, top_k: int | None = None) -> Strategy:
+def tournament(window: WindowSize = 20, k: int | None = None, top_k: int | None = None) -> Strategy:
     """Ranks groups of `window` candidates in parallel, then merges the groups' heads up a tree until the best k are known.
 
     Certifies k places, any number up to all (`top_k`, else 10). A group is ranked once, a match is asked only when a place
@@ -30,7 +30,7 @@ def tournament(window: Window = 20, k: int | None = None, top_k: int | None = No
     check_window(window)
     check_at_least(1, k=k, top_k=top_k)
 
-    def strategy(view: View) -> Run:
+    def strategy(view: View) -> Steps:
         most = size(window, view)
         wanted = min(k or top_k or TOP, view.n)
         check_top_k(top_k, wanted, view, f"k={top_k} would do")

@@ -15,18 +15,18 @@ T = TypeVar("T")
 Asking = Generator[Windows, list[Scores], T]
 """asks windows, is sent their scores, and returns a T in the end"""
 
-Run = Asking[Outcome]
+Steps = Asking[Outcome]
 """a strategy at work on one request"""
 
 TOP = 10
 """places that the strategies certify which certify any number, unless they are told"""
 
-Window = int | Literal["auto"]
+WindowSize = int | Literal["auto"]
 """candidates a window; `auto`: as many as the model's labels and context allow, with every passage whole"""
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class Fit:
     """How many candidates make a window: a fixed number, or as many as fill the context."""
 
     least: int
@@ -47,16 +47,16 @@ class Frame:
         return self.first(items[::-1])
 
 
-def frame(window: Window, view: View) -> Frame:
+def fit_of(window: WindowSize, view: View) -> Fit:
     """The windows that may be asked of a request. Raises InputError as `check_window` does, and where `auto` leaves no room for two."""
     check_window(window, view)
     if window != "auto":
-        return Frame(window, window, view.room, view.lengths)
+        return Fit(window, window, view.room, view.lengths)
     longest = accumulate(sorted(view.lengths, reverse=True)[: view.max_window])
     least = sum(1 for _ in takewhile(lambda tokens: tokens <= view.room, longest))
     if least < min(2, view.n):
         raise InputError("window=auto: the two longest passages do not fit the context together; give a window, which cuts passages to fit")
-    return Frame(max(least, 2), view.max_window, view.room, view.lengths)
+    return Fit(max(least, 2), view.max_window, view.room, view.lengths)
 
 
 def by_score(indices: Sequence[int], scores: Scores) -> list[int]:
@@ -82,7 +82,7 @@ def together(*runs: Asking[T]) -> Asking[list[T]]:
         answers = {i: [next(scores) for _ in windows] for i, windows in asked.items()}
 
 
-def check_window(window: Window, view: View | None = None) -> None:
+def check_window(window: WindowSize, view: View | None = None) -> None:
     """Raises InputError for a window that cannot rank; with a view, for one that the model cannot take."""
     if window != "auto" and window < 2:
         raise InputError(f"window={window}: a window needs at least 2 candidates, for one alone has nothing to be compared with")
@@ -97,9 +97,9 @@ def check_window(window: Window, view: View | None = None) -> None:
         )
 
 
-def size(window: Window, view: View) -> int:
-    """Candidates that any window may hold, whichever they are. Raises InputError as `frame` does."""
-    return frame(window, view).least
+def size(window: WindowSize, view: View) -> int:
+    """Candidates that any window may hold, whichever they are. Raises InputError as `fit_of` does."""
+    return fit_of(window, view).least
 
 
 def check_at_least(least: int, **given: int | None) -> None:

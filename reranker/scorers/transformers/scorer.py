@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class Prompt:
     """One prompt; `n` passages stand in it."""
 
     prompt: Sequence[int]
@@ -58,7 +58,7 @@ class TransformersScorer:
         if self._lanes > 1:
             _check_that_passes_may_overlap(self.network)
         self._answer = self._answerer(options)
-        self._batcher: Batcher[Window, Scores] = Batcher(
+        self._batcher: Batcher[Prompt, Scores] = Batcher(
             self._score_batch,
             max_windows=1 if self._on_cpu else 256,
             max_tokens=options.batch_tokens,
@@ -80,14 +80,14 @@ class TransformersScorer:
     def close(self) -> None:
         self._batcher.close()
 
-    def _answerer(self, options: TransformersOptions) -> Callable[[Sequence[Window]], list[Scores]]:
+    def _answerer(self, options: TransformersOptions) -> Callable[[Sequence[Prompt]], list[Scores]]:
         if self._model.spec.answer == "permutation":
             generation = Generation(self.network, self._model, constrained=options.constrained)
             return lambda windows: [generation.rank(window.prompt, window.n) for window in windows]
         head = LabelHead(self.network)
         return lambda windows: self._first_token(head, windows)
 
-    def _score_batch(self, windows: Sequence[Window]) -> list[Scores]:
+    def _score_batch(self, windows: Sequence[Prompt]) -> list[Scores]:
         import torch
 
         started = time.perf_counter()
@@ -102,7 +102,7 @@ class TransformersScorer:
             for window, answer in zip(windows, answers, strict=True)
         ]
 
-    def _first_token(self, head: LabelHead, windows: Sequence[Window]) -> list[Scores]:
+    def _first_token(self, head: LabelHead, windows: Sequence[Prompt]) -> list[Scores]:
         """The label logits at each prompt's last position: one forward pass for the batch."""
         import torch
 
@@ -119,7 +119,7 @@ class TransformersScorer:
 class TransformersSession:
     """One request's prompts."""
 
-    def __init__(self, encoded: EncodedRequest, batcher: Batcher[Window, Scores]) -> None:
+    def __init__(self, encoded: EncodedRequest, batcher: Batcher[Prompt, Scores]) -> None:
         self._encoded, self._batcher = encoded, batcher
         self.lengths = encoded.lengths
         self.max_window = encoded.max_window
@@ -127,7 +127,7 @@ class TransformersSession:
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         prompt = self._encoded.prompt(indices)
-        return await self._batcher.score(Window(prompt, len(indices)), len(prompt), self)
+        return await self._batcher.score(Prompt(prompt, len(indices)), len(prompt), self)
 
     def close(self) -> None:
         """Nothing outlives a session: the executor has cancelled what still waited."""

@@ -1,4 +1,4 @@
-"""`--engine` and what belongs to it; runs on Ray are in test_ray.py."""
+"""`--workers-on` and what belongs to it; runs on Ray are in test_ray.py."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from firstrank.reranker.errors import InputError, MachineError
-from firstrank.reranker.integrations.pyserini import Hit, Rerank, write_hits
+from firstrank.reranker.integrations.pyserini import FirstRanker, Hit, write_hits
 from firstrank.reranker.reranker import Reranker
 from firstrank.reranker.runs.queries import Query
 from firstrank.reranker.runs.trec import read_run
@@ -71,7 +71,7 @@ def test_the_stage_equals_the_command_line_score_for_score(
     given = ["--run", tmp_path / "first", "--queries", wanted, "--depth", DEPTH, *model]
     firstrank("rerank", *given, "--corpus", f"lucene:{index}", "--output", tmp_path / "from-index")
 
-    pipeline = open_searcher(index) | Rerank(reranker, depth=DEPTH)
+    pipeline = open_searcher(index) | FirstRanker(reranker, depth=DEPTH)
     hits = pipeline.batch_search([query.text for query in queries], [query.qid for query in queries], k=DEPTH + TAIL, threads=2)
     write_hits(tmp_path / "from-stage", hits)
     assert as_found(hits) == as_written(tmp_path / "from-index")
@@ -85,7 +85,7 @@ def test_the_stage_equals_the_command_line_score_for_score(
 
 def test_hits_hold_what_the_model_read_and_where_they_came_from(cranfield: Any, reranker: Reranker) -> None:
     first = cranfield.search("boundary layer flow", k=8)
-    hits = Rerank(reranker, depth=5).rerank("boundary layer flow", first)
+    hits = FirstRanker(reranker, depth=5).rerank("boundary layer flow", first)
     assert {hit.docid for hit in hits[:5]} == {hit.docid for hit in first[:5]}
     assert [hit.docid for hit in hits[5:]] == [hit.docid for hit in first[5:]]
     scores = np.array([hit.score for hit in hits], np.float32)
@@ -100,11 +100,11 @@ def test_hits_hold_what_the_model_read_and_where_they_came_from(cranfield: Any, 
 
 
 def test_stages_follow_one_another_and_k_cuts_what_they_give(cranfield: Any, reranker: Reranker) -> None:
-    stage = Rerank(reranker, depth=6)
+    stage = FirstRanker(reranker, depth=6)
     assert [hit.docid for hit in (cranfield | stage).search("flow", k=3)] == [
         hit.docid for hit in stage.rerank("flow", cranfield.search("flow", k=6))[:3]
     ]
-    twice = cranfield | Rerank(reranker, depth=6) | Rerank(reranker, depth=3)
+    twice = cranfield | FirstRanker(reranker, depth=6) | FirstRanker(reranker, depth=3)
     once = (cranfield | stage).search("flow", k=6)
     assert [hit.docid for hit in twice.search("flow", k=6)][3:] == [hit.docid for hit in once][3:]
     assert twice.search("flow", k=6)[0].first.passage is not None
@@ -113,7 +113,7 @@ def test_stages_follow_one_another_and_k_cuts_what_they_give(cranfield: Any, rer
 
 
 def test_a_query_without_hits_gives_none(cranfield: Any, reranker: Reranker) -> None:
-    pipeline = cranfield | Rerank(reranker)
+    pipeline = cranfield | FirstRanker(reranker)
     assert pipeline.search("zzzunheardof") == []
     assert pipeline.batch_search(["the", "flow"], ["1", "2"], k=2)["1"] == []
     assert pipeline.batch_search([], []) == {}
@@ -129,7 +129,7 @@ def test_texts_from_elsewhere(source: str, data: Path, cranfield_index: Path, cr
         "lucene": f"lucene:{cranfield_index}",
         "texts": open_texts(data / "cranfield", lambda: wanted),
     }[source]
-    [hit, *_] = (cranfield | Rerank(reranker, depth=3, texts=texts)).search("flow", k=3)
+    [hit, *_] = (cranfield | FirstRanker(reranker, depth=3, texts=texts)).search("flow", k=3)
     assert hit.passage.text == wanted[hit.docid].text
     assert bool(hit.passage.title) == (source != "mapping")
 
@@ -139,23 +139,23 @@ def test_an_index_without_text_says_what_to_do(tmp_path: Path, data: Path, reran
     bare = open_searcher(build(tmp_path / "bare", iter(passages), ms_marco))
     docids = [hit.docid for hit in bare.search("flow", k=5)]
     with pytest.raises(InputError, match=rf"query 'flow': no text for \d+ of its \d+ hits \({docids[0]}, .*--storeRaw"):
-        (bare | Rerank(reranker)).search("flow")
+        (bare | FirstRanker(reranker)).search("flow")
     with pytest.raises(InputError, match="keeps no text"):
         LuceneTexts(str(tmp_path / "bare")).get(docids)
-    assert len((bare | Rerank(reranker, texts={p.docid: p.text for p in passages})).search("flow", k=5)) == len(docids)
+    assert len((bare | FirstRanker(reranker, texts={p.docid: p.text for p in passages})).search("flow", k=5)) == len(docids)
     contents = open_searcher(build(tmp_path / "contents", iter(passages), beir, "-storeContents"))
-    assert (contents | Rerank(reranker)).search("flow")[0].passage.text
+    assert (contents | FirstRanker(reranker)).search("flow")[0].passage.text
 
 
 def test_bad_hits_are_refused(cranfield: Any, reranker: Reranker) -> None:
-    stage = Rerank(reranker)
+    stage = FirstRanker(reranker)
     hits = cranfield.search("flow", k=3)
     with pytest.raises(InputError, match="a docid comes twice"):
         stage.rerank("flow", [*hits, hits[0]])
     with pytest.raises(InputError, match="2 queries, but 1 qids"):
         stage.rerank_batch(["a", "b"], ["1"], {})
     with pytest.raises(InputError, match="at least 1"):
-        Rerank(reranker, depth=0)
+        FirstRanker(reranker, depth=0)
 
 
 def test_dense_hits_are_reranked_with_texts_from_the_sparse_index(tmp_path: Path, data: Path, cranfield: Any, reranker: Reranker) -> None:
@@ -179,7 +179,7 @@ def test_dense_hits_are_reranked_with_texts_from_the_sparse_index(tmp_path: Path
 
     dense = jvm.pyserini("pyserini.search.faiss").FaissSearcher(str(tmp_path), Encoder())
     by_docid = {passage.docid: passage.text for passage in passages}
-    pipeline = dense | Rerank(reranker, depth=4, texts=by_docid)
+    pipeline = dense | FirstRanker(reranker, depth=4, texts=by_docid)
     hits = pipeline.search("heat transfer", k=6)
     first = dense.search("heat transfer", 6)
     assert {hit.docid for hit in hits} == {hit.docid for hit in first}
@@ -188,8 +188,8 @@ def test_dense_hits_are_reranked_with_texts_from_the_sparse_index(tmp_path: Path
 
     hybrid = jvm.pyserini("pyserini.search.hybrid").HybridSearcher(dense, cranfield)
     dense.ssearcher = cranfield  # where pyserini's prebuilt dense indexes keep their texts
-    assert (dense | Rerank(reranker, depth=4)).search("heat transfer", k=4)[0].passage.text
-    assert len((hybrid | Rerank(reranker, depth=4, texts=by_docid)).search("heat transfer", k=6, k0=10)) == 6
+    assert (dense | FirstRanker(reranker, depth=4)).search("heat transfer", k=4)[0].passage.text
+    assert len((hybrid | FirstRanker(reranker, depth=4, texts=by_docid)).search("heat transfer", k=6, k0=10)) == 6
 
 
 def test_impact_hits_are_reranked(tmp_path: Path, data: Path, reranker: Reranker) -> None:
@@ -216,7 +216,7 @@ def test_impact_hits_are_reranked(tmp_path: Path, data: Path, reranker: Reranker
             return dict.fromkeys(query.split(), 1)
 
     impact = jvm.pyserini("pyserini.search.lucene").LuceneImpactSearcher(str(tmp_path / "impact"), Encoder())
-    hits = (impact | Rerank(reranker, depth=4)).search("boundary layer", k=6)
+    hits = (impact | FirstRanker(reranker, depth=4)).search("boundary layer", k=6)
     assert {hit.docid for hit in hits} == {hit.docid for hit in impact.search("boundary layer", 6)}
     assert hits[0].passage.text in {passage.text for passage in passages}
 

@@ -13,7 +13,7 @@ from firstrank.reranker.errors import InputError, MachineError, ModelError
 from firstrank.reranker.executor.executor import Executor
 from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.scorers.backends import open_scorer
-from firstrank.reranker.scorers.transformers.scorer import TransformersOptions, TransformersScorer, Window
+from firstrank.reranker.scorers.transformers.scorer import Prompt, TransformersOptions, TransformersScorer
 from firstrank.reranker.strategies.register import parse_strategy
 from firstrank.reranker.types import Passage, Ranking, Request
 
@@ -115,7 +115,7 @@ def test_lanes_that_cannot_be_are_a_sentence(tiny_model, tmp_path):
 def test_a_padded_batch_gives_the_same_logits_within_a_hair(tiny_model):
     scorer, _ = open_scorer(str(tiny_model), device="cpu")
     prompts = [scorer.open(request)._encoded.prompt(range(n)) for request, n in zip(requests_of(4, 12), (2, 12, 5, 9), strict=True)]
-    windows = [Window(prompt, n) for prompt, n in zip(prompts, (2, 12, 5, 9), strict=True)]
+    windows = [Prompt(prompt, n) for prompt, n in zip(prompts, (2, 12, 5, 9), strict=True)]
     assert len({len(prompt) for prompt in prompts}) == 4
     together = scorer._score_batch(windows)
     for window, scores in zip(windows, together, strict=True):
