@@ -44,6 +44,8 @@ class Request:
     qid: str = ""
     passage_tokens: int | None = None
     """cuts each passage after so many tokens, if the model's template does not cut it earlier"""
+    first_stage: tuple[float, ...] | None = None
+    """the first stage's scores of the passages, where they are known"""
 
 
 @dataclass(frozen=True, slots=True)
