@@ -23,7 +23,7 @@ def retrieve(
     corpus: Annotated[str | None, typer.Option(help="A BEIR folder, corpus.jsonl[.gz], a .tsv, or ir_datasets:ID.")] = None,
     depth: Annotated[int, typer.Option(help="Candidates of a query.")] = 100,
     drop_self: Annotated[bool, typer.Option("--drop-self", help="Leave out the candidate whose docid is the qid (ArguAna).")] = False,
-    retriever: Annotated[str, typer.Option(help="bm25, rm3, dense:MODEL, hybrid:MODEL or pyserini:INDEX.")] = "bm25",
+    retriever: Annotated[str, typer.Option(help="bm25, rm3, dense:MODEL, sparse:MODEL, hybrid:MODEL or pyserini:INDEX.")] = "bm25",
     save_vectors: Annotated[Path | None, typer.Option(help="dense, hybrid: a folder for the vectors, for firstrank feedback.")] = None,
     qrels: Annotated[str | None, typer.Option(help="Judgments: retrieve their queries only, and measure the run.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
