@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -37,6 +38,15 @@ def test_each_command_is_named_where_it_is_defined():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     commands = project["entry-points"]["firstrank.commands"].values()
     assert [entry for entry in commands if not _defined(*entry.split(":"))] == []
+
+
+IGNORED = re.compile(r"# (?:type: ignore(?:\[[\w, -]+\])?|noqa(?:: [A-Z]+\d+(?:, [A-Z]+\d+)*)?)\s*$", re.MULTILINE)
+
+
+def test_what_a_checker_is_told_to_overlook_has_its_reason_beside_it():
+    found = [file for file in ROOT.rglob("*.py") if not file.relative_to(ROOT).parts[0].startswith((".", "shared"))]
+    assert found
+    assert [f"{file}: {bare}" for file in found for bare in IGNORED.findall(file.read_text(encoding="utf-8"))] == []
 
 
 def _defined(module: str, name: str) -> bool:

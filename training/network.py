@@ -82,7 +82,7 @@ def tuned(network: Any, tuning: Tuning) -> Any:
         settings = LoraConfig(
             task_type="CAUSAL_LM",
             r=lora.rank,
-            lora_alpha=lora.alpha,  # type: ignore[arg-type]
+            lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft says int, and divides by the rank
             lora_dropout=lora.dropout,
             use_dora=lora.dora,
             target_modules=modules,

@@ -51,7 +51,8 @@ def train(config: Config, *, minutes: float | None = None) -> Path | None:
     model, examples = open_model(config), Examples(config.train)
     check_output(config)
     trainer = _trainer(config, model, examples, minutes)
-    moving = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
+    network: Any = trainer.model
+    moving = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     trainer.train(resume_from_checkpoint=last_checkpoint(trainer.args.output_dir))
     if not trainer.finished:
         _log.info(f"stopped at step {trainer.state.global_step} of {trainer.args.max_steps}: the same command goes on from there")
@@ -154,8 +155,8 @@ def _cpu_has_bf16() -> bool:
     import torch
 
     if platform.machine() in {"x86_64", "AMD64"}:  # where oneDNN calls bf16 supported from AVX-512 on, emulated as it may be
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _on_cpu() -> bool:
@@ -202,7 +203,7 @@ def _arguments(config: Config, steps: int) -> Any:
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # of renamings between its versions
     tuning, optimiser, dev = config.tuning, config.optimiser, config.dev
-    checkpointing = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
+    checkpointing: dict[str, Any] = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
     reports = [name for name, on in (("tensorboard", config.log.tensorboard), ("wandb", config.log.wandb)) if on]
     if lacking := [name for name in reports if find_spec(name) is None]:
         raise InputError(f"log.{lacking[0]}: the package is not installed: pip install {lacking[0]}")

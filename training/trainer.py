@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import TrainOutput
 
 from firstrank.reranker.errors import FirstrankError, InputError
 from firstrank.reranker.models.loaded import Model
@@ -60,7 +61,7 @@ class RankTrainer(Trainer):
     def __init__(self, network: Any, config: Config, model: Model, windows: Windows, dev: DevSet | None, args: TrainingArguments) -> None:
         super().__init__(model=network, args=args, train_dataset=windows, eval_dataset=dev)
         self.model_accepts_loss_kwargs = False  # losses are means over windows: to be divided by the passes of a step
-        self._config, self._first_model, self._dev = config, model, dev
+        self._config, self._first_model, self._windows, self._dev = config, model, windows, dev
         self._objective = Objective(config)
         self._sums = {"lm": 0.0, "rank": 0.0, "probe": 0.0, "windows": 0.0, "tokens": 0.0}
         self.remove_callback(PrinterCallback)
@@ -81,7 +82,7 @@ class RankTrainer(Trainer):
         )
         shares.start = _step(self._resumed) * batch.accumulation if self._resumed else 0
         return DataLoader(
-            self.train_dataset,
+            self._windows,
             batch_sampler=shares,
             collate_fn=partial(_collated, packing=batch.packing, pad=self._first_model.tokenizer.pad_token_id or 0),
             num_workers=batch.workers,
@@ -100,9 +101,9 @@ class RankTrainer(Trainer):
 
     _resumed: str | None = None
 
-    def train(self, resume_from_checkpoint: Any = None, **kwargs: Any) -> Any:
+    def train(self, resume_from_checkpoint: Any = None, trial: Any = None, ignore_keys_for_eval: list[str] | None = None) -> TrainOutput:
         self._resumed = resume_from_checkpoint
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        return super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         batch: Batch = inputs["batch"].to(self.args.device)

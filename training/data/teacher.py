@@ -26,7 +26,7 @@ class Listed(NamedTuple):
 
 def complete(reranker: Reranker, requests: Iterable[Request], tally: Tally, *, most: int = 10) -> Iterator[Listed]:
     """The teacher's complete lists. One that has not settled after `most` passes is dropped and counted, and so is one that fails."""
-    waiting = {request.qid: (request, request.passages) for request in requests}
+    waiting: dict[str, tuple[Request, Sequence[Passage]]] = {request.qid: (request, request.passages) for request in requests}
     for passes in range(1, most + 1):
         again: dict[str, tuple[Request, Sequence[Passage]]] = {}
         asked = [Request(first.query, tuple(order), first.qid, first.passage_tokens) for first, order in waiting.values()]

@@ -124,7 +124,8 @@ def _foreign(example: Example, others: Sequence[Example], count: int, rng: np.ra
 def _shown(places: list[int], own: int, first_stage: bool, rng: np.random.Generator) -> list[int]:
     """Indices in the order in which the passages are shown; in first-stage order those of other examples come in anywhere."""
     if not first_stage:
-        return rng.permutation(len(places)).tolist()
+        shuffled: list[int] = rng.permutation(len(places)).tolist()
+        return shuffled
     order = [i for i, place in enumerate(places) if place < own]
     for i in range(len(order), len(places)):
         order.insert(int(rng.integers(len(order) + 1)), i)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -117,8 +118,9 @@ class Batch:
     qids: tuple[str, ...]
 
     def to(self, device: torch.device) -> Batch:
-        moved = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Batch(**{name: value.to(device) if isinstance(value, Tensor) else value for name, value in moved.items()})
+        tensors = {one.name: found for one in fields(self) if isinstance(found := getattr(self, one.name), Tensor)}
+        moved: dict[str, Any] = {name: tensor.to(device) for name, tensor in tensors.items()}
+        return replace(self, **moved)
 
 
 def collate(windows: Sequence[Window], *, packing: bool = False, pad: int = 0) -> Batch:
