@@ -42,7 +42,7 @@ def card_text(config: Config, model: Model, facts: Mapping[str, Any], log: list[
         f"| objective | {lm.weight:g} · LM ({lm.importance}) + {rank.weight:g} · {rank.name} |",
         f"| tuning | {config.tuning.method}, {config.tuning.precision} |",
         f"| examples | {', '.join(path.name for path in config.train)} |",
-        f"| window, stride | {model.spec.window}, {model.spec.stride} |",
+        f"| strategy, window, stride | {model.spec.strategy}, {model.spec.window}, {model.spec.stride} |",
         f"| seed | {config.seed} |",
         *(f"| {name} | {value} |" for name, value in facts.items()),
         *_measured(steps, scores),

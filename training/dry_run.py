@@ -33,6 +33,7 @@ def described(config: Config, model: Model, examples: int, steps: int, windows: 
     rank, lm = config.loss.rank, config.loss.lm
     yield f"{examples} examples, {steps} steps of {config.batch.windows * config.batch.accumulation} windows in each process"
     yield f"model {model.name}, template {model.spec.template_name}, context {model.prompter.context} tokens"
+    yield f"the exported model ranks by {model.spec.strategy}, {model.spec.window} passages a window, stride {model.spec.stride}"
     yield f"loss = {lm.weight:g} · LM ({lm.importance} importance) + {rank.weight:g} · {rank.name}"
     for number, window in enumerate(windows):
         sizes = f"{len(window.grades)} passages, {len(window.prompt)} prompt tokens, {len(window.answer)} answer tokens"

@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from pydantic import ValidationError
 
+from firstrank.reranker.config import explained
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.models.loaded import Model, load_model, prompter_of
+from firstrank.reranker.models.loaded import Model, load_model
 from firstrank.reranker.models.spec import ModelSpec
+from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.training.config import Config
 from firstrank.training.samples.examples import Examples
 
@@ -117,17 +120,25 @@ def _leave(config: Config, model: Model, trainer: RankTrainer, facts: dict[str, 
 
 
 def open_model(config: Config) -> Model:
-    """The model with the recipe's template, context and labels in place of its own."""
-    model = load_model(config.model, revision=config.revision)
-    given = {name: getattr(config, name) for name in ("answer", "template", "excerpt", "context", "chat")}
-    changes = {name: value for name, value in given.items() if value is not None}
-    if config.draw.window is not None:
-        changes["window"] = max(config.draw.window.most, 2)
-        changes["stride"] = max(1, min(model.spec.stride, changes["window"] // 2))
-    spec = ModelSpec.model_validate(model.spec.model_dump() | changes)
+    """The model with what the recipe says of prompts and ranking in place of its own. Raises InputError where that does not fit it."""
+    return load_model(config.model, revision=config.revision, changed=partial(exported_spec, config))
+
+
+def exported_spec(config: Config, own: ModelSpec) -> ModelSpec:
+    """What the exported model will say of itself: `own`, the base model's, but for what the recipe says. Raises InputError likewise."""
+    serve = config.serve
+    schedule = Schedule(serve.strategy, serve.window, serve.stride).completed(own.schedule)
+    given = {name: getattr(config, name) for name in ("answer", "template", "context", "chat")}
+    given |= {name: getattr(serve, name) for name in ("passage_tokens", "excerpt")}
+    given |= {name: getattr(schedule, name) for name in ("strategy", "window", "stride", "passes")}
+    try:
+        spec = ModelSpec.model_validate(own.model_dump() | {name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise InputError(f"the recipe and the settings of {config.model!r} do not fit together: {explained(error)}") from error
+    spec.schedule.build()
     if config.loss.rank.weight and (spec.answer != "logits" or spec.read_template().labels == "numbers"):
         raise InputError("loss.rank: its labels must be single tokens (answer: logits, letters); say loss.rank.weight=0")
-    return Model(model.name, spec, model.path, model.tokenizer, prompter_of(spec, model.tokenizer, Path(model.path)))
+    return spec
 
 
 def total_steps(config: Config, examples: int) -> int:
