@@ -18,6 +18,7 @@ import numpy as np
 
 from firstrank.eval.bench.collection import MEASURE, Collection
 from firstrank.eval.significance import paired_t, randomisation
+from firstrank.reranker.runs.files import whole_file
 from firstrank.reranker.scorers.base import Scorer, Session
 from firstrank.reranker.scorers.cascade.deferral import LearnedRule, Rule, discounts, entropy, fit, margin
 from firstrank.reranker.scorers.cascade.scorer import CascadeScorer
@@ -172,22 +173,10 @@ class _RecordedSession:
         self._session.close()
 
 
-def report(points: Sequence[Point], facts: dict[str, Any], output: Path, *, as_json: bool) -> None:
-    """`cascade.json` in the folder `output`; on stdout a table, or the JSON."""
-    from rich.table import Table
-
-    from firstrank.reranker.commands.console import print_json, print_table
-    from firstrank.reranker.runs.files import whole_file
-
+def write(points: Sequence[Point], facts: dict[str, Any], output: Path) -> dict[str, Any]:
+    """`cascade.json` in the folder `output`; gives what it holds."""
     output.mkdir(parents=True, exist_ok=True)
     found = facts | {"measure": MEASURE, "points": [asdict(point) for point in points]}
     with whole_file(output / "cascade.json") as file:
         file.write(json.dumps(found, indent=1) + "\n")
-    if as_json:
-        print_json(found)
-        return
-    table = Table("rule", "budget", "deferred", MEASURE, "above random", "p (t)", "p (randomisation)")
-    for one in points:
-        figures = (f"{one.effectiveness:.4f}", f"{one.above_random:+.4f}", f"{one.paired_t:.2g}", f"{one.randomisation:.2g}")
-        table.add_row(one.rule, f"{one.budget:.0%}", f"{one.share:.1%}", *figures)
-    print_table(table)
+    return found

@@ -17,6 +17,7 @@ import numpy as np
 
 from firstrank.eval.bench.collection import MEASURE, Collection
 from firstrank.reranker.errors import MissingExtra
+from firstrank.reranker.runs.files import whole_file
 from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
 from firstrank.reranker.strategies.register import parse_strategy
 from firstrank.reranker.types import Ranking
@@ -101,44 +102,14 @@ def interval_of_mean(values: Sequence[float]) -> tuple[float, float] | None:
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
-def report(rows: Sequence[Row], first_stage: float, facts: dict[str, Any], output: Path, *, as_json: bool) -> None:
-    """`strategies.json`, `strategies.png` and `.svg` in the folder `output`; on stdout a table, or the JSON."""
-    from firstrank.reranker.commands.console import print_json
-    from firstrank.reranker.runs.files import whole_file
-
+def write(rows: Sequence[Row], first_stage: float, facts: dict[str, Any], output: Path) -> dict[str, Any]:
+    """`strategies.json`, `strategies.png` and `.svg` in the folder `output`; gives what the JSON holds."""
     output.mkdir(parents=True, exist_ok=True)
     found = facts | {"measure": MEASURE, "first_stage": first_stage, "rows": [asdict(row) for row in rows]}
     with whole_file(output / "strategies.json") as file:
         file.write(json.dumps(found, indent=1) + "\n")
     draw(rows, first_stage, output)
-    if as_json:
-        print_json(found)
-        return
-    _print_table(rows, first_stage)
-
-
-def _print_table(rows: Sequence[Row], first_stage: float) -> None:
-    from rich.table import Column, Table
-
-    from firstrank.reranker.commands.console import print_table
-
-    table = Table(
-        Column("strategy", overflow="fold"),
-        "noise",
-        MEASURE,
-        "95%",
-        "windows",
-        "rounds",
-        "passages",
-        "tokens",
-        caption="costs: medians over queries",
-    )
-    table.add_row("(first stage)", "", f"{first_stage:.4f}", "", "", "", "", "")
-    for row in rows:
-        noise = "" if row.noise is None else f"{row.noise:g}"
-        interval = "" if row.interval is None else f"{row.interval[0]:.4f}–{row.interval[1]:.4f}"
-        table.add_row(row.strategy, noise, f"{row.effectiveness:.4f}", interval, *(f"{row.median[cost]:.0f}" for cost in COSTS))
-    print_table(table)
+    return found
 
 
 def draw(rows: Sequence[Row], first_stage: float, folder: Path) -> None:
