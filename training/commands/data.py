@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstrank.reranker.commands.console import note, print_json
-from firstrank.reranker.commands.options import expanded
+from firstrank.reranker.commands.options import INPUT, MODEL, OUTPUT, WINDOWS, AsJson, Corpus, Depth, Queries, Run, expanded, option
 from firstrank.reranker.commands.rerank import oracle_settings
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.types import Backend
@@ -24,28 +24,26 @@ data = typer.Typer(help="Training examples: build, check.", no_args_is_help=True
 build = typer.Typer(help="Builds examples (JSONL) from judgments, conversations, RankLLM's files, or a teacher.", no_args_is_help=True)
 data.add_typer(build, name="build")
 
-Output = Annotated[Path, typer.Option(help="The examples to write; .gz is compressed (training wants it unpacked).")]
-AsJson = Annotated[bool, typer.Option("--json", help="The report as JSON.")]
-RunFile = Annotated[Path, typer.Option(help="A TREC run: the first stage's candidates.")]
-Queries = Annotated[str, typer.Option(help="JSONL, TSV, a BEIR folder, or ir_datasets:ID.")]
-Corpus = Annotated[str, typer.Option(help="A BEIR folder, corpus.jsonl[.gz], a .tsv, ir_datasets:ID, or lucene:DIR.")]
-Depth = Annotated[int, typer.Option(help="Candidates of a query.")]
-Seed = Annotated[int, typer.Option(help="Of all that is drawn.")]
+EXAMPLES = "Examples"
+
+Output = Annotated[Path, option(OUTPUT, "The examples to write; .gz is compressed (training wants it unpacked).")]
+Split = Annotated[str, option(INPUT, "Of a BEIR folder's qrels.")]
+Seed = Annotated[int, option(EXAMPLES, "Of all that is drawn.")]
 
 
 @build.command("qrels")
 def build_qrels(
-    run: RunFile,
-    qrels: Annotated[str, typer.Option(help="Judgments: TREC, BEIR, a BEIR folder, or ir_datasets:ID.")],
+    run: Run,
+    qrels: Annotated[str, option(INPUT, "Judgments: TREC, BEIR, a BEIR folder, or ir_datasets:ID.")],
     queries: Queries,
     corpus: Corpus,
     output: Output,
-    split: Annotated[str, typer.Option(help="Of a BEIR folder's qrels.")] = "train",
-    size: Annotated[int, typer.Option(help="Passages of an example.")] = 20,
-    positives: Annotated[int, typer.Option(help="At most so many relevant ones.")] = 3,
-    bands: Annotated[str, typer.Option(help="Ranks that negatives come from, in equal shares: 1-20,21-50.")] = "1-20,21-50,51-100",
-    windows: Annotated[int, typer.Option(help="Examples of each query.")] = 1,
-    shuffled: Annotated[bool, typer.Option("--shuffled", help="Passages in random order, not the first stage's.")] = False,
+    split: Split = "train",
+    size: Annotated[int, option(EXAMPLES, "Passages of an example.")] = 20,
+    positives: Annotated[int, option(EXAMPLES, "At most so many relevant ones.")] = 3,
+    bands: Annotated[str, option(EXAMPLES, "Ranks that negatives come from, in equal shares: 1-20,21-50.")] = "1-20,21-50,51-100",
+    windows: Annotated[int, option(EXAMPLES, "Examples of each query.")] = 1,
+    shuffled: Annotated[bool, option(EXAMPLES, "Passages in random order, not the first stage's.", "--shuffled")] = False,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -84,7 +82,7 @@ def build_conversations(
 def build_rankllm(
     ranked: Annotated[Path, typer.Argument(help="RankLLM's results: candidates best first.")],
     output: Output,
-    requests: Annotated[Path | None, typer.Option(help="Its requests: the first-stage order; without them the order is random.")] = None,
+    requests: Annotated[Path | None, option(INPUT, "Its requests: the first-stage order; without them the order is random.")] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -98,17 +96,17 @@ def build_rankllm(
 @build.command("teacher")
 @expanded
 def build_teacher(
-    run: RunFile,
+    run: Run,
     queries: Queries,
     corpus: Corpus,
     output: Output,
-    teacher: Annotated[str, typer.Option(help="A model's name or folder, or a run file that the teacher wrote.")] = "default",
-    strategy: Annotated[str, typer.Option(help="NAME[:key=value,…].")] = "sliding",
+    teacher: Annotated[str, option(MODEL, "A model's name or folder, or a run file that the teacher wrote.")] = "default",
+    strategy: Annotated[str, option(WINDOWS, "NAME[:key=value,…].")] = "sliding",
     *,
     settings: SetupSettings,
-    qrels: Annotated[str | None, typer.Option(help="For the oracle.")] = None,
-    complete: Annotated[bool, typer.Option("--complete", help="Repeat passes until the whole order stands still.")] = False,
-    passes: Annotated[int, typer.Option(help="The most passes of --complete.")] = 10,
+    qrels: Annotated[str | None, option(INPUT, "For the oracle.")] = None,
+    complete: Annotated[bool, option(WINDOWS, "Repeat passes until the whole order stands still.", "--complete")] = False,
+    passes: Annotated[int, option(WINDOWS, "The most passes of --complete.")] = 10,
     depth: Depth = 100,
     as_json: AsJson = False,
 ) -> None:
@@ -135,18 +133,18 @@ def build_teacher(
 
 @build.command("blended")
 def build_blended(
-    run: RunFile,
+    run: Run,
     queries: Queries,
     corpus: Corpus,
     output: Output,
-    encoder: Annotated[str, typer.Option(help="The bi-encoder: a name for sentence-transformers, or minilm.")] = "minilm",
-    qrels: Annotated[str | None, typer.Option(help="Judgments: relevant passages are graded above all others.")] = None,
-    split: Annotated[str, typer.Option(help="Of a BEIR folder's qrels.")] = "train",
-    size: Annotated[int, typer.Option(help="Passages of an example.")] = 24,
-    bands: Annotated[str, typer.Option(help="Ranks that candidates come from, in equal shares.")] = "1-10,11-30,31-100",
-    first_stage: Annotated[float, typer.Option(help="How much the run's own scores count, from 0 to 1.")] = 0.3,
-    words: Annotated[int, typer.Option(help="Of a passage that the bi-encoder reads; best as many as will be read in training.")] = 100,
-    limit: Annotated[int | None, typer.Option(help="Queries, drawn by chance.")] = None,
+    encoder: Annotated[str, option(MODEL, "The bi-encoder: a name for sentence-transformers, or minilm.")] = "minilm",
+    qrels: Annotated[str | None, option(INPUT, "Judgments: relevant passages are graded above all others.")] = None,
+    split: Split = "train",
+    size: Annotated[int, option(EXAMPLES, "Passages of an example.")] = 24,
+    bands: Annotated[str, option(EXAMPLES, "Ranks that candidates come from, in equal shares.")] = "1-10,11-30,31-100",
+    first_stage: Annotated[float, option(EXAMPLES, "How much the run's own scores count, from 0 to 1.")] = 0.3,
+    words: Annotated[int, option(EXAMPLES, "Of a passage that the bi-encoder reads; best as many as will be read in training.")] = 100,
+    limit: Annotated[int | None, option(EXAMPLES, "Queries, drawn by chance.")] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -174,11 +172,11 @@ def build_blended(
 @data.command("invent")
 def invent(
     corpus: Corpus,
-    output: Annotated[Path, typer.Option(help="A folder: a collection in BEIR's layout.")],
+    output: Annotated[Path, option(OUTPUT, "A folder: a collection in BEIR's layout.")],
     kind: Annotated[
-        str, typer.Option(help="titles (passages lose theirs), sentences (asked passages lose their first) or keywords.")
+        str, option(EXAMPLES, "titles (passages lose theirs), sentences (asked passages lose their first) or keywords.")
     ] = "titles",
-    count: Annotated[int, typer.Option(help="Queries.")] = 1000,
+    count: Annotated[int, option(EXAMPLES, "Queries.")] = 1000,
     seed: Seed = 0,
 ) -> None:
     """A collection whose queries are made of its corpus: each asks for the passage that it comes from."""
