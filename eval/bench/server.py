@@ -36,7 +36,7 @@ _START = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServiceFigures:
     """What one measurement found. Rates are medians over `ROUNDS`; milliseconds are medians over requests."""
 
     model: str
@@ -71,7 +71,7 @@ class Served:
         return asdict(self) | {"overhead_ms": self.overhead_ms, "share": self.share}
 
 
-def measure_server(model: str, settings: SetupSettings, *, depth: int = 20, clients: int = 64, requests: int = 128) -> Served:
+def measure_server(model: str, settings: SetupSettings, *, depth: int = 20, clients: int = 64, requests: int = 128) -> ServiceFigures:
     """Serves `model` and ranks `requests` requests of `depth` documents in each round; `settings` say how it runs.
 
     Raises FirstrankError where the service does not start, fails a request, or gives another order than this process.
@@ -93,7 +93,7 @@ def measure_server(model: str, settings: SetupSettings, *, depth: int = 20, clie
             offline.append(windows / seconds)
             served.append(windows / asyncio.run(_clients(url, load, rankings, clients)))
             shares.append(served[-1] / offline[-1])
-    return Served(
+    return ServiceFigures(
         model=model,
         threads=settings.get("threads"),
         depth=depth,
@@ -108,7 +108,7 @@ def measure_server(model: str, settings: SetupSettings, *, depth: int = 20, clie
     )
 
 
-def write(found: Served, output: Path) -> None:
+def write(found: ServiceFigures, output: Path) -> None:
     """`server.json` in the folder `output`."""
     output.mkdir(parents=True, exist_ok=True)
     with whole_file(output / "server.json") as file:

@@ -33,7 +33,7 @@ COSTS = ("windows", "rounds", "passages", "prompt_tokens")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StrategyFigures:
     """One strategy over one scorer."""
 
     strategy: str
@@ -49,7 +49,7 @@ class Row:
     mean: dict[str, float]
 
 
-def measure_oracle(collection: Collection, strategies: Sequence[str], noises: Sequence[float], seeds: int) -> Iterator[Row]:
+def measure_oracle(collection: Collection, strategies: Sequence[str], noises: Sequence[float], seeds: int) -> Iterator[StrategyFigures]:
     """A row for each strategy and noise; without noise all seeds are alike, and one is drawn."""
     for noise in noises:
         for strategy in strategies:
@@ -57,7 +57,7 @@ def measure_oracle(collection: Collection, strategies: Sequence[str], noises: Se
             yield _row(strategy, noise, collection, [collection.rank(scorer, parse_strategy(strategy)) for scorer in scorers])
 
 
-def measure_model(collection: Collection, strategies: Sequence[str], setup: Setup) -> Iterator[Row]:
+def measure_model(collection: Collection, strategies: Sequence[str], setup: Setup) -> Iterator[StrategyFigures]:
     """A row for each strategy, with the model's own window and stride where a strategy's name has none."""
     scorer, schedule = setup.open_scorer()
     try:
@@ -68,10 +68,10 @@ def measure_model(collection: Collection, strategies: Sequence[str], setup: Setu
         scorer.close()
 
 
-def _row(strategy: str, noise: float | None, collection: Collection, runs: Sequence[list[Ranking]]) -> Row:
+def _row(strategy: str, noise: float | None, collection: Collection, runs: Sequence[list[Ranking]]) -> StrategyFigures:
     values = [statistics.fmean(collection.effectiveness(rankings)) for rankings in runs]
     costs = {name: [_costs(ranking)[name] for rankings in runs for ranking in rankings] for name in COSTS}
-    return Row(
+    return StrategyFigures(
         strategy,
         noise,
         len(runs),
@@ -102,7 +102,7 @@ def interval_of_mean(values: Sequence[float]) -> tuple[float, float] | None:
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
-def write(rows: Sequence[Row], first_stage: float, facts: dict[str, Any], output: Path) -> dict[str, Any]:
+def write(rows: Sequence[StrategyFigures], first_stage: float, facts: dict[str, Any], output: Path) -> dict[str, Any]:
     """`strategies.json`, `strategies.png` and `.svg` in the folder `output`; gives what the JSON holds."""
     output.mkdir(parents=True, exist_ok=True)
     found = facts | {"measure": MEASURE, "first_stage": first_stage, "rows": [asdict(row) for row in rows]}
@@ -112,7 +112,7 @@ def write(rows: Sequence[Row], first_stage: float, facts: dict[str, Any], output
     return found
 
 
-def draw(rows: Sequence[Row], first_stage: float, folder: Path) -> None:
+def draw(rows: Sequence[StrategyFigures], first_stage: float, folder: Path) -> None:
     """Effectiveness against prompt tokens, one point a strategy, one panel a noise."""
     try:
         import matplotlib

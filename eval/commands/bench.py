@@ -17,9 +17,9 @@ from firstrank.reranker.types import Backend
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from firstrank.eval.bench.cascade import Point
-    from firstrank.eval.bench.server import Served
-    from firstrank.eval.bench.strategies import Row
+    from firstrank.eval.bench.cascade import RuleFigures
+    from firstrank.eval.bench.server import ServiceFigures
+    from firstrank.eval.bench.strategies import StrategyFigures
     from firstrank.eval.bench.throughput import Throughput
     from firstrank.reranker.setup import SetupSettings
 
@@ -244,7 +244,7 @@ def _throughput_table(found: Throughput) -> Table:
     )
 
 
-def _server_table(found: Served) -> Table:
+def _server_table(found: ServiceFigures) -> Table:
     return _table(
         ("model", f"{found.model}, {found.threads or 'default'} threads, {found.depth} documents, {found.windows} windows a request"),
         ("one client", f"{found.http_ms:.2f} ms over HTTP, {found.direct_ms:.2f} ms direct: {found.overhead_ms:+.2f} ms"),
@@ -261,7 +261,7 @@ def _table(*rows: tuple[str, str]) -> Table:
     return table
 
 
-def _strategies_table(rows: Sequence[Row], first_stage: float) -> Table:
+def _strategies_table(rows: Sequence[StrategyFigures], first_stage: float) -> Table:
     from rich.table import Column, Table
 
     from firstrank.eval.bench.collection import MEASURE
@@ -277,7 +277,7 @@ def _strategies_table(rows: Sequence[Row], first_stage: float) -> Table:
     return table
 
 
-def _cascade_table(points: Sequence[Point]) -> Table:
+def _cascade_table(points: Sequence[RuleFigures]) -> Table:
     from rich.table import Table
 
     from firstrank.eval.bench.collection import MEASURE

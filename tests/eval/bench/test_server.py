@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from firstrank.eval.bench import server
-from firstrank.eval.bench.server import Served, measure_server
+from firstrank.eval.bench.server import ServiceFigures, measure_server
 from firstrank.eval.commands.bench import bench
 from firstrank.reranker.errors import FirstrankError
 
@@ -38,7 +38,7 @@ def test_the_command_serves_and_compares(tiny_model, tmp_path):
 
 
 def test_the_command_shows_a_table(monkeypatch):
-    found = Served("tiny", 2, 20, 4, 10.0, 12.5, 64, 128, 40.0, 36.0, (0.9,))
+    found = ServiceFigures("tiny", 2, 20, 4, 10.0, 12.5, 64, 128, 40.0, 36.0, (0.9,))
     monkeypatch.setattr(server, "measure_server", lambda *_, **__: found)
     done = CliRunner().invoke(bench, ["throughput", "--server"], catch_exceptions=False)
     assert "12.50 ms over HTTP, 10.00 ms direct: +2.50 ms" in done.stdout
