@@ -100,7 +100,7 @@ class Serve(Section):
         return self
 
 
-class Rank(Section):
+class RankLoss(Section):
     """The ranking loss on the label logits of the first position."""
 
     name: str = "weighted_ranknet"
@@ -108,14 +108,14 @@ class Rank(Section):
     options: Mapping[str, Any] = Field(default={}, description="of the loss: temperature, margin …")
 
 
-class LM(Section):
+class LMLoss(Section):
     """The language-model loss on the target ordering."""
 
     weight: NonNegativeFloat = Field(default=1.0, description="0 turns it off, and with it all logits but the labels'")
     importance: Literal["uniform", "rank"] = Field(default="uniform", description="rank: the identifier at rank r counts 1 + 1/log2(r + 1)")
 
 
-class Probe(Section):
+class ProbeLoss(Section):
     """The same ranking loss where each passage has been read, at a middle layer: a signal for every passage, dropped after training."""
 
     weight: NonNegativeFloat = Field(default=0.0, description="0 turns it off")
@@ -125,9 +125,9 @@ class Probe(Section):
 class Loss(Section):
     """L = lm.weight · LM + rank.weight · rank + probe.weight · probe."""
 
-    rank: Rank = Rank()
-    lm: LM = LM()
-    probe: Probe = Probe()
+    rank: RankLoss = RankLoss()
+    lm: LMLoss = LMLoss()
+    probe: ProbeLoss = ProbeLoss()
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -198,7 +198,7 @@ class Optimiser(Section):
     clip: NonNegativeFloat = Field(default=1.0, description="largest gradient norm; 0 does not clip")
 
 
-class Batch(Section):
+class Batching(Section):
     """A step's examples: windows of one forward × accumulation × processes."""
 
     windows: PositiveInt = Field(default=1, description="of one forward pass, in each process")
@@ -258,7 +258,7 @@ class Config(Section):
     reweighting: Reweighting | None = None
     tuning: Tuning = Tuning()
     optimiser: Optimiser = Optimiser()
-    batch: Batch = Batch()
+    batch: Batching = Batching()
     dev: Dev | None = None
     checkpoints: Checkpoints = Checkpoints()
     log: Log = Log()

@@ -84,24 +84,24 @@ def _trainer(config: Config, model: Model, examples: Examples, minutes: float | 
 
     from firstrank.training.dev import DevSet
     from firstrank.training.lisa import LayerSampling
-    from firstrank.training.log import Journal
+    from firstrank.training.log import RunLog
     from firstrank.training.network import load_network
-    from firstrank.training.samples.windows import Windows
+    from firstrank.training.samples.sample import Samples
     from firstrank.training.trainer import AtStart, RankTrainer, TimeLimit
 
     arguments = _arguments(config, total_steps(config, len(examples)))
-    windows = Windows(config, model, examples, arguments.max_steps * batch_size(config, arguments.world_size))
-    windows[0]
+    samples = Samples(config, model, examples, arguments.max_steps * batch_size(config, arguments.world_size))
+    samples[0]
     dev = DevSet(config.dev) if config.dev else None
     set_seed(config.seed)  # an adapter's first weights are drawn
     network = load_network(model, config)
-    trainer = RankTrainer(network, config, model, windows, dev, arguments)
+    trainer = RankTrainer(network, config, model, samples, dev, arguments)
     trainer.add_callback(AtStart(partial(claim, config)))
     if config.tuning.method == "lisa":
         trainer.add_callback(LayerSampling(network, config.tuning.lisa, config.seed))
     if minutes is not None:
         trainer.add_callback(TimeLimit(minutes))
-    trainer.add_callback(Journal(config.output, arguments.max_steps))
+    trainer.add_callback(RunLog(config.output, arguments.max_steps))
     return trainer
 
 

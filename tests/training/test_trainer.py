@@ -28,13 +28,13 @@ from tests.training.interrupted import Killed, curve, kill_at
 def seen(monkeypatch) -> list[str]:
     """The queries that reach the loss, in order."""
     found: list[str] = []
-    usual = trainer.Objective.__call__
+    usual = trainer.TotalLoss.__call__
 
     def call(self, seen, batch, progress):
         found.extend(batch.qids)
         return usual(self, seen, batch, progress)
 
-    monkeypatch.setattr(trainer.Objective, "__call__", call)
+    monkeypatch.setattr(trainer.TotalLoss, "__call__", call)
     return found
 
 
@@ -80,14 +80,14 @@ def test_every_sample_of_a_run_is_taken_once(processes):
 
 
 def test_a_nan_stops_the_run_and_keeps_the_last_good_checkpoint(recipe, monkeypatch):
-    config, usual = recipe(), trainer.Objective.__call__
+    config, usual = recipe(), trainer.TotalLoss.__call__
     calls = iter(range(100))
 
     def call(self, seen, batch, progress):
         terms = usual(self, seen, batch, progress)
         return terms._replace(total=terms.total * float("nan"), rank=terms.rank * float("nan")) if next(calls) == 6 else terms
 
-    monkeypatch.setattr(trainer.Objective, "__call__", call)
+    monkeypatch.setattr(trainer.TotalLoss, "__call__", call)
     with pytest.raises(Diverged, match=r"step 4: the rank loss of query 'q\d+' is nan: .* the last good checkpoint is .*checkpoint-2;"):
         train(config)
     monkeypatch.undo()
@@ -96,13 +96,13 @@ def test_a_nan_stops_the_run_and_keeps_the_last_good_checkpoint(recipe, monkeypa
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run(recipe, monkeypatch):
-    usual = trainer.Objective.__call__
+    usual = trainer.TotalLoss.__call__
 
     def call(self, seen, batch, progress):
         terms = usual(self, seen, batch, progress)
         return terms._replace(total=terms.total + (seen.scores * 0.0).sqrt().sum())  # 0, but with an infinite slope
 
-    monkeypatch.setattr(trainer.Objective, "__call__", call)
+    monkeypatch.setattr(trainer.TotalLoss, "__call__", call)
     with pytest.raises(Diverged, match=r"step 1: the gradient of .*lora.* is not finite: training stops, and no checkpoint had been saved"):
         train(recipe())
 
@@ -178,10 +178,10 @@ def test_the_exported_model_reranks_as_the_trained_one_would(recipe, method):
     folder = train(config)
     first = json.loads(config.train[0].read_text().splitlines()[0])
     documents = [passage["text"] for passage in first["passages"]]
-    base, card = load_model(config.model), load_model(str(folder))
-    assert card.spec.window == 5
-    assert card.spec.template_name == "compact"
-    assert card.prompter.label_ids(5) == base.prompter.label_ids(5)
+    base, exported = load_model(config.model), load_model(str(folder))
+    assert exported.spec.window == 5
+    assert exported.spec.template_name == "compact"
+    assert exported.prompter.label_ids(5) == base.prompter.label_ids(5)
     with Reranker(str(folder), threads=1) as merged, Reranker(config.model, threads=1) as untrained:
         scores = [result.raw_score for result in merged.rank(first["query"], documents)]
         assert scores != [result.raw_score for result in untrained.rank(first["query"], documents)]

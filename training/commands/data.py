@@ -17,7 +17,7 @@ from firstrank.reranker.types import Backend
 if TYPE_CHECKING:
     from firstrank.reranker.setup import SetupSettings
     from firstrank.reranker.types import Request
-    from firstrank.training.data.tally import Tally
+    from firstrank.training.data.selection import Selection
     from firstrank.training.samples.examples import Example
 
 data = typer.Typer(help="Training examples: build, check.", no_args_is_help=True)
@@ -63,7 +63,7 @@ def build_qrels(
     depth = max(high for _, high in ranges)
     relevant = [docid for qid in ranked if qid in judged for docid, grade in judged[qid].items() if grade > 0]
     found = open_texts(corpus, lambda: [*ranked.docids(depth), *relevant], missing="skip")
-    _write(output, lambda tally: from_qrels(ranked, judged, texts, found, settings, tally), as_json)
+    _write(output, lambda selection: from_qrels(ranked, judged, texts, found, settings, selection), as_json)
 
 
 @build.command("conversations")
@@ -75,7 +75,7 @@ def build_conversations(
     """Prompts with labelled passages and the answer `[C] > [A] > [B]`, letters or numbers."""
     from firstrank.training.data.conversations import from_conversations
 
-    _write(output, lambda tally: from_conversations(source, tally), as_json)
+    _write(output, lambda selection: from_conversations(source, selection), as_json)
 
 
 @build.command("rankllm")
@@ -90,7 +90,7 @@ def build_rankllm(
     from firstrank.training.data.build import from_rankllm
     from firstrank.training.data.teacher import examples
 
-    _write(output, lambda tally: examples(from_rankllm(ranked, requests, tally, seed), tally), as_json)
+    _write(output, lambda selection: examples(from_rankllm(ranked, requests, selection, seed), selection), as_json)
 
 
 @build.command("teacher")
@@ -114,19 +114,21 @@ def build_teacher(
     from firstrank.reranker.reranker import Reranker
     from firstrank.training.data import teacher as teachers
 
-    def listed(tally: Tally) -> Iterable[Example]:
+    def listed(selection: Selection) -> Iterable[Example]:
         requests = _requests(run, queries, corpus, depth)
         if Path(teacher).is_file():
             from firstrank.reranker.runs.trec import read_run
 
-            yield from teachers.examples(teachers.from_run(read_run(teacher), requests, tally), tally)
+            yield from teachers.examples(teachers.from_run(read_run(teacher), requests, selection), selection)
             return
         settings["strategy"] = strategy
         if settings.get("backend") == Backend.oracle:
             settings.update(oracle_settings(qrels))
         with Reranker(teacher, **settings) as reranker:
-            ranked = teachers.complete(reranker, requests, tally, most=passes) if complete else teachers.once(reranker, requests, tally)
-            yield from teachers.examples(ranked, tally)
+            ranked = (
+                teachers.complete(reranker, requests, selection, most=passes) if complete else teachers.once(reranker, requests, selection)
+            )
+            yield from teachers.examples(ranked, selection)
 
     _write(output, listed, as_json)
 
@@ -166,7 +168,7 @@ def build_blended(
     relevant = [docid for qid in ranked if qid in judged for docid, grade in judged[qid].items() if grade > 0]
     found = open_texts(corpus, lambda: [*ranked.docids(depth), *relevant], missing="skip")
     encode = open_encoder(encoder)
-    _write(output, lambda tally: from_teachers(ranked, judged, asked, found, encode, settings, tally), as_json)
+    _write(output, lambda selection: from_teachers(ranked, judged, asked, found, encode, settings, selection), as_json)
 
 
 @data.command("invent")
@@ -221,11 +223,11 @@ def check_examples(
 
 def _write(output: Path, made: Any, as_json: bool) -> None:
     from firstrank.training.data.build import write_examples
-    from firstrank.training.data.tally import Tally
+    from firstrank.training.data.selection import Selection
 
-    tally = Tally()
-    write_examples(output, made(tally), tally)
-    report = tally.report()
+    selection = Selection()
+    write_examples(output, made(selection), selection)
+    report = selection.report()
     if as_json:
         print_json({"output": str(output)} | report)
         return
