@@ -105,7 +105,8 @@ def _opened(model: str | Scorer | Setup, schedule: Schedule | None, settings: Se
         setup = Setup.of(model, **settings)
         return (setup if schedule is None else replace(setup, schedule=schedule)).open_scorer()
     check_names(settings, (*ScheduleSettings.__annotations__, "schedule"))
-    return model, schedule or Schedule(**{name: value for name, value in settings.items() if value is not None})  # type: ignore[arg-type]
+    given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    return model, schedule or Schedule(**given)
 
 
 def request_of(query: str, documents: Sequence[Document], doc_ids: Sequence[str] | None = None, qid: str = "") -> Request:

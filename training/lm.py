@@ -50,7 +50,7 @@ def token_losses(hidden: Tensor, head: Head, ids: Tensor) -> Tensor:
     """[tokens], fp32: minus the log-probability of each token of `ids`, given the hidden state [tokens, hidden] before it."""
     if hidden.is_cuda and (found := _on_cuda(hidden, head, ids)) is not None:
         return found
-    found = _TokenLosses.apply(hidden, head.weight, head.bias, ids, head.scale, head.cap)
+    found = _TokenLosses.apply(hidden, head.weight, head.bias, ids, head.scale, head.cap)  # type: ignore[no-untyped-call]  # torch says no type
     assert isinstance(found, Tensor)
     return found
 

@@ -107,7 +107,7 @@ def _torch() -> Iterator[Finding]:
         yield Finding("GPU", "absent", "no CUDA device: models run on the CPU")
     if find_spec("torchvision") is not None:
         try:
-            import torchvision  # noqa: F401
+            import torchvision  # noqa: F401 - whether it can be
         except Exception as error:
             yield Finding(
                 "torchvision", "broken", f"does not import beside this torch ({error}), and breaks transformers: pip uninstall it"

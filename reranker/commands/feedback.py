@@ -56,8 +56,8 @@ def feedback(
     for name, number in (("--depth", depth), ("--candidates", candidates)):
         if number < 1:
             raise InputError(f"{name} {number}: must be at least 1")
-    given = {"steps": steps, "rate": rate}
-    how = Feedback(objective.value, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    given: dict[str, Any] = {name: value for name, value in (("steps", steps), ("rate", rate)) if value is not None}
+    how = Feedback(objective.value, **given)
     check_writable(output)
     judged = read_qrels(qrels) if qrels is not None else None
     first = read_run(run)

@@ -87,8 +87,9 @@ def read_passages(source: Source) -> Iterator[Passage]:
         return
     if isinstance(source, str) and source.startswith(_LUCENE):
         raise InputError(f"{source}: an index is searched, not read through: --retriever pyserini:{source.removeprefix(_LUCENE)}")
-    named = isinstance(source, os.PathLike) or (isinstance(source, str) and "\n" not in source)
-    for _, passage in _numbered(corpus_file(source) if named else source):  # type: ignore[arg-type]
+    if isinstance(source, os.PathLike) or (isinstance(source, str) and "\n" not in source):
+        source = corpus_file(source)
+    for _, passage in _numbered(source):
         yield passage
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -179,7 +180,7 @@ def test_no_space_for_the_output_keeps_the_older_one_and_the_finished_queries(ba
     monkeypatch.undo()
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_device_is_written_to_directly_and_a_full_one_is_a_sentence(batch, firstrank, tiny_model):
     model = {"backend": None, "model": tiny_model, "device": "cpu", "qrels": None, "depth": 5}
     ended = firstrank(*batch.arguments(**model, output="/dev/full"))
