@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from firstrank.reranker.alignment import strictly_decreasing
 from firstrank.reranker.errors import FormatError, InputError
 from firstrank.reranker.runs.files import FLOAT32_LIMIT, Source, byte_lines, name_of, whole_file
 
@@ -215,7 +216,4 @@ def _strict(one: Ranked) -> Floats32:
     if len(scores) > 1 and (np.diff(scores) > 0).any():
         place = int(np.flatnonzero(np.diff(scores) > 0)[0]) + 1
         raise InputError(f"query {one.qid!r}: {one.docids[place]!r} scores higher than the candidate before it")
-    for i in range(1, len(scores)):
-        if scores[i] >= scores[i - 1]:
-            scores[i] = np.nextafter(scores[i - 1], np.float32(-np.inf))
-    return scores
+    return strictly_decreasing(scores)
