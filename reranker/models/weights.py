@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from firstrank.reranker.config import cache_dir, config_dir
 from firstrank.reranker.errors import InputError, MachineError, ModelError
 from firstrank.reranker.models.spec import ModelSpec
+from firstrank.reranker.runs.files import lock
 
 if TYPE_CHECKING:
     import torch
@@ -190,11 +190,8 @@ def _from_hub(repository: str, revision: str | None, tensors: bool) -> Path:
 def _alone(folder: Path) -> Iterator[None]:
     """One process at a time."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-        if os.name == "posix":
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with (folder.parent / f".{folder.name}.lock").open("w") as file:
+        lock(file)
         yield
 
 
