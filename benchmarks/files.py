@@ -128,6 +128,7 @@ def journal(options: argparse.Namespace) -> None:
     """
     from firstrank.reranker.batch.journal import open_journal
     from firstrank.reranker.batch.tasks import Finished
+    from firstrank.reranker.runs.trec import write_run
 
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out.trec"
@@ -138,7 +139,7 @@ def journal(options: argparse.Namespace) -> None:
         with paced("found again", options.queries), open_journal(output, {}):
             pass
         with open_journal(output, {}) as found, paced("merged", options.queries):
-            Finished([str(number) for number in range(options.queries)], found, {}).write_run(output, tail=True)
+            write_run(output, Finished([str(number) for number in range(options.queries)], found, {}).lists(tail=True))
 
 
 def entry(number: int) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from firstrank.training.data.blended import blended, head
 from firstrank.training.log import LOG, read_log
 from firstrank.training.run import batch_size, open_model, total_steps
 from firstrank.training.samples.examples import Examples
-from firstrank.training.samples.windows import Windows
+from firstrank.training.samples.sample import Samples
 
 MEASURE = "nDCG@10"
 
@@ -115,7 +115,7 @@ def learned(options: argparse.Namespace) -> str | None:
         return f"{options.recipe}: only for loss.rank.name listnet, and a log of every step"
     temperature, size = float(config.loss.rank.options.get("temperature", 1.0)), batch_size(config, 1)
     examples = Examples(config.train)
-    windows = Windows(config, open_model(config), examples, total_steps(config, len(examples)) * size)
+    windows = Samples(config, open_model(config), examples, total_steps(config, len(examples)) * size)
     steps = [entry for entry in read_log(config.output / LOG) if "rank" in entry]
     for _, part in groupby(steps, lambda entry: (entry["step"] - 1) // options.every):
         entries = list(part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -59,6 +59,15 @@ def read_reproduction(name: str) -> Reproduction:
 def all_reproductions() -> list[Reproduction]:
     """All of them, by name."""
     return [_read(path) for path in sorted(_folder().glob("*.yaml"))]
+
+
+def named(names: Sequence[str], *, everything: bool) -> list[Reproduction]:
+    """The reproductions asked for. Raises InputError for none, and for an unknown name."""
+    if everything:
+        return all_reproductions()
+    if not names:
+        raise InputError("give the name of a reproduction, --all, or --list to see what there is")
+    return [read_reproduction(name) for name in dict.fromkeys(names)]
 
 
 def _folder() -> Path:

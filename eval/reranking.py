@@ -29,7 +29,7 @@ from firstrank.reranker.types import Failure, Ranking, Request, WorkersOn
 _log = logging.getLogger(__name__)
 
 Facts = dict[str, Any]
-Engine = Callable[[Setup, Facts], AbstractContextManager[Rank]]
+Opener = Callable[[Setup, Facts], AbstractContextManager[Rank]]
 """Opens whatever ranks (here, or workers elsewhere) and says of itself what makes its figures comparable."""
 
 
@@ -41,7 +41,7 @@ def one_at_a_time(setup: Setup, facts: Facts) -> Iterator[Rank]:
         yield lambda requests: _warmed(reranker, requests)
 
 
-def engine_of(placement: Placement) -> Engine:
+def opener_of(placement: Placement) -> Opener:
     """What `--workers-on` names. On Ray queries share their workers, so a trace's seconds hold what a query waited for others."""
     if placement.workers_on is WorkersOn.local:
         return one_at_a_time
@@ -64,7 +64,7 @@ class Reranking:
     first_stage: Run
     folder: Path
     depth: int
-    engine: Engine = one_at_a_time
+    opener: Opener = one_at_a_time
 
     def system(self, setup: Setup, name: str) -> System:
         """The reranked run with its traces. Raises what `firstrank rerank` raises."""
@@ -79,7 +79,7 @@ class Reranking:
         candidates = self.folder / "first_stage.trec"
         write_run(candidates, self.first_stage.values())
         inputs = Inputs(candidates, self.dataset.source, self.dataset.source, None, self.depth, False, Missing.fail)
-        report = Job(inputs, setup, output, trace).run(self.engine(setup, facts))
+        report = Job(inputs, setup, output, trace).run(self.opener(setup, facts))
         _log.info("%s", report)
         return System(name, read_run(output), read_traces(trace), facts)
 

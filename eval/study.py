@@ -14,7 +14,7 @@ from firstrank.eval.datasets import Dataset, open_dataset
 from firstrank.eval.evaluation import Evaluation, System, evaluate
 from firstrank.eval.machine import machine_facts
 from firstrank.eval.report.files import prepare, write_report
-from firstrank.eval.reranking import Engine, Reranking, one_at_a_time
+from firstrank.eval.reranking import Opener, Reranking, one_at_a_time
 from firstrank.reranker.batch.job import ranked_in
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.measures import per_query
@@ -41,7 +41,7 @@ class Study:
     measures: Sequence[str] = ()
     seed: int = 0
     passages: bool = True
-    engine: Engine = one_at_a_time
+    opener: Opener = one_at_a_time
 
     def run(self) -> Evaluation:
         """Measures, writes the report, and gives what it found."""
@@ -55,7 +55,7 @@ class Study:
             per_query(systems[0].run, dataset.qrels, self.measures)  # an unknown one is told before a model has run for hours
         prepare(self.output)
         if self.setups:
-            reranking = Reranking(dataset, systems[0].run, self.output, self.depth, self.engine)
+            reranking = Reranking(dataset, systems[0].run, self.output, self.depth, self.opener)
             systems += [reranking.system(setup, f"{setup.model} on {systems[0].name}") for setup in self.setups]
         evaluation = evaluate(dataset, systems, self.measures, self.seed)
         write_report(self.output, evaluation, self.facts(), passages=self.passages)

@@ -5,7 +5,7 @@ import sys
 from firstrank.reranker.integrations.pyserini import FirstRanker, start
 
 start()  # Java, and pyserini with it
-from pyserini.search.lucene import LuceneSearcher  # noqa: E402
+from pyserini.search.lucene import LuceneSearcher  # noqa: E402 - it starts Java itself, if nothing has
 
 index, query, model = [*sys.argv[1:], "default"][:3]
 searcher = LuceneSearcher(index)

@@ -9,15 +9,15 @@ decreasing in float32, which is what trec_eval compares. Pure functions; numpy i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
-from scipy.special import expit
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 Indices = NDArray[np.intp]
+Real = TypeVar("Real", np.float32, np.float64)
 
 _SMALLEST = np.float32(-80.0)  # its sigmoid still leaves room below in float32
 _BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
@@ -36,25 +36,29 @@ def align(order: Sequence[int], windows: Sequence[tuple[Sequence[int], Sequence[
     places = np.array([place[candidate] for indices, _ in windows for candidate in indices], np.intp)
     values = np.array([value for _, window_values in windows for value in window_values], np.float64)
     fitted = _isotonic(_pooled(window, places, values, len(order)))
-    return strictly_decreasing(fitted - fitted.mean())
+    return strictly_decreasing((fitted - fitted.mean()).astype(np.float32))
 
 
 def relevance(raw: Floats32) -> Floats32:
     """The sigmoid of strictly decreasing scores: in (0, 1), strictly decreasing in float32."""
-    squeezed = expit(np.maximum(raw, _SMALLEST))
+    from scipy.special import expit
+
+    squeezed: Floats32 = expit(np.maximum(raw, _SMALLEST))
     return strictly_decreasing(np.minimum(squeezed, _BELOW_ONE))
 
 
-def strictly_decreasing(values: Floats | Floats32) -> Floats32:
-    """`values` as float32, each lowered no more than it takes to lie below the one before it.
+def strictly_decreasing(values: NDArray[Real]) -> NDArray[Real]:
+    """`values`, each lowered no more than it takes to lie below the one before it, in their own type.
 
-    float32 values are counted through in order as integers, so "the next one below" is less 1, and a running minimum does it.
+    The numbers of a type are counted through in order as integers, so "the next one below" is less 1, and a running minimum does it.
     """
-    bits = np.asarray(values, np.float32).view(np.int32).astype(np.int64)
-    rank = np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+    whole = np.dtype(f"i{values.dtype.itemsize}")
+    bits, sign = values.view(whole).astype(np.int64), np.int64(np.iinfo(whole).min)
+    rank = np.where(bits < 0, sign - bits, bits)
     place = np.arange(len(rank))
-    rank = np.minimum.accumulate(rank + place) - place
-    return np.where(rank < 0, -rank | 0x80000000, rank).astype(np.uint32).view(np.float32)
+    lowered = np.minimum.accumulate(rank + place) - place
+    below = np.where(lowered < 0, sign - lowered, lowered).astype(whole).view(values.dtype)
+    return np.where(lowered == rank, values, below)
 
 
 def _pooled(window: Indices, place: Indices, value: Floats, n: int) -> Floats:
@@ -81,6 +85,8 @@ def _pooled(window: Indices, place: Indices, value: Floats, n: int) -> Floats:
 
 def _isotonic(scores: Floats) -> Floats:
     """The closest non-increasing sequence; unseen (NaN) places take their predecessor's value."""
+    from scipy.optimize import isotonic_regression
+
     seen = ~np.isnan(scores)
     if not seen.any():
         return np.zeros(len(scores))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any, Unpack
 
 from firstrank.reranker.errors import InputError
@@ -15,6 +16,10 @@ from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.reranker.types import Failure, Passage, Ranking, Request, Strategy
 
 Document = str | Mapping[str, Any] | Passage
+"""a text; a mapping with `text`, and `title`, `docid` (or `id`, `_id`) and anything else if it has them; or a Passage"""
+
+Asked = Request | tuple[str, Sequence[Document]]
+"""what is ranked: a Request, or a query with its documents"""
 
 
 class Reranker:
@@ -58,16 +63,23 @@ class Reranker:
         """`rank`, awaited; cancelling it takes its windows back."""
         return await self._loop.run_async(self._rank(request_of(query, documents, doc_ids, qid), top_k))
 
-    def rank_many(self, requests: Iterable[Request]) -> Iterator[Ranking]:
-        """Rankings in the order of `requests`, which are read lazily. The first failure is raised."""
+    def rank_many(self, requests: Iterable[Asked]) -> Iterator[Ranking]:
+        """Rankings in the order of `requests` (Requests, or pairs of a query and its documents), which are read lazily.
+
+        The first failure is raised. A pair's qid is its place: "0", "1", …
+        """
         for result in self.stream(requests):
             if isinstance(result, Failure):
                 raise result.error
             yield result
 
-    def stream(self, requests: Iterable[Request], *, ordered: bool = True, strategy: Strategy | None = None) -> Iterator[Ranking | Failure]:
-        """Rankings and failures, in the order of `requests` or as they finish."""
-        return self._loop.iterate(self._executor.stream(requests, strategy or self._strategy, ordered=ordered))
+    def stream(self, requests: Iterable[Asked], *, ordered: bool = True, strategy: Strategy | None = None) -> Iterator[Ranking | Failure]:
+        """Rankings and failures, in the order of `requests` or as they finish.
+
+        Raises InputError for what is no Request, nor a query with documents that can be ranked.
+        """
+        asked = map(_request, requests, count())
+        return self._loop.iterate(self._executor.stream(asked, strategy or self._strategy, ordered=ordered))
 
     def close(self) -> None:
         """Frees the model; idempotent. A call that comes later raises InputError."""
@@ -105,11 +117,28 @@ def _opened(model: str | Scorer | Setup, schedule: Schedule | None, settings: Se
         setup = Setup.of(model, **settings)
         return (setup if schedule is None else replace(setup, schedule=schedule)).open_scorer()
     check_names(settings, (*ScheduleSettings.__annotations__, "schedule"))
-    return model, schedule or Schedule(**{name: value for name, value in settings.items() if value is not None})  # type: ignore[arg-type]
+    given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    return model, schedule or Schedule(**given)
+
+
+def _request(asked: Asked, place: int) -> Request:
+    if isinstance(asked, Request):
+        return asked
+    try:
+        if not isinstance(asked, tuple | list) or len(asked) != 2 or not isinstance(asked[0], str):
+            raise InputError(f"is {type(asked).__name__}: give a Request, or a pair of a query and its documents")
+        return request_of(*asked, qid=str(place))
+    except InputError as error:
+        raise InputError(f"request {place}: {error}") from error
 
 
 def request_of(query: str, documents: Sequence[Document], doc_ids: Sequence[str] | None = None, qid: str = "") -> Request:
-    """A Request from what people have at hand: strings, mappings with `text` (and `docid`, `id` or `_id`, `title`), Passages."""
+    """A Request from what people have at hand: strings, mappings with `text` (and `docid`, `id` or `_id`, `title`), Passages.
+
+    Raises InputError for documents that are none of these, and for ids that are not distinct or not as many as the documents.
+    """
+    if isinstance(documents, str):
+        raise InputError("documents is one string: give a list of documents")
     if doc_ids is not None and len(doc_ids) != len(documents):
         raise InputError(f"doc_ids has {len(doc_ids)} entries for {len(documents)} documents: give one each, or none")
     passages = tuple(_passage(document, i, doc_ids[i] if doc_ids is not None else None) for i, document in enumerate(documents))
@@ -123,10 +152,10 @@ def request_of(query: str, documents: Sequence[Document], doc_ids: Sequence[str]
 
 def _passage(document: Document, place: int, docid: str | None) -> Passage:
     if isinstance(document, Passage):
-        return document if docid is None else Passage(str(docid), document.text, document.title)
+        return document if docid is None else replace(document, docid=str(docid))
     if isinstance(document, str):
         return Passage(str(place) if docid is None else str(docid), document)
     if isinstance(document, Mapping) and isinstance(document.get("text"), str):
         own = next((document[key] for key in ("docid", "id", "_id") if key in document), place)
-        return Passage(str(own if docid is None else docid), document["text"], str(document.get("title") or ""))
+        return Passage(str(own if docid is None else docid), document["text"], str(document.get("title") or ""), document)
     raise InputError(f"document {place} is {type(document).__name__}: give a string, a mapping with a string under 'text', or a Passage")

@@ -17,6 +17,7 @@ from firstrank.reranker.scorers.backends import BackendOptions, BackendSettings,
 from firstrank.reranker.scorers.base import Scorer
 from firstrank.reranker.scorers.openai.options import OpenAIOptions
 from firstrank.reranker.scorers.transformers.options import TransformersOptions
+from firstrank.reranker.strategies.prior import Prior, sources_of
 from firstrank.reranker.strategies.register import check_strategy
 from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.reranker.strategies.windows import WindowSize
@@ -50,6 +51,9 @@ class SetupSettings(ScheduleSettings, BackendSettings, total=False):
 
     backend: str | None
     revision: str | None
+    prior: str | Mapping[str, float] | None
+    prior_depth: int | None
+    fuse: float | None
     cascade: str | None
     defer_budget: float | None
     defer_rule: str | None
@@ -64,6 +68,7 @@ class Setup:
     schedule: Schedule = Schedule()
     cascade: Cascade | None = None
     revision: str | None = None
+    prior: Prior = Prior()
 
     @classmethod
     def of(cls, model: str = "default", **settings: Unpack[SetupSettings]) -> Self:
@@ -75,8 +80,8 @@ class Setup:
         given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
         schedule = Schedule(**{name: given.pop(name) for name in ScheduleSettings.__annotations__ if name in given})
         cascade = _cascade(given)
-        revision = given.pop("revision", None)
-        return cls(model, backend_options(given.pop("backend", Backend.transformers), **given), schedule, cascade, revision)
+        revision, prior = given.pop("revision", None), _prior(given)
+        return cls(model, backend_options(given.pop("backend", Backend.transformers), **given), schedule, cascade, revision, prior)
 
     @property
     def backend_name(self) -> Backend:
@@ -89,12 +94,16 @@ class Setup:
 
     def open_scorer(self) -> tuple[Scorer, Schedule]:
         """The scorer, and the schedule with what was not said taken from the model. Raises what `open_scorer` raises."""
+        from firstrank.reranker.scorers.prior import PriorScorer, Unread
+
+        if (prior := self._prior_alone()) is not None:
+            return PriorScorer(Unread(), prior), self.completed()
         scorer, spec = open_scorer(self.model, self.backend, revision=self.revision, seed=self.schedule.seed)
-        schedule = self.schedule.completed(spec.schedule)
-        if self.cascade is None:
-            return scorer, schedule
         try:
-            return self._deferring(scorer, spec.answer), schedule
+            if self.cascade is not None:
+                scorer = self._deferring(scorer, spec.answer)
+            prior = self.prior.completed(spec.own_prior)
+            return PriorScorer(scorer, prior) if prior.sources else scorer, self.schedule.completed(spec.schedule)
         except BaseException:
             scorer.close()
             raise
@@ -115,11 +124,19 @@ class Setup:
             check_budget(self.cascade.budget)
             find_rule(self.cascade.rule)
 
+    def _prior_alone(self) -> Prior | None:
+        """The prior, where the model is to read nothing. Raises InputError for a depth or weight without a prior."""
+        own = Prior(()) if isinstance(self.backend, Oracle) else model_settings(self.model).own_prior
+        prior = self.prior.completed(own)
+        if not prior.sources and (prior.depth is not None or prior.fuse is not None):
+            raise InputError("prior_depth, fuse: only with a prior, and the model has none of its own")
+        return prior if prior.depth == 0 else None
+
     def facts(self) -> dict[str, str]:
         """What must be the same for a batch to be resumed. Loads no model."""
         models = [self.model] if not isinstance(self.backend, Oracle) else []
         told = {"model": self.model, "backend": str(self.backend_name), "revision": repr(self.revision)}
-        told |= _said(self.backend) | _said(self.schedule)
+        told |= _said(self.backend) | _said(self.schedule) | {f"prior {name}": value for name, value in _said(self.prior).items()}
         if self.cascade is not None:
             told |= {f"cascade {name}": value for name, value in _said(self.cascade).items()}
         if self.cascade is not None:
@@ -188,7 +205,13 @@ def _cascade(given: dict[str, Any]) -> Cascade | None:
     return None if model is None else Cascade(model, **own)
 
 
-def _said(part: BackendOptions | Schedule | Cascade) -> dict[str, str]:
+def _prior(given: dict[str, Any]) -> Prior:
+    """Takes a prior's settings out of those given."""
+    sources = given.pop("prior", None)
+    return Prior(None if sources is None else sources_of(sources), given.pop("prior_depth", None), given.pop("fuse", None))
+
+
+def _said(part: BackendOptions | Schedule | Cascade | Prior) -> dict[str, str]:
     return {one.name: repr(getattr(part, one.name)) for one in fields(part) if one.repr}
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 Answer = Literal["logits", "permutation"]
 
@@ -33,6 +33,8 @@ class Passage:
     docid: str
     text: str
     title: str = ""
+    metadata: Mapping[str, Any] | None = field(default=None, compare=False)
+    """whatever else the caller knows of it: never read here, and given back on the passage's result"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Request:
     qid: str = ""
     passage_tokens: int | None = None
     """cuts each passage after so many tokens, if the model's template does not cut it earlier"""
+    first_stage: tuple[float, ...] | None = None
+    """the first stage's scores of the passages, where they are known"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,11 @@ class Result:
     def docid(self) -> str:
         return self.passage.docid
 
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the caller gave with the passage: the mapping itself that a document was, or a Passage's metadata; else empty."""
+        return {} if self.passage.metadata is None else self.passage.metadata
+
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
@@ -163,7 +172,13 @@ class Ranking:
     def __len__(self) -> int:
         return len(self.results)
 
-    def __getitem__(self, rank_from_zero: int) -> Result:
+    @overload
+    def __getitem__(self, rank_from_zero: int) -> Result: ...
+
+    @overload
+    def __getitem__(self, rank_from_zero: slice) -> tuple[Result, ...]: ...
+
+    def __getitem__(self, rank_from_zero: int | slice) -> Result | tuple[Result, ...]:
         return self.results[rank_from_zero]
 
     def top_k(self, k: int) -> tuple[Result, ...]:

@@ -63,7 +63,7 @@ def create_app(settings: Settings, openers: Openers | None = None, *, failed: Ca
     app.state.service = service
     app.include_router(routes.router)
     app.router.routes.extend(page.routes())
-    app.openapi = lambda: _openapi(app, guarded=bool(keys))  # type: ignore[method-assign]
+    app.openapi = lambda: _openapi(app, guarded=bool(keys))  # type: ignore[method-assign]  # as FastAPI says to extend it
     return app
 
 
@@ -114,7 +114,7 @@ def _openapi(app: FastAPI, *, guarded: bool) -> dict[str, Any]:
     if app.openapi_schema is None:
         found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         shapes = [(schemas.RerankRequest, "validation"), (schemas.TextsRequest, "validation")]
-        _, asked = models_json_schema(shapes, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+        _, asked = models_json_schema(shapes, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]  # a list is invariant
         found["components"]["schemas"] |= asked["$defs"]
         found["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         if guarded:

@@ -37,7 +37,7 @@ def _command() -> Any:
 
     parameters = [_parameter(name, field) for name, field in Settings.model_fields.items()]
     parameters.sort(key=lambda parameter: _PANELS.index(parameter.annotation.__metadata__[0].rich_help_panel))
-    serve.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    vars(serve)["__signature__"] = inspect.Signature(parameters)
     serve.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return serve
 

@@ -65,6 +65,9 @@ class ModelSettings(BaseModel):
     threads: int | None = setting("Model", "CPU threads of the model.", None, ge=1)
     lanes: int | None = setting("Model", "CPU: windows at once, which share the threads.", None, ge=1)
     revision: str | None = setting("Model", "The model's revision on the hub.", None)
+    prior: str | None = setting("Model", "Cheap scorers before the model: dense:minilm=0.5,sparse:splade-tiny=0.5, or none.", None)
+    prior_depth: int | None = setting("Model", "The best by the prior that the model reads; by default the model's.", None, ge=0)
+    fuse: float | None = setting("Model", "The prior's weight in the final score; by default the model's.", None, ge=0)
     cascade: str | None = setting("Model", "A larger model, for the windows of which this one is unsure.", None)
     defer_budget: float | None = setting(
         "Model", "The share of a request's windows that the larger model may see; by default 0.3.", None, ge=0, le=1

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -28,3 +31,25 @@ def test_heavy_packages_are_imported_only_when_used(statement):
     code = f"import sys; {statement}; print(sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_each_command_is_named_where_it_is_defined():
+    """An entry point that names a module which passes a command on makes `--help` import both."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    commands = project["entry-points"]["firstrank.commands"].values()
+    assert [entry for entry in commands if not _defined(*entry.split(":"))] == []
+
+
+IGNORED = re.compile(r"# (?:type: ignore(?:\[[\w, -]+\])?|noqa(?:: [A-Z]+\d+(?:, [A-Z]+\d+)*)?)\s*$", re.MULTILINE)
+
+
+def test_what_a_checker_is_told_to_overlook_has_its_reason_beside_it():
+    found = [file for file in ROOT.rglob("*.py") if not file.relative_to(ROOT).parts[0].startswith((".", "shared"))]
+    assert found
+    assert [f"{file}: {bare}" for file in found for bare in IGNORED.findall(file.read_text(encoding="utf-8"))] == []
+
+
+def _defined(module: str, name: str) -> bool:
+    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return name in functions | {target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets}

@@ -16,14 +16,14 @@ from firstrank.training.log import LOG, read_log
 
 _log = logging.getLogger(__name__)
 
-CARD = "README.md"
+README = "README.md"
 _PACKAGES = ("firstrank", "torch", "transformers", "peft", "accelerate")
 
 
 def write_card(config: Config, model: Model, facts: Mapping[str, Any], folder: Path) -> None:
     """`folder/README.md` from the run's log. `facts` are what the run alone knows: examples, processes, trainable weights …"""
     log = read_log(config.output / LOG)
-    (folder / CARD).write_text(card_text(config, model, facts, log), encoding="utf-8")
+    (folder / README).write_text(card_text(config, model, facts, log), encoding="utf-8")
 
 
 def card_text(config: Config, model: Model, facts: Mapping[str, Any], log: list[dict[str, Any]]) -> str:
@@ -39,10 +39,10 @@ def card_text(config: Config, model: Model, facts: Mapping[str, Any], log: list[
         "",
         "| what | |",
         "|---|---|",
-        f"| objective | {lm.weight:g} · LM ({lm.importance}) + {rank.weight:g} · {rank.name} |",
+        f"| loss | {lm.weight:g} · LM ({lm.importance}) + {rank.weight:g} · {rank.name} |",
         f"| tuning | {config.tuning.method}, {config.tuning.precision} |",
         f"| examples | {', '.join(path.name for path in config.train)} |",
-        f"| window, stride | {model.spec.window}, {model.spec.stride} |",
+        f"| strategy, window, stride | {model.spec.strategy}, {model.spec.window}, {model.spec.stride} |",
         f"| seed | {config.seed} |",
         *(f"| {name} | {value} |" for name, value in facts.items()),
         *_measured(steps, scores),

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFlo
 from firstrank.reranker.config import config_dir, explained, read_yaml
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.prompt.template import Excerpt, Template
+from firstrank.reranker.strategies.schedule import Schedule
 
 Value = float | tuple[float, float]
 
@@ -49,10 +50,6 @@ class Range(RootModel[tuple[int, int] | dict[float, tuple[int, int]]]):
         low, high = (_between({at: ends[i] for at, ends in self.root.items()}, progress) for i in (0, 1))
         return round(low), round(high)
 
-    @property
-    def most(self) -> int:
-        return self.root[1] if isinstance(self.root, tuple) else max(high for _, high in self.root.values())
-
 
 def _between(points: Mapping[float, float], progress: float) -> float:
     places = sorted(points)
@@ -85,7 +82,25 @@ class Draw(Section):
         return self
 
 
-class Rank(Section):
+class Serve(Section):
+    """What the exported model says of itself (`firstrank.yaml`), each in place of the base model's; the dev score ranks so too."""
+
+    strategy: str | None = Field(default=None, description="NAME[:key=value,…]")
+    window: int | None = Field(default=None, ge=2, description="passages per window")
+    stride: PositiveInt | None = Field(default=None, description="by default the base model's, but half of `window` at most")
+    passage_tokens: PositiveInt | None = Field(default=None, description="passages are cut there; in training too, if draw does not before")
+    excerpt: Excerpt | None = Field(default=None, description="what is shown of a passage that is cut; in training too")
+
+    @model_validator(mode="after")
+    def _legal(self) -> Self:
+        try:
+            Schedule(self.strategy, self.window, self.stride if self.window else None).build()
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+
+class RankLoss(Section):
     """The ranking loss on the label logits of the first position."""
 
     name: str = "weighted_ranknet"
@@ -93,14 +108,14 @@ class Rank(Section):
     options: Mapping[str, Any] = Field(default={}, description="of the loss: temperature, margin …")
 
 
-class LM(Section):
+class LMLoss(Section):
     """The language-model loss on the target ordering."""
 
     weight: NonNegativeFloat = Field(default=1.0, description="0 turns it off, and with it all logits but the labels'")
     importance: Literal["uniform", "rank"] = Field(default="uniform", description="rank: the identifier at rank r counts 1 + 1/log2(r + 1)")
 
 
-class Probe(Section):
+class ProbeLoss(Section):
     """The same ranking loss where each passage has been read, at a middle layer: a signal for every passage, dropped after training."""
 
     weight: NonNegativeFloat = Field(default=0.0, description="0 turns it off")
@@ -110,9 +125,9 @@ class Probe(Section):
 class Loss(Section):
     """L = lm.weight · LM + rank.weight · rank + probe.weight · probe."""
 
-    rank: Rank = Rank()
-    lm: LM = LM()
-    probe: Probe = Probe()
+    rank: RankLoss = RankLoss()
+    lm: LMLoss = LMLoss()
+    probe: ProbeLoss = ProbeLoss()
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -183,7 +198,7 @@ class Optimiser(Section):
     clip: NonNegativeFloat = Field(default=1.0, description="largest gradient norm; 0 does not clip")
 
 
-class Batch(Section):
+class Batching(Section):
     """A step's examples: windows of one forward × accumulation × processes."""
 
     windows: PositiveInt = Field(default=1, description="of one forward pass, in each process")
@@ -193,7 +208,7 @@ class Batch(Section):
 
 
 class Dev(Section):
-    """A development set, reranked as `firstrank rerank` would."""
+    """A development set, reranked as `firstrank rerank` would with the exported model."""
 
     run: Path
     qrels: str
@@ -228,7 +243,6 @@ class Config(Section):
     revision: str | None = None
     answer: Literal["logits", "permutation"] | None = Field(default=None, description="in place of the model's own")
     template: str | Template | None = Field(default=None, description="in place of the model's own")
-    excerpt: Excerpt | None = Field(default=None, description="what is shown of a passage that is cut, in place of the model's own")
     context: PositiveInt | None = Field(default=None, description="tokens of a prompt, in place of the model's own")
     chat: Mapping[str, Any] | None = Field(default=None, description="options of the chat template, in place of the model's own")
     train: tuple[Path, ...] = Field(min_length=1, description="files of examples (JSONL)")
@@ -238,12 +252,13 @@ class Config(Section):
     steps: PositiveInt | None = Field(default=None, description="in place of epochs")
     threads: PositiveInt | None = Field(default=None, description="CPU threads; by default torch's own number")
     draw: Draw = Draw()
+    serve: Serve = Serve()
     loss: Loss = Loss()
     difficulty: Difficulty | None = None
     reweighting: Reweighting | None = None
     tuning: Tuning = Tuning()
     optimiser: Optimiser = Optimiser()
-    batch: Batch = Batch()
+    batch: Batching = Batching()
     dev: Dev | None = None
     checkpoints: Checkpoints = Checkpoints()
     log: Log = Log()

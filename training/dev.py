@@ -18,6 +18,7 @@ from firstrank.reranker.runs.trec import Ranked, Run, read_run
 from firstrank.reranker.scorers.transformers.options import TransformersOptions
 from firstrank.reranker.scorers.transformers.scorer import TransformersScorer
 from firstrank.reranker.texts.sources import open_texts
+from firstrank.reranker.types import Ranking
 from firstrank.training.config import Dev
 
 MEASURE = "nDCG@10"
@@ -47,21 +48,25 @@ class DevSet:
 
     def score(self, network: Any, model: Model, threads: int | None = None) -> float:
         """nDCG@10 over the set's queries with these weights (a causal language model), which stay in training mode."""
+        return self._measured(Run(map(_ranked, self.rankings(network, model, threads))))
+
+    def rankings(self, network: Any, model: Model, threads: int | None = None) -> list[Ranking]:
+        """The set's candidates, reranked with these weights by what the model says of itself: strategy, window, stride, cut …"""
         training = network.training
         scorer = TransformersScorer(model, TransformersOptions(device=_device(network), threads=threads), network=network.eval())
         try:
             with Reranker(scorer, schedule=model.spec.schedule) as reranker:
-                ranked = [
-                    Ranked(ranking.qid, tuple(result.docid for result in ranking), np.array([r.raw_score for r in ranking], np.float32))
-                    for ranking in reranker.rank_many(self._requests)
-                ]
+                return list(reranker.rank_many(self._requests))
         finally:
             network.train(training)
-        return self._measured(Run(ranked))
 
     def _measured(self, run: Run) -> float:
         values = per_query(run, self._qrels, [MEASURE])[MEASURE].values()
         return sum(values) / len(values)
+
+
+def _ranked(ranking: Ranking) -> Ranked:
+    return Ranked(ranking.qid, tuple(result.docid for result in ranking), np.array([one.raw_score for one in ranking], np.float32))
 
 
 def _device(network: Any) -> Any:

@@ -68,18 +68,18 @@ def _beside(config: Config, model: Model, network: Any, folder: Path) -> None:
     model.tokenizer.save_pretrained(folder)
     network.config.use_cache = True
     network.config.save_pretrained(folder)
-    (folder / CARD).write_text(yaml.safe_dump(card(config, model), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    (folder / CARD).write_text(yaml.safe_dump(settings(model), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def card(config: Config, model: Model) -> dict[str, Any]:
+def settings(model: Model) -> dict[str, Any]:
     """`firstrank.yaml`: the model's settings with the template whole and the labels frozen, so that nothing elsewhere can change them."""
     spec, prompter = model.spec, model.prompter
-    settings = spec.model_dump(mode="json", exclude={"name", "weights", "template", "label_ids"}, exclude_defaults=True)
+    said = spec.model_dump(mode="json", exclude={"name", "weights", "template", "label_ids"}, exclude_defaults=True)
     always = {"answer": spec.answer, "window": spec.window, "stride": spec.stride, "context": prompter.context}
     template = spec.read_template().model_dump(mode="json", exclude_defaults=True)
     labels = {"label_ids": list(prompter.label_ids(len(prompter.identifiers)))} if spec.answer == "logits" else {}
     description = f"{model.name}, trained by `firstrank train`"
-    return settings | always | {"description": description, "template": template} | labels
+    return said | always | {"description": description, "template": template} | labels
 
 
 def _as(config: Config, value: Any) -> Any:

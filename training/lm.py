@@ -16,12 +16,14 @@ from packaging.version import Version
 from torch import Tensor
 from torch.nn.functional import linear
 
+from firstrank.reranker.scorers.transformers.head import Finish
+
 _BLOCK = 4096
 """rows of the vocabulary whose logits exist at once"""
 
 
 class Head(NamedTuple):
-    """A language model's output layer: logits = cap · tanh(scale · (W h + b) / cap)."""
+    """A language model's output layer: what `Finish` makes of W h + b."""
 
     weight: Tensor
     """[vocabulary, hidden]"""
@@ -32,9 +34,8 @@ class Head(NamedTuple):
     @classmethod
     def of(cls, network: Any) -> Head:
         """The head of a transformers model; `LabelHead` is what checks heads against the model's own logits."""
-        config, layer = network.config.get_text_config(), network.get_output_embeddings()
-        scale = float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)
-        return cls(layer.weight, getattr(layer, "bias", None), scale, getattr(config, "final_logit_softcapping", None))
+        layer = network.get_output_embeddings()
+        return cls(layer.weight, getattr(layer, "bias", None), *Finish.of(network))
 
     def logits(self, hidden: Tensor, ids: Tensor) -> Tensor:
         """[rows, labels], fp32: the logits of those tokens alone."""
@@ -42,15 +43,14 @@ class Head(NamedTuple):
         return self.finished(linear(hidden.float(), self.weight[ids].float(), bias))
 
     def finished(self, raw: Tensor) -> Tensor:
-        scaled = raw * self.scale if self.scale != 1.0 else raw
-        return self.cap * torch.tanh(scaled / self.cap) if self.cap else scaled
+        return Finish(self.scale, self.cap)(raw)
 
 
 def token_losses(hidden: Tensor, head: Head, ids: Tensor) -> Tensor:
     """[tokens], fp32: minus the log-probability of each token of `ids`, given the hidden state [tokens, hidden] before it."""
     if hidden.is_cuda and (found := _on_cuda(hidden, head, ids)) is not None:
         return found
-    found = _TokenLosses.apply(hidden, head.weight, head.bias, ids, head.scale, head.cap)
+    found = _TokenLosses.apply(hidden, head.weight, head.bias, ids, head.scale, head.cap)  # type: ignore[no-untyped-call]  # torch says no type
     assert isinstance(found, Tensor)
     return found
 

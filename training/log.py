@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 LOG = "log.jsonl"
 
 
-class Journal(TrainerCallback):
+class RunLog(TrainerCallback):
     """Writes `log.jsonl`: {"step", "loss", "lm", "rank", "grad_norm", "learning_rate", "windows", "tokens", "seconds"} a step
     ("probe" too where it is on), {"step", "ndcg@10", "seconds"} an evaluation."""
 

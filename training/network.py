@@ -14,10 +14,10 @@ from torch.nn.functional import rms_norm
 
 from firstrank.reranker.errors import InputError, ModelError
 from firstrank.reranker.models.loaded import Model
-from firstrank.training.config import Config, Probe, Tuning
+from firstrank.training.config import Config, ProbeLoss, Tuning
 from firstrank.training.lisa import layers_of
 from firstrank.training.lm import Head, token_losses
-from firstrank.training.samples.windows import Batch
+from firstrank.training.samples.batch import Batch
 
 
 class Seen(NamedTuple):
@@ -82,7 +82,7 @@ def tuned(network: Any, tuning: Tuning) -> Any:
         settings = LoraConfig(
             task_type="CAUSAL_LM",
             r=lora.rank,
-            lora_alpha=lora.alpha,  # type: ignore[arg-type]
+            lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft says int, and divides by the rank
             lora_dropout=lora.dropout,
             use_dora=lora.dora,
             target_modules=modules,
@@ -126,7 +126,7 @@ def causal_model(network: Any) -> Any:
     return network.get_base_model() if hasattr(network, "get_base_model") else network
 
 
-def _give_losses(network: Any, labels: tuple[int, ...] | None, probe: Probe) -> None:
+def _give_losses(network: Any, labels: tuple[int, ...] | None, probe: ProbeLoss) -> None:
     """Teaches `network(batch=…)`; without `batch` it is the model that it was."""
     usual = network.forward
     ids = None if labels is None else torch.tensor(labels)

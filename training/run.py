@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from pydantic import ValidationError
 
+from firstrank.reranker.config import explained
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.models.loaded import Model, load_model, prompter_of
+from firstrank.reranker.models.loaded import Model, load_model
 from firstrank.reranker.models.spec import ModelSpec
+from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.training.config import Config
 from firstrank.training.samples.examples import Examples
 
@@ -51,7 +54,8 @@ def train(config: Config, *, minutes: float | None = None) -> Path | None:
     model, examples = open_model(config), Examples(config.train)
     check_output(config)
     trainer = _trainer(config, model, examples, minutes)
-    moving = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
+    network: Any = trainer.model
+    moving = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     trainer.train(resume_from_checkpoint=last_checkpoint(trainer.args.output_dir))
     if not trainer.finished:
         _log.info(f"stopped at step {trainer.state.global_step} of {trainer.args.max_steps}: the same command goes on from there")
@@ -80,24 +84,24 @@ def _trainer(config: Config, model: Model, examples: Examples, minutes: float | 
 
     from firstrank.training.dev import DevSet
     from firstrank.training.lisa import LayerSampling
-    from firstrank.training.log import Journal
+    from firstrank.training.log import RunLog
     from firstrank.training.network import load_network
-    from firstrank.training.samples.windows import Windows
+    from firstrank.training.samples.sample import Samples
     from firstrank.training.trainer import AtStart, RankTrainer, TimeLimit
 
     arguments = _arguments(config, total_steps(config, len(examples)))
-    windows = Windows(config, model, examples, arguments.max_steps * batch_size(config, arguments.world_size))
-    windows[0]
+    samples = Samples(config, model, examples, arguments.max_steps * batch_size(config, arguments.world_size))
+    samples[0]
     dev = DevSet(config.dev) if config.dev else None
     set_seed(config.seed)  # an adapter's first weights are drawn
     network = load_network(model, config)
-    trainer = RankTrainer(network, config, model, windows, dev, arguments)
+    trainer = RankTrainer(network, config, model, samples, dev, arguments)
     trainer.add_callback(AtStart(partial(claim, config)))
     if config.tuning.method == "lisa":
         trainer.add_callback(LayerSampling(network, config.tuning.lisa, config.seed))
     if minutes is not None:
         trainer.add_callback(TimeLimit(minutes))
-    trainer.add_callback(Journal(config.output, arguments.max_steps))
+    trainer.add_callback(RunLog(config.output, arguments.max_steps))
     return trainer
 
 
@@ -116,17 +120,25 @@ def _leave(config: Config, model: Model, trainer: RankTrainer, facts: dict[str, 
 
 
 def open_model(config: Config) -> Model:
-    """The model with the recipe's template, context and labels in place of its own."""
-    model = load_model(config.model, revision=config.revision)
-    given = {name: getattr(config, name) for name in ("answer", "template", "excerpt", "context", "chat")}
-    changes = {name: value for name, value in given.items() if value is not None}
-    if config.draw.window is not None:
-        changes["window"] = max(config.draw.window.most, 2)
-        changes["stride"] = max(1, min(model.spec.stride, changes["window"] // 2))
-    spec = ModelSpec.model_validate(model.spec.model_dump() | changes)
+    """The model with what the recipe says of prompts and ranking in place of its own. Raises InputError where that does not fit it."""
+    return load_model(config.model, revision=config.revision, changed=partial(exported_spec, config))
+
+
+def exported_spec(config: Config, own: ModelSpec) -> ModelSpec:
+    """What the exported model will say of itself: `own`, the base model's, but for what the recipe says. Raises InputError likewise."""
+    serve = config.serve
+    schedule = Schedule(serve.strategy, serve.window, serve.stride).completed(own.schedule)
+    given = {name: getattr(config, name) for name in ("answer", "template", "context", "chat")}
+    given |= {name: getattr(serve, name) for name in ("passage_tokens", "excerpt")}
+    given |= {name: getattr(schedule, name) for name in ("strategy", "window", "stride", "passes")}
+    try:
+        spec = ModelSpec.model_validate(own.model_dump() | {name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise InputError(f"the recipe and the settings of {config.model!r} do not fit together: {explained(error)}") from error
+    spec.schedule.build()
     if config.loss.rank.weight and (spec.answer != "logits" or spec.read_template().labels == "numbers"):
         raise InputError("loss.rank: its labels must be single tokens (answer: logits, letters); say loss.rank.weight=0")
-    return Model(model.name, spec, model.path, model.tokenizer, prompter_of(spec, model.tokenizer, Path(model.path)))
+    return spec
 
 
 def total_steps(config: Config, examples: int) -> int:
@@ -154,8 +166,8 @@ def _cpu_has_bf16() -> bool:
     import torch
 
     if platform.machine() in {"x86_64", "AMD64"}:  # where oneDNN calls bf16 supported from AVX-512 on, emulated as it may be
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _on_cpu() -> bool:
@@ -202,7 +214,7 @@ def _arguments(config: Config, steps: int) -> Any:
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # of renamings between its versions
     tuning, optimiser, dev = config.tuning, config.optimiser, config.dev
-    checkpointing = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
+    checkpointing: dict[str, Any] = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
     reports = [name for name, on in (("tensorboard", config.log.tensorboard), ("wandb", config.log.wandb)) if on]
     if lacking := [name for name in reports if find_spec(name) is None]:
         raise InputError(f"log.{lacking[0]}: the package is not installed: pip install {lacking[0]}")

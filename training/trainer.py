@@ -16,14 +16,16 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import TrainOutput
 
 from firstrank.reranker.errors import FirstrankError, InputError
 from firstrank.reranker.models.loaded import Model
 from firstrank.training.config import Config
 from firstrank.training.dev import DevSet
 from firstrank.training.network import causal_model
-from firstrank.training.objective import Objective, Terms
-from firstrank.training.samples.windows import Batch, Window, Windows, collate
+from firstrank.training.samples.batch import Batch, collate
+from firstrank.training.samples.sample import Sample, Samples
+from firstrank.training.total_loss import Terms, TotalLoss
 
 _PROJECTORS = (
     ("galore_torch.galore_projector", "GaLoreProjector"),
@@ -55,13 +57,13 @@ class Diverged(FirstrankError):
 
 
 class RankTrainer(Trainer):
-    """Trains a network from `firstrank.training.network` on Windows."""
+    """Trains a network from `firstrank.training.network` on Samples."""
 
-    def __init__(self, network: Any, config: Config, model: Model, windows: Windows, dev: DevSet | None, args: TrainingArguments) -> None:
-        super().__init__(model=network, args=args, train_dataset=windows, eval_dataset=dev)
+    def __init__(self, network: Any, config: Config, model: Model, samples: Samples, dev: DevSet | None, args: TrainingArguments) -> None:
+        super().__init__(model=network, args=args, train_dataset=samples, eval_dataset=dev)
         self.model_accepts_loss_kwargs = False  # losses are means over windows: to be divided by the passes of a step
-        self._config, self._first_model, self._dev = config, model, dev
-        self._objective = Objective(config)
+        self._config, self._first_model, self._samples, self._dev = config, model, samples, dev
+        self._total_loss = TotalLoss(config)
         self._sums = {"lm": 0.0, "rank": 0.0, "probe": 0.0, "windows": 0.0, "tokens": 0.0}
         self.remove_callback(PrinterCallback)
         self.add_callback(_FiniteGradients(self))
@@ -81,7 +83,7 @@ class RankTrainer(Trainer):
         )
         shares.start = _step(self._resumed) * batch.accumulation if self._resumed else 0
         return DataLoader(
-            self.train_dataset,
+            self._samples,
             batch_sampler=shares,
             collate_fn=partial(_collated, packing=batch.packing, pad=self._first_model.tokenizer.pad_token_id or 0),
             num_workers=batch.workers,
@@ -100,13 +102,13 @@ class RankTrainer(Trainer):
 
     _resumed: str | None = None
 
-    def train(self, resume_from_checkpoint: Any = None, **kwargs: Any) -> Any:
+    def train(self, resume_from_checkpoint: Any = None, trial: Any = None, ignore_keys_for_eval: list[str] | None = None) -> TrainOutput:
         self._resumed = resume_from_checkpoint
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        return super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         batch: Batch = inputs["batch"].to(self.args.device)
-        terms = self._objective(model(batch=batch), batch, self.state.global_step / max(self.args.max_steps, 1))
+        terms = self._total_loss(model(batch=batch), batch, self.state.global_step / max(self.args.max_steps, 1))
         self._check(terms, batch)
         self._sums["lm"] += float(terms.lm.detach().sum())
         self._sums["rank"] += float(terms.rank.detach().sum())
@@ -208,5 +210,5 @@ def _step(checkpoint: str) -> int:
     return int(checkpoint.rpartition("-")[2])
 
 
-def _collated(windows: list[Window], packing: bool, pad: int) -> dict[str, Batch]:
-    return {"batch": collate(windows, packing=packing, pad=pad)}
+def _collated(samples: list[Sample], packing: bool, pad: int) -> dict[str, Batch]:
+    return {"batch": collate(samples, packing=packing, pad=pad)}

@@ -38,7 +38,8 @@ def parts(source: Path, name: str) -> Iterator[Part]:
 
 
 def main(source: Path, output: Path) -> None:
-    passages, queries, judgments = [], [], []
+    passages, queries = list[dict[str, str]](), list[dict[str, str]]()
+    judgments: list[str] = []
     for name, split in SPLITS.items():
         place: dict[str, str] = {}
         for part in parts(source, name):

@@ -18,13 +18,14 @@ import numpy as np
 
 from firstrank.eval.bench.collection import MEASURE, Collection
 from firstrank.eval.significance import paired_t, randomisation
+from firstrank.reranker.runs.files import whole_file
 from firstrank.reranker.scorers.base import Scorer, Session
 from firstrank.reranker.scorers.cascade.deferral import LearnedRule, Rule, discounts, entropy, fit, margin
 from firstrank.reranker.scorers.cascade.scorer import CascadeScorer
 from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
 from firstrank.reranker.types import Ranking, Request, Scores, Strategy
 
-Cascade = Callable[[Scorer, Scorer, float, int], Scorer]
+Deferring = Callable[[Scorer, Scorer, float, int], Scorer]
 """(small, large, budget, seed) -> the two as one"""
 
 
@@ -43,7 +44,7 @@ class Oracles:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class RuleFigures:
     """One rule at one budget."""
 
     rule: str
@@ -70,19 +71,21 @@ def fitted(collection: Collection, oracles: Oracles, strategy: Strategy, seeds: 
 
 def measure(
     collection: Collection, oracles: Oracles, rule: LearnedRule, strategy: Strategy, budgets: Sequence[float], seeds: int
-) -> list[Point]:
+) -> list[RuleFigures]:
     """A point for each rule and budget, random deferral first."""
     return [point for budget in budgets for point in _at(collection, oracles, rule, strategy, budget, seeds)]
 
 
-def _at(collection: Collection, oracles: Oracles, rule: LearnedRule, strategy: Strategy, budget: float, seeds: int) -> Iterator[Point]:
+def _at(
+    collection: Collection, oracles: Oracles, rule: LearnedRule, strategy: Strategy, budget: float, seeds: int
+) -> Iterator[RuleFigures]:
     random = np.zeros(0)
     for name, cascade in _cascades(rule).items():
         runs = [collection.rank(cascade(*oracles.open(collection, seed), budget, seed), strategy) for seed in range(seeds)]
         values = np.mean([collection.effectiveness(rankings) for rankings in runs], axis=0)
         random = random if random.size else values
         difference = (values - random)[None, :]
-        yield Point(
+        yield RuleFigures(
             name,
             budget,
             statistics.fmean(_share(rankings) for rankings in runs),
@@ -93,15 +96,15 @@ def _at(collection: Collection, oracles: Oracles, rule: LearnedRule, strategy: S
         )
 
 
-def _cascades(learned: LearnedRule) -> dict[str, Cascade]:
+def _cascades(learned: LearnedRule) -> dict[str, Deferring]:
     rules: dict[str, Rule] = {"entropy": entropy, "margin": margin, "learned": learned}
-    found: dict[str, Cascade] = {"random": lambda small, large, budget, seed: CoinScorer(small, large, budget, seed)}
+    found: dict[str, Deferring] = {"random": lambda small, large, budget, seed: CoinScorer(small, large, budget, seed)}
     found |= {name: _by(rule) for name, rule in rules.items()}
     found |= {"stake": _by(lambda values: 1.0)}
     return found | {f"{name} alone": _by(rule, lambda places: 1.0) for name, rule in rules.items()}
 
 
-def _by(rule: Rule, stake: Callable[[Sequence[int]], float] = discounts) -> Cascade:
+def _by(rule: Rule, stake: Callable[[Sequence[int]], float] = discounts) -> Deferring:
     return lambda small, large, budget, seed: CascadeScorer(small, large, budget=budget, rule=rule, stake=stake)
 
 
@@ -172,22 +175,10 @@ class _RecordedSession:
         self._session.close()
 
 
-def report(points: Sequence[Point], facts: dict[str, Any], output: Path, *, as_json: bool) -> None:
-    """`cascade.json` in the folder `output`; on stdout a table, or the JSON."""
-    from rich.table import Table
-
-    from firstrank.reranker.commands.console import print_json, print_table
-    from firstrank.reranker.runs.files import whole_file
-
+def write(points: Sequence[RuleFigures], facts: dict[str, Any], output: Path) -> dict[str, Any]:
+    """`cascade.json` in the folder `output`; gives what it holds."""
     output.mkdir(parents=True, exist_ok=True)
     found = facts | {"measure": MEASURE, "points": [asdict(point) for point in points]}
     with whole_file(output / "cascade.json") as file:
         file.write(json.dumps(found, indent=1) + "\n")
-    if as_json:
-        print_json(found)
-        return
-    table = Table("rule", "budget", "deferred", MEASURE, "above random", "p (t)", "p (randomisation)")
-    for one in points:
-        figures = (f"{one.effectiveness:.4f}", f"{one.above_random:+.4f}", f"{one.paired_t:.2g}", f"{one.randomisation:.2g}")
-        table.add_row(one.rule, f"{one.budget:.0%}", f"{one.share:.1%}", *figures)
-    print_table(table)
+    return found

@@ -231,7 +231,7 @@ def _with_prefix_cache(options: BackendOptions, prefix_cache: str) -> VLLMOption
     return replace(options, engine=options.engine.model_copy(update={"enable_prefix_caching": prefix_cache != "off"}))
 
 
-def _resetter(scorer: Scorer) -> Reset:
+def _resetter(scorer: Any) -> Reset:
     """vLLM's own way to empty its prefix cache."""
-    reset: Reset = scorer.engine.reset_prefix_cache  # type: ignore[attr-defined]
+    reset: Reset = scorer.engine.reset_prefix_cache
     return reset

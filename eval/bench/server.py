@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from firstrank.reranker.errors import FirstrankError
+from firstrank.reranker.runs.files import whole_file
 
 if TYPE_CHECKING:
     import httpx
@@ -35,7 +36,7 @@ _START = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServiceFigures:
     """What one measurement found. Rates are medians over `ROUNDS`; milliseconds are medians over requests."""
 
     model: str
@@ -70,7 +71,7 @@ class Served:
         return asdict(self) | {"overhead_ms": self.overhead_ms, "share": self.share}
 
 
-def measure_server(model: str, settings: SetupSettings, *, depth: int = 20, clients: int = 64, requests: int = 128) -> Served:
+def measure_server(model: str, settings: SetupSettings, *, depth: int = 20, clients: int = 64, requests: int = 128) -> ServiceFigures:
     """Serves `model` and ranks `requests` requests of `depth` documents in each round; `settings` say how it runs.
 
     Raises FirstrankError where the service does not start, fails a request, or gives another order than this process.
@@ -92,7 +93,7 @@ def measure_server(model: str, settings: SetupSettings, *, depth: int = 20, clie
             offline.append(windows / seconds)
             served.append(windows / asyncio.run(_clients(url, load, rankings, clients)))
             shares.append(served[-1] / offline[-1])
-    return Served(
+    return ServiceFigures(
         model=model,
         threads=settings.get("threads"),
         depth=depth,
@@ -107,27 +108,11 @@ def measure_server(model: str, settings: SetupSettings, *, depth: int = 20, clie
     )
 
 
-def report(found: Served, output: Path | None, *, as_json: bool) -> None:
-    """A table on stdout, or JSON; and `server.json` in the folder `output`."""
-    from rich.table import Table
-
-    from firstrank.reranker.commands.console import print_json, print_table
-    from firstrank.reranker.runs.files import whole_file
-
-    if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        with whole_file(output / "server.json") as file:
-            file.write(json.dumps(found.to_dict(), indent=2) + "\n")
-    if as_json:
-        print_json(found.to_dict())
-        return
-    table = Table("what", "figure")
-    table.add_row(
-        "model", f"{found.model}, {found.threads or 'default'} threads, {found.depth} documents, {found.windows} windows a request"
-    )
-    table.add_row("one client", f"{found.http_ms:.2f} ms over HTTP, {found.direct_ms:.2f} ms direct: {found.overhead_ms:+.2f} ms")
-    table.add_row(f"{found.clients} clients", f"{found.served:.4g} windows/s, {found.offline:.4g} offline: {found.share:.3f}")
-    print_table(table)
+def write(found: ServiceFigures, output: Path) -> None:
+    """`server.json` in the folder `output`."""
+    output.mkdir(parents=True, exist_ok=True)
+    with whole_file(output / "server.json") as file:
+        file.write(json.dumps(found.to_dict(), indent=2) + "\n")
 
 
 @contextmanager

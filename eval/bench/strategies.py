@@ -17,6 +17,7 @@ import numpy as np
 
 from firstrank.eval.bench.collection import MEASURE, Collection
 from firstrank.reranker.errors import MissingExtra
+from firstrank.reranker.runs.files import whole_file
 from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
 from firstrank.reranker.strategies.register import parse_strategy
 from firstrank.reranker.types import Ranking
@@ -32,7 +33,7 @@ COSTS = ("windows", "rounds", "passages", "prompt_tokens")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StrategyFigures:
     """One strategy over one scorer."""
 
     strategy: str
@@ -48,7 +49,7 @@ class Row:
     mean: dict[str, float]
 
 
-def measure_oracle(collection: Collection, strategies: Sequence[str], noises: Sequence[float], seeds: int) -> Iterator[Row]:
+def measure_oracle(collection: Collection, strategies: Sequence[str], noises: Sequence[float], seeds: int) -> Iterator[StrategyFigures]:
     """A row for each strategy and noise; without noise all seeds are alike, and one is drawn."""
     for noise in noises:
         for strategy in strategies:
@@ -56,7 +57,7 @@ def measure_oracle(collection: Collection, strategies: Sequence[str], noises: Se
             yield _row(strategy, noise, collection, [collection.rank(scorer, parse_strategy(strategy)) for scorer in scorers])
 
 
-def measure_model(collection: Collection, strategies: Sequence[str], setup: Setup) -> Iterator[Row]:
+def measure_model(collection: Collection, strategies: Sequence[str], setup: Setup) -> Iterator[StrategyFigures]:
     """A row for each strategy, with the model's own window and stride where a strategy's name has none."""
     scorer, schedule = setup.open_scorer()
     try:
@@ -67,10 +68,10 @@ def measure_model(collection: Collection, strategies: Sequence[str], setup: Setu
         scorer.close()
 
 
-def _row(strategy: str, noise: float | None, collection: Collection, runs: Sequence[list[Ranking]]) -> Row:
+def _row(strategy: str, noise: float | None, collection: Collection, runs: Sequence[list[Ranking]]) -> StrategyFigures:
     values = [statistics.fmean(collection.effectiveness(rankings)) for rankings in runs]
     costs = {name: [_costs(ranking)[name] for rankings in runs for ranking in rankings] for name in COSTS}
-    return Row(
+    return StrategyFigures(
         strategy,
         noise,
         len(runs),
@@ -101,47 +102,17 @@ def interval_of_mean(values: Sequence[float]) -> tuple[float, float] | None:
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
-def report(rows: Sequence[Row], first_stage: float, facts: dict[str, Any], output: Path, *, as_json: bool) -> None:
-    """`strategies.json`, `strategies.png` and `.svg` in the folder `output`; on stdout a table, or the JSON."""
-    from firstrank.reranker.commands.console import print_json
-    from firstrank.reranker.runs.files import whole_file
-
+def write(rows: Sequence[StrategyFigures], first_stage: float, facts: dict[str, Any], output: Path) -> dict[str, Any]:
+    """`strategies.json`, `strategies.png` and `.svg` in the folder `output`; gives what the JSON holds."""
     output.mkdir(parents=True, exist_ok=True)
     found = facts | {"measure": MEASURE, "first_stage": first_stage, "rows": [asdict(row) for row in rows]}
     with whole_file(output / "strategies.json") as file:
         file.write(json.dumps(found, indent=1) + "\n")
     draw(rows, first_stage, output)
-    if as_json:
-        print_json(found)
-        return
-    _print_table(rows, first_stage)
+    return found
 
 
-def _print_table(rows: Sequence[Row], first_stage: float) -> None:
-    from rich.table import Column, Table
-
-    from firstrank.reranker.commands.console import print_table
-
-    table = Table(
-        Column("strategy", overflow="fold"),
-        "noise",
-        MEASURE,
-        "95%",
-        "windows",
-        "rounds",
-        "passages",
-        "tokens",
-        caption="costs: medians over queries",
-    )
-    table.add_row("(first stage)", "", f"{first_stage:.4f}", "", "", "", "", "")
-    for row in rows:
-        noise = "" if row.noise is None else f"{row.noise:g}"
-        interval = "" if row.interval is None else f"{row.interval[0]:.4f}–{row.interval[1]:.4f}"
-        table.add_row(row.strategy, noise, f"{row.effectiveness:.4f}", interval, *(f"{row.median[cost]:.0f}" for cost in COSTS))
-    print_table(table)
-
-
-def draw(rows: Sequence[Row], first_stage: float, folder: Path) -> None:
+def draw(rows: Sequence[StrategyFigures], first_stage: float, folder: Path) -> None:
     """Effectiveness against prompt tokens, one point a strategy, one panel a noise."""
     try:
         import matplotlib

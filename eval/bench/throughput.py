@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firstrank.reranker.runs.files import whole_file
+
 if TYPE_CHECKING:
     from firstrank.reranker import Request, Reranker
     from firstrank.reranker.setup import Setup
@@ -124,26 +126,11 @@ def measure(setup: Setup, load: Load | None = None, *, passages: int = 20) -> Th
     )
 
 
-def report(found: Throughput, output: Path | None, *, as_json: bool) -> None:
-    """A table on stdout, or JSON; and `throughput.json` in the folder `output`."""
-    from rich.table import Table
-
-    from firstrank.reranker.commands.console import print_json, print_table
-    from firstrank.reranker.runs.files import whole_file
-
-    if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        with whole_file(output / "throughput.json") as file:
-            file.write(json.dumps(found.to_dict(), indent=2) + "\n")
-    if as_json:
-        print_json(found.to_dict())
-        return
-    table = Table("what", "figure")
-    table.add_row("model", f"{found.model}, {found.backend}, {found.dtype} on {found.device}, {found.threads} threads")
-    table.add_row("windows", f"{found.windows} of {found.passages} passages, {found.prompt_tokens / found.windows:.0f} tokens each")
-    table.add_row("rate", f"{found.windows_per_second:.3g} windows/s, {found.tokens_per_second:.0f} tokens/s")
-    table.add_row("FLOP/s", f"{found.flops / found.seconds / 1e9:.1f} G of {found.roof / 1e9:.1f} G: {found.share:.3f} of the roof")
-    print_table(table)
+def write(found: Throughput, output: Path) -> None:
+    """`throughput.json` in the folder `output`."""
+    output.mkdir(parents=True, exist_ok=True)
+    with whole_file(output / "throughput.json") as file:
+        file.write(json.dumps(found.to_dict(), indent=2) + "\n")
 
 
 def _scored(reranker: Reranker, requests: list[Request]) -> list[int]:

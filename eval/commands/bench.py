@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstrank.reranker.commands.console import print_json
+from firstrank.reranker.commands.console import print_json, print_table
 from firstrank.reranker.commands.options import INPUT, MODEL, OUTPUT, AsJson, Corpus, Depth, Queries, Run, expanded, option
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.types import Backend
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from firstrank.eval.bench.cascade import RuleFigures
+    from firstrank.eval.bench.server import ServiceFigures
+    from firstrank.eval.bench.strategies import StrategyFigures
+    from firstrank.eval.bench.throughput import Throughput
     from firstrank.reranker.setup import SetupSettings
 
 LOAD = "Load"
@@ -64,16 +71,21 @@ def throughput(
     With --server: what a request costs more over HTTP at one client, and the share of the windows per second that many clients get.
     """
     if server:
-        from firstrank.eval.bench.server import measure_server
-        from firstrank.eval.bench.server import report as report_server
+        from firstrank.eval.bench import server as over_http
 
-        found_served = measure_server(model, settings, depth=depth, clients=clients, requests=requests)
-        return report_server(found_served, output, as_json=as_json)
-    from firstrank.eval.bench.throughput import Load, measure, report
+        served = over_http.measure_server(model, settings, depth=depth, clients=clients, requests=requests)
+        if output is not None:
+            over_http.write(served, output)
+        print_json(served.to_dict()) if as_json else print_table(_server_table(served))
+        return
+    from firstrank.eval.bench import throughput as work
     from firstrank.reranker.setup import Setup
 
-    load = Load(windows, passages) if windows else None
-    report(measure(Setup.of(model, **settings), load, passages=passages), output, as_json=as_json)
+    load = work.Load(windows, passages) if windows else None
+    found = work.measure(Setup.of(model, **settings), load, passages=passages)
+    if output is not None:
+        work.write(found, output)
+    print_json(found.to_dict()) if as_json else print_table(_throughput_table(found))
 
 
 @bench.command()
@@ -157,7 +169,9 @@ def strategies(
     else:
         facts |= {"model": setup.model, "backend": setup.backend_name}
         rows = list(work.measure_model(collection, names, setup))
-    work.report(rows, fmean(collection.first_stage()), facts, output, as_json=as_json)
+    first_stage = fmean(collection.first_stage())
+    found = work.write(rows, first_stage, facts, output)
+    print_json(found) if as_json else print_table(_strategies_table(rows, first_stage))
 
 
 @bench.command()
@@ -207,7 +221,8 @@ def cascade(
         "seeds": seeds,
         "depth": depth,
     }
-    work.report(points, facts, output, as_json=as_json)
+    found = work.write(points, facts, output)
+    print_json(found) if as_json else print_table(_cascade_table(points))
 
 
 def _check_seeds(seeds: int) -> None:
@@ -218,3 +233,57 @@ def _check_seeds(seeds: int) -> None:
 def _check_noises(noises: list[float] | tuple[float, ...]) -> None:
     if wrong := [one for one in noises if not 0 <= one < float("inf")]:
         raise InputError(f"noise {wrong[0]:g}: a standard deviation is 0 or more")
+
+
+def _throughput_table(found: Throughput) -> Table:
+    return _table(
+        ("model", f"{found.model}, {found.backend}, {found.dtype} on {found.device}, {found.threads} threads"),
+        ("windows", f"{found.windows} of {found.passages} passages, {found.prompt_tokens / found.windows:.0f} tokens each"),
+        ("rate", f"{found.windows_per_second:.3g} windows/s, {found.tokens_per_second:.0f} tokens/s"),
+        ("FLOP/s", f"{found.flops / found.seconds / 1e9:.1f} G of {found.roof / 1e9:.1f} G: {found.share:.3f} of the roof"),
+    )
+
+
+def _server_table(found: ServiceFigures) -> Table:
+    return _table(
+        ("model", f"{found.model}, {found.threads or 'default'} threads, {found.depth} documents, {found.windows} windows a request"),
+        ("one client", f"{found.http_ms:.2f} ms over HTTP, {found.direct_ms:.2f} ms direct: {found.overhead_ms:+.2f} ms"),
+        (f"{found.clients} clients", f"{found.served:.4g} windows/s, {found.offline:.4g} offline: {found.share:.3f}"),
+    )
+
+
+def _table(*rows: tuple[str, str]) -> Table:
+    from rich.table import Table
+
+    table = Table("what", "figure")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _strategies_table(rows: Sequence[StrategyFigures], first_stage: float) -> Table:
+    from rich.table import Column, Table
+
+    from firstrank.eval.bench.collection import MEASURE
+    from firstrank.eval.bench.strategies import COSTS
+
+    columns = ("noise", MEASURE, "95%", "windows", "rounds", "passages", "tokens")
+    table = Table(Column("strategy", overflow="fold"), *columns, caption="costs: medians over queries")
+    table.add_row("(first stage)", "", f"{first_stage:.4f}", "", "", "", "", "")
+    for row in rows:
+        noise = "" if row.noise is None else f"{row.noise:g}"
+        interval = "" if row.interval is None else f"{row.interval[0]:.4f}–{row.interval[1]:.4f}"
+        table.add_row(row.strategy, noise, f"{row.effectiveness:.4f}", interval, *(f"{row.median[cost]:.0f}" for cost in COSTS))
+    return table
+
+
+def _cascade_table(points: Sequence[RuleFigures]) -> Table:
+    from rich.table import Table
+
+    from firstrank.eval.bench.collection import MEASURE
+
+    table = Table("rule", "budget", "deferred", MEASURE, "above random", "p (t)", "p (randomisation)")
+    for one in points:
+        figures = (f"{one.effectiveness:.4f}", f"{one.above_random:+.4f}", f"{one.paired_t:.2g}", f"{one.randomisation:.2g}")
+        table.add_row(one.rule, f"{one.budget:.0%}", f"{one.share:.1%}", *figures)
+    return table

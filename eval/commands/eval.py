@@ -38,7 +38,7 @@ def evaluate(
     """Measures runs and models side by side: effectiveness with significance, and what a query costs."""
     from firstrank.eval.report import tables
     from firstrank.eval.report.files import report_object
-    from firstrank.eval.reranking import engine_of
+    from firstrank.eval.reranking import opener_of
     from firstrank.eval.study import Study
     from firstrank.reranker.setup import Setup
 
@@ -48,7 +48,7 @@ def evaluate(
         raise InputError(f"{', '.join(settings)}: how a model reranks; only with --rerank MODEL")
     settings["seed"] = seed
     setups = [placement.fitted(Setup.of(model, **settings)) for model in dict.fromkeys(rerank or ())]
-    how = engine_of(placement)
+    how = opener_of(placement)
     study = Study(dataset, split, run or (), trace or (), setups, output, depth, drop_self, measure or (), seed, not no_texts, how)
     evaluation = study.run()
     if as_json:

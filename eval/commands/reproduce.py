@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstrank.reranker.commands.console import note, print_json
-from firstrank.reranker.commands.options import expanded
+from firstrank.reranker.commands.options import OUTPUT, AsJson, expanded, option
 
 if TYPE_CHECKING:
     from firstrank.reranker.setup import SetupSettings
@@ -20,15 +20,16 @@ def reproduce(
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     show: Annotated[bool, typer.Option("--list", help="Show what there is, and run nothing.")] = False,
     data: Annotated[Path | None, typer.Option(help="The folder of collections.", envvar="FIRSTRANK_DATA")] = None,
-    output: Annotated[Path, typer.Option(help="The folder for what models rerank.")] = Path("runs/reproductions"),
+    output: Annotated[Path, option(OUTPUT, "The folder for what models rerank.")] = Path("runs/reproductions"),
     *,
     settings: SetupSettings,
-    page: Annotated[Path | None, typer.Option(help="Write the outcomes as a Markdown page.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The outcomes as JSON.")] = False,
+    page: Annotated[Path | None, option(OUTPUT, "Write how each went as a Markdown page.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Runs published experiments again: reproduced, off by so much, or not to be run here and why. Ends with 1 where a figure is off."""
-    from firstrank.eval import reproduce as work
-    from firstrank.eval.reproductions import all_reproductions
+    from firstrank.eval.attempts import page as page_of
+    from firstrank.eval.reproducer import Reproducer
+    from firstrank.eval.reproductions import all_reproductions, named
     from firstrank.reranker.runs.files import check_writable, whole_file
 
     if show:
@@ -37,14 +38,14 @@ def reproduce(
         return
     if page is not None:
         check_writable(page)
-    place, outcomes = work.Place(data, output, settings), []
-    for one in work.named(names or (), everything=everything):
-        outcomes.append(place.attempt(one))
-        note(f"{one.name}: {outcomes[-1].state}")
+    reproducer, attempts = Reproducer(data, output, settings), []
+    for one in named(names or (), everything=everything):
+        attempts.append(reproducer.attempt(one))
+        note(f"{one.name}: {attempts[-1].state}")
     if page is not None:
         with whole_file(page) as file:
-            file.write(work.page(outcomes))
+            file.write(page_of(attempts))
     if as_json:
-        print_json({outcome.reproduction.name: outcome.to_dict() for outcome in outcomes})
-    if any(outcome.found and not outcome.reproduced for outcome in outcomes):
+        print_json({one.reproduction.name: one.to_dict() for one in attempts})
+    if any(one.found and not one.reproduced for one in attempts):
         raise typer.Exit(1)

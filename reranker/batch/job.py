@@ -16,7 +16,7 @@ from firstrank.reranker.batch.progress import Progress
 from firstrank.reranker.errors import InputError, RequestFailed
 
 if TYPE_CHECKING:
-    from firstrank.reranker.batch.tasks import FileTasks, Finished, Rank, RunTasks, Unranked
+    from firstrank.reranker.batch.tasks import Finished, Rank, Tasks, Unranked
     from firstrank.reranker.runs.qrels import Qrels
     from firstrank.reranker.runs.trec import Run
     from firstrank.reranker.setup import Setup
@@ -70,14 +70,15 @@ class Inputs:
         hashed = {f"--{name}": fingerprint(source) for name, source in sources.items() if source is not None}
         return hashed | {"--depth": str(self.depth), "--drop-self": str(self.drop_self), "--missing": self.missing.value}
 
-    def tasks(self) -> RunTasks | FileTasks:
+    def tasks(self) -> Tasks:
+        """The queries, read as far as it takes to know their ids and candidates; texts are read when they are asked for."""
         from firstrank.reranker.batch.tasks import FileTasks, RunTasks, queries_of
         from firstrank.reranker.runs.queries import read_queries
         from firstrank.reranker.runs.trec import read_run
         from firstrank.reranker.texts.sources import open_texts
 
         if self.requests is not None:
-            return FileTasks(self.requests, self.depth, self.drop_self)
+            return FileTasks.of(self.requests, self.depth, self.drop_self)
         assert self.run is not None
         assert self.queries is not None
         assert self.corpus is not None
@@ -153,13 +154,14 @@ class Job:
     trace: Path | None = None
     tail: bool = True
     on_error: OnError = OnError.fail
-    qrels: str | None = None
+    qrels: Qrels | None = None
 
     def facts(self) -> dict[str, str]:
         """What must be the same for this job to resume an interrupted one."""
         from importlib.metadata import version
 
-        return {"version": version("firstrank")} | self.inputs.facts() | self.setup.facts()
+        traced = str(self.trace is not None)  # a journal without traces cannot give the file that is asked for now
+        return {"version": version("firstrank"), "--trace": traced} | self.inputs.facts() | self.setup.facts()
 
     def run(self, ranking: AbstractContextManager[Rank]) -> Report:
         """Reads, reranks, writes and measures; what ranks is opened when the input has been found sound.
@@ -172,26 +174,23 @@ class Job:
 
         for path in filter(None, (self.output, self.trace)):
             check_writable(path)
-        if self.qrels is not None:
-            self._judgments()
-            if self.output.exists() and not self.output.is_file():
-                raise InputError(f"--output {self.output}: --qrels measures what is written, so it must be a file")
         tasks = self.inputs.tasks()
-        self.setup.check(tasks.longest())
+        total = len(tasks.run)
+        self.setup.check(max((min(len(ranked.docids), self.inputs.depth) for ranked in tasks.run.values()), default=0))
         self._tell_of_fetching()
         with open_journal(self.output, self.facts()) as journal:
             if journal.resumed:
-                _log.info("resuming: %d of %d queries are done already", journal.resumed, len(tasks))
-            with ranking as rank, Progress("reranking", len(tasks), done=journal.resumed) as progress:
+                _log.info("resuming: %d of %d queries are done already", journal.resumed, total)
+            with ranking as rank, Progress("reranking", total, done=journal.resumed) as progress:
                 tally = Tally()
-                for result in rerank(tasks, rank, journal):
+                for result in rerank(tasks, rank, journal, traced=self.trace is not None):
                     tally.add(result)
                     progress.advance()
-            self._refuse_failures(tally, len(tasks), journal.path)
+            self._refuse_failures(tally, total, journal.path)
             kept = {one.failure.qid: one.entry() for one in tally.failed} if self.on_error is OnError.keep else {}
-            self._write(Finished(list(tasks.qids()), journal, kept))
+            written = self._write(Finished(tasks.run.keys(), journal, kept))
             journal.delete()
-        return Report(self.output, tally, journal.resumed, self._measured() if self.qrels is not None else {})
+        return Report(self.output, tally, journal.resumed, self._measured(tasks.run, written))
 
     def _tell_of_fetching(self) -> None:
         from firstrank.reranker.models.catalog import describe
@@ -209,35 +208,40 @@ class Job:
                 "the same command tries the others again; --on-error skip leaves them out, --on-error keep writes them in first-stage order"
             )
 
-    def _write(self, finished: Finished) -> None:
-        if self.inputs.requests is not None and self.output.name.endswith((".jsonl", ".jsonl.gz")):
-            finished.write_requests(self.output, self.inputs.requests, tail=self.tail)
+    def _write(self, finished: Finished) -> Run | None:
+        """Writes all files; gives what was written, if it is to be measured or was needed whole."""
+        from firstrank.reranker.batch.tasks import reordered
+        from firstrank.reranker.runs.rankllm import write_requests
+        from firstrank.reranker.runs.trec import Run, write_run
+
+        lists = finished.lists(tail=self.tail)
+        requests = self.inputs.requests if _holds_requests(self.output) else None
+        run = None if self.qrels is None and requests is None else Run(lists, name=str(self.output))
+        if requests is not None and run is not None:
+            write_requests(self.output, reordered(requests, run))
         else:
-            finished.write_run(self.output, tail=self.tail)
+            write_run(self.output, lists if run is None else run.values())
         if self.trace is not None:
             finished.write_traces(self.trace)
+        return run
 
-    def _judgments(self) -> Qrels:
-        from firstrank.reranker.runs.qrels import read_qrels
+    def _measured(self, before: Run, written: Run | None) -> Mapping[str, Mapping[str, float]]:
+        """measure -> {"first stage": value, "reranked": value}, over all judged queries.
 
-        assert self.qrels is not None
-        return read_qrels(self.qrels)
-
-    def _measured(self) -> Mapping[str, Mapping[str, float]]:
-        """measure -> {"first stage": value, "reranked": value}, over all judged queries."""
+        Of the lists that were written, not of the file read again: in it scores strictly decrease, so that it is read in their order.
+        """
         from firstrank.reranker.measures import compare
 
-        before = self.inputs.run or self.inputs.requests
-        assert before is not None
-        return compare({"first stage": ranked_in(before), "reranked": ranked_in(self.output)}, self._judgments())
+        return {} if self.qrels is None or written is None else compare({"first stage": before, "reranked": written}, self.qrels)
 
 
 def ranked_in(path: Path) -> Run:
     """A TREC run, or the lists of a RankLLM JSONL file, as a run."""
-    from firstrank.reranker.runs.rankllm import read_requests
-    from firstrank.reranker.runs.trec import Ranked, Run, read_run
+    from firstrank.reranker.runs.rankllm import read_lists
+    from firstrank.reranker.runs.trec import read_run
 
-    if not path.name.endswith((".jsonl", ".jsonl.gz")):
-        return read_run(path)
-    lists = (Ranked(request.qid, tuple(passage.docid for passage in request.passages), scores) for request, scores in read_requests(path))
-    return Run(lists, name=str(path))
+    return read_lists(path) if _holds_requests(path) else read_run(path)
+
+
+def _holds_requests(path: Path) -> bool:
+    return path.name.endswith((".jsonl", ".jsonl.gz"))

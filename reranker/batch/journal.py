@@ -9,7 +9,6 @@ line that a crash cut short is dropped.
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
 import os
@@ -20,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from firstrank.reranker.errors import InputError, MachineError
-from firstrank.reranker.runs.files import BEGUN
+from firstrank.reranker.runs.files import BEGUN, lock
 
 Entry = dict[str, Any]
 
@@ -70,10 +69,8 @@ def open_journal(output: Path, facts: Mapping[str, str]) -> Iterator[Journal]:
             writer = stack.enter_context(path.open("ab", buffering=0))
         except OSError as error:
             raise MachineError(f"{path}: cannot be opened: {error.strerror or error}") from error
-        try:
-            fcntl.flock(writer, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"{path}: another process is writing {output}: wait for it, or give another --output") from error
+        if not lock(writer, wait=False):
+            raise InputError(f"{path}: another process is writing {output}: wait for it, or give another --output")
         places = _resume(path, writer, header, facts)
         journal = Journal(path, stack.enter_context(path.open("rb")), writer, places)
         try:

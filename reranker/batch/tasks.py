@@ -6,10 +6,10 @@ The same for TREC runs and for RankLLM's requests, whoever ranks: a Reranker her
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from firstrank.reranker.batch.journal import Entry, Journal
 from firstrank.reranker.errors import EngineLost, InputError
 from firstrank.reranker.runs.files import whole_file
-from firstrank.reranker.runs.rankllm import ScoredRequest, read_requests, write_requests
-from firstrank.reranker.runs.trec import Ranked, Run, write_run
+from firstrank.reranker.runs.rankllm import ScoredRequest, read_lists, read_requests
+from firstrank.reranker.runs.trec import Ranked, Run
 from firstrank.reranker.texts.sources import Texts, passages
 from firstrank.reranker.types import Failure, Ranking, Request
 
@@ -42,47 +42,41 @@ class RunTasks:
     depth: int
     drop_self: bool = False
 
-    def __len__(self) -> int:
-        return len(self.run)
-
-    def qids(self) -> Iterator[str]:
-        return iter(self.run)
-
-    def longest(self) -> int:
-        """Candidates of the query that has most, within the depth."""
-        return max((min(len(ranked.docids), self.depth) for ranked in self.run.values()), default=0)
-
     def __iter__(self) -> Iterator[Task]:
         for qid, ranked in self.run.items():
             candidates = ranked.without(qid) if self.drop_self else ranked
             found = passages(self.texts, candidates.docids[: self.depth])
             there = {passage.docid for passage in found}
-            yield Task(Request(self.queries[qid], found, qid), tuple(docid for docid in candidates.docids if docid not in there))
+            score = dict(zip(candidates.docids[: self.depth], candidates.scores.tolist(), strict=False))
+            request = Request(self.queries[qid], found, qid, first_stage=tuple(score[passage.docid] for passage in found))
+            yield Task(request, tuple(docid for docid in candidates.docids if docid not in there))
 
 
 @dataclass(frozen=True, slots=True)
 class FileTasks:
-    """The requests of a RankLLM JSONL file."""
+    """The requests of a RankLLM JSONL file, whose texts are read again as they are ranked: `run` holds only its lists."""
 
+    run: Run
     path: Path
     depth: int
     drop_self: bool = False
 
-    def __len__(self) -> int:
-        return sum(1 for _ in read_requests(self.path))
-
-    def qids(self) -> Iterator[str]:
-        return (request.qid for request, _ in read_requests(self.path))
-
-    def longest(self) -> int:
-        """Candidates of the query that has most, within the depth."""
-        return max((min(len(request.passages), self.depth) for request, _ in read_requests(self.path)), default=0)
+    @classmethod
+    def of(cls, path: Path, depth: int, drop_self: bool = False) -> Self:
+        """Reads the file once, for its ids and scores."""
+        return cls(read_lists(path), path, depth, drop_self)
 
     def __iter__(self) -> Iterator[Task]:
-        for request, _ in read_requests(self.path):
-            kept = tuple(passage for passage in request.passages if not (self.drop_self and passage.docid == request.qid))
+        for request, scores in read_requests(self.path):
+            pairs = zip(request.passages, scores.tolist(), strict=True)
+            kept = [(passage, score) for passage, score in pairs if not (self.drop_self and passage.docid == request.qid)]
             top, rest = kept[: self.depth], kept[self.depth :]
-            yield Task(Request(request.query, top, request.qid), tuple(passage.docid for passage in rest))
+            first_stage = tuple(score for _, score in top)
+            read = Request(request.query, tuple(passage for passage, _ in top), request.qid, first_stage=first_stage)
+            yield Task(read, tuple(passage.docid for passage, _ in rest))
+
+
+Tasks = RunTasks | FileTasks
 
 
 def queries_of(run: Run, queries: Iterable[tuple[str, str]], source: str) -> dict[str, str]:
@@ -95,16 +89,17 @@ def queries_of(run: Run, queries: Iterable[tuple[str, str]], source: str) -> dic
     return found
 
 
-def rerank(tasks: Iterable[Task], rank: Rank, journal: Journal) -> Iterator[Ranking | Unranked]:
+def rerank(tasks: Iterable[Task], rank: Rank, journal: Journal, *, traced: bool = False) -> Iterator[Ranking | Unranked]:
     """Ranks what the journal does not hold yet, writes it there, and yields it. A query without candidates is ranked too: as empty.
 
+    Traces are kept if they are to be written (`traced`): a trace names each window's docids, and takes more than the ranking itself.
     Raises EngineLost at once: no further query can succeed.
     """
     unfinished = Unfinished(tasks, journal)
     for result in rank(unfinished):
         tail = unfinished.tails.pop(result.qid)
         if isinstance(result, Ranking):
-            journal.add(result.qid, _entry(result, tail))
+            journal.add(result.qid, _entry(result, tail) | ({"trace": result.trace.to_dict()} if traced else {}))
             yield result
         elif isinstance(result.error, EngineLost):
             raise result.error
@@ -146,7 +141,7 @@ class Unranked(NamedTuple):
 class Finished:
     """All that a batch has to write: the journal's parts, merged in the order of its queries, and what failed and is kept as it came."""
 
-    qids: Sequence[str]
+    qids: Collection[str]
     journal: Journal
     kept: Mapping[str, Entry]
 
@@ -157,22 +152,9 @@ class Finished:
             elif qid in self.kept:
                 yield self.kept[qid]
 
-    def write_run(self, output: Path, *, tail: bool) -> None:
-        """A TREC run, whole or not at all."""
-        write_run(output, (_ranked(entry, tail) for entry in self))
-
-    def write_requests(self, output: Path, source: Path, *, tail: bool) -> None:
-        """RankLLM's form, with the passages of the requests in `source`."""
-        by_qid = {entry["qid"]: _ranked(entry, tail) for entry in self}
-
-        def scored() -> Iterator[ScoredRequest]:
-            for request, _ in read_requests(source):
-                if ranked := by_qid.get(request.qid):
-                    passage_of = {passage.docid: passage for passage in request.passages}
-                    reordered = tuple(passage_of[docid] for docid in ranked.docids)
-                    yield ScoredRequest(Request(request.query, reordered, request.qid), ranked.scores)
-
-        write_requests(output, scored())
+    def lists(self, *, tail: bool) -> Iterator[Ranked]:
+        """Each query's reranked candidates and, with `tail`, those that follow them."""
+        return (_ranked(entry, tail) for entry in self)
 
     def write_traces(self, output: Path) -> None:
         """One JSON object a ranked query (see `Trace`)."""
@@ -180,12 +162,20 @@ class Finished:
             file.writelines(json.dumps(entry["trace"], ensure_ascii=False) + "\n" for entry in self if "trace" in entry)
 
 
+def reordered(source: Path, run: Run) -> Iterator[ScoredRequest]:
+    """The requests of a RankLLM JSONL file, read again for their passages, with the candidates and scores of `run`."""
+    for request, _ in read_requests(source):
+        if request.qid in run:
+            _, docids, scores = run[request.qid]
+            passage_of = {passage.docid: passage for passage in request.passages}
+            yield ScoredRequest(Request(request.query, tuple(passage_of[docid] for docid in docids), request.qid), scores)
+
+
 def _entry(ranking: Ranking, tail: tuple[str, ...]) -> dict[str, Any]:
     return {
         "docids": [result.docid for result in ranking],
         "scores": [result.raw_score for result in ranking],
         "tail": list(tail),
-        "trace": ranking.trace.to_dict(),
     }
 
 

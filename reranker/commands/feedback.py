@@ -51,13 +51,13 @@ def feedback(
     from firstrank.reranker.retrievers.vectors import read_vectors
     from firstrank.reranker.runs.files import check_writable
     from firstrank.reranker.runs.qrels import read_qrels
-    from firstrank.reranker.runs.trec import read_run, write_run
+    from firstrank.reranker.runs.trec import Run, read_run, write_run
 
     for name, number in (("--depth", depth), ("--candidates", candidates)):
         if number < 1:
             raise InputError(f"{name} {number}: must be at least 1")
-    given = {"steps": steps, "rate": rate}
-    how = Feedback(objective.value, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    given: dict[str, Any] = {name: value for name, value in (("steps", steps), ("rate", rate)) if value is not None}
+    how = Feedback(objective.value, **given)
     check_writable(output)
     judged = read_qrels(qrels) if qrels is not None else None
     first = read_run(run)
@@ -65,9 +65,11 @@ def feedback(
     queries = taught(first, read_vectors(vectors, "queries"), passages, candidates, how, source=vectors)
     if save_queries is not None:
         queries.save(save_queries, "queries")
-    write_run(output, searched(passages, queries, depth), tag=f"feedback-{objective}")
+    found = searched(passages, queries, depth)
+    second = None if judged is None else Run(found)
+    write_run(output, found if second is None else second.values(), tag=f"feedback-{objective}")
     summary: dict[str, Any] = {"output": str(output), "queries": len(queries)}
-    measured = _measured({"first": first, "second": read_run(output)}, judged) if judged is not None else None
+    measured = _measured({"first": first, "second": second}, judged) if judged is not None and second is not None else None
     if as_json:
         print_json(summary | ({"measures": measured} if measured else {}))
         return

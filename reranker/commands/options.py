@@ -56,6 +56,17 @@ _SETTINGS: dict[str, Any] = {
     "lanes": Annotated[int | None, option(MODEL, "CPU: windows at once, which share the threads; more a second, each one slower.")],
     "revision": Annotated[str | None, option(MODEL, "The model's revision on the hub.")],
     "noise": Annotated[float | None, option(MODEL, "oracle: standard deviation of the noise on its grades; by default 0.")],
+    "prior": Annotated[
+        str | None,
+        option(
+            MODEL,
+            "Cheap scorers of all candidates, before the model: dense:minilm=0.5,sparse:splade-tiny=0.5, or none; by default the model's.",
+        ),
+    ],
+    "prior_depth": Annotated[
+        int | None, option(MODEL, "How many of the best by the prior the model reads; 0: no model. By default the model's.")
+    ],
+    "fuse": Annotated[float | None, option(MODEL, "The prior's weight in the final score; by default the model's.")],
     "cascade": Annotated[str | None, option(MODEL, "A larger model, for the windows of which --model is unsure.")],
     "defer_budget": Annotated[float | None, option(MODEL, "The share of a query's windows that the larger model may see [0.3].")],
     "defer_rule": Annotated[str | None, option(MODEL, "How unsure the model is: entropy (the default), margin, or a learned rule's file.")],

@@ -42,6 +42,7 @@ def rerank(
     as_json: Annotated[bool, option(OUTPUT, "The summary as JSON.", "--json")] = False,
 ) -> None:
     """Reranks the candidates of a TREC run with a listwise model: one prefill a window, ranked by the first token's logits."""
+    from firstrank.reranker.runs.qrels import read_qrels
     from firstrank.reranker.setup import Setup
 
     inputs = Inputs(run, queries, corpus, requests, depth, drop_self, missing)
@@ -50,8 +51,9 @@ def rerank(
         raise InputError(f"--vectors {vectors}: only with --feedback")
     if settings.get("backend") == Backend.oracle:
         settings |= oracle_settings(qrels)
+    judged = settings.get("qrels") or (None if qrels is None else read_qrels(qrels))
     setup = placement.fitted(Setup.of(model, **settings))
-    job = Job(inputs, setup, output, trace, not no_tail, on_error, qrels)
+    job = Job(inputs, setup, output, trace, not no_tail, on_error, judged)
     if feedback:
         from firstrank.reranker.commands.feedback import Rounds
 

@@ -23,7 +23,7 @@ def retrieve(
     corpus: Annotated[str | None, typer.Option(help="A BEIR folder, corpus.jsonl[.gz], a .tsv, or ir_datasets:ID.")] = None,
     depth: Annotated[int, typer.Option(help="Candidates of a query.")] = 100,
     drop_self: Annotated[bool, typer.Option("--drop-self", help="Leave out the candidate whose docid is the qid (ArguAna).")] = False,
-    retriever: Annotated[str, typer.Option(help="bm25, rm3, dense:MODEL, hybrid:MODEL or pyserini:INDEX.")] = "bm25",
+    retriever: Annotated[str, typer.Option(help="bm25, rm3, dense:MODEL, sparse:MODEL, hybrid:MODEL or pyserini:INDEX.")] = "bm25",
     save_vectors: Annotated[Path | None, typer.Option(help="dense, hybrid: a folder for the vectors, for firstrank feedback.")] = None,
     qrels: Annotated[str | None, typer.Option(help="Judgments: retrieve their queries only, and measure the run.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
@@ -33,7 +33,7 @@ def retrieve(
     from firstrank.reranker.runs.files import check_writable
     from firstrank.reranker.runs.qrels import read_qrels
     from firstrank.reranker.runs.queries import read_queries
-    from firstrank.reranker.runs.trec import read_run, write_run
+    from firstrank.reranker.runs.trec import Run, write_run
 
     if depth < 1:
         raise InputError(f"--depth {depth}: must be at least 1")
@@ -51,16 +51,17 @@ def retrieve(
     indexed = time.perf_counter() - started
     with Progress("retrieving", len(wanted)) as progress:
         found = retrievers.retrieve(first_stage, _counted(wanted, progress), depth, drop_self=drop_self)
-        write_run(output, found, tag=retriever.partition(":")[0])
+        run = None if judged is None else Run(found)
+        write_run(output, found if run is None else run.values(), tag=retriever.partition(":")[0])
     if save_vectors is not None:
-        first_stage.save(save_vectors)  # type: ignore[attr-defined]
+        first_stage.save(save_vectors)  # type: ignore[attr-defined]  # it has vectors: checked above
     seconds = time.perf_counter() - started - indexed
     summary = {"output": str(output), "queries": len(wanted), "index_seconds": indexed, "seconds": seconds}
     measured = None
-    if judged is not None:
+    if judged is not None and run is not None:
         from firstrank.reranker.measures import compare
 
-        measured = compare({retriever: read_run(output)}, judged)
+        measured = compare({retriever: run}, judged)
     if as_json:
         print_json(summary | ({"measures": measured} if measured else {}))
         return

@@ -14,10 +14,12 @@ import zlib
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from firstrank.reranker.alignment import align, relevance
+import numpy as np
+
+from firstrank.reranker.alignment import align, relevance, strictly_decreasing
 from firstrank.reranker.errors import DeadlineExceeded, ScorerError, TransientError
 from firstrank.reranker.executor.gate import Alive, TokenGate
-from firstrank.reranker.scorers.base import Scorer, Session, room_of
+from firstrank.reranker.scorers.base import Scorer, Session, SupportsStanding, room_of, standing_of
 from firstrank.reranker.types import Failure, Outcome, Ranking, Request, Result, Scores, Strategy, Trace, View, Windows, WindowTrace
 
 _TRIES = 4
@@ -78,10 +80,12 @@ class Executor:
     async def _rank(self, request: Request, strategy: Strategy) -> Ranking:
         started = time.perf_counter()
         log = _Log()
+        standing = None
         if request.passages:
             session = await self._open(request)
             try:
                 outcome = await self._advance(request, session, strategy, log)
+                standing = standing_of(session)
             finally:
                 session.close()
         else:
@@ -89,7 +93,7 @@ class Executor:
         seconds = time.perf_counter() - started
         async with self._assembling:  # one in each turn of the loop: dozens that end together would keep the scorer waiting
             await asyncio.sleep(0)
-            return _ranking(request, strategy, outcome, log, seconds)
+            return _ranking(request, strategy, outcome, log, seconds, standing)
 
     async def _open(self, request: Request) -> Session:
         """Encoding takes milliseconds, so it has a thread; a request that is cancelled meanwhile leaves no session open."""
@@ -106,6 +110,8 @@ class Executor:
         """Runs one strategy to its end."""
         seed = zlib.crc32(f"{self._seed}:{request.qid}:{request.query}".encode("utf-8", "surrogatepass"))
         n = len(request.passages)
+        if standing := standing_of(session):
+            strategy = standing.before(strategy)
         generator = strategy(View(n, session.lengths, session.max_window, seed, room_of(session)))
         try:
             windows = next(generator)
@@ -176,10 +182,15 @@ def _name(strategy: Strategy) -> str:
     return getattr(strategy, "name", None) or getattr(strategy, "__qualname__", type(strategy).__name__).partition(".")[0]
 
 
-def _ranking(request: Request, strategy: Strategy, outcome: Outcome, log: _Log, seconds: float) -> Ranking:
+def _ranking(
+    request: Request, strategy: Strategy, outcome: Outcome, log: _Log, seconds: float, standing: SupportsStanding | None
+) -> Ranking:
     passages = request.passages
-    raw = align(outcome.order, [(window, scores.values) for _, window, scores in log.asked])
-    places = zip(outcome.order, relevance(raw).tolist(), raw.tolist(), strict=True)
+    raw, order = align(outcome.order, [(window, scores.values) for _, window, scores in log.asked]), outcome.order
+    if standing is not None and standing.has_a_say:
+        order, joined = standing.joined(order, raw.tolist())
+        raw = strictly_decreasing(np.array(joined))
+    places = zip(order, relevance(raw).tolist(), raw.tolist(), strict=True)
     results = tuple([Result(passages[index], rank, index, score, raw_score) for rank, (index, score, raw_score) in enumerate(places, 1)])
     docids = [passage.docid for passage in passages]
     notes = dict.fromkeys([*outcome.notes, *(note for _, _, scores in log.asked for note in scores.notes)])
@@ -194,7 +205,7 @@ def _ranking(request: Request, strategy: Strategy, outcome: Outcome, log: _Log, 
         prompt_tokens=sum(scores.prompt_tokens for _, _, scores in log.asked),
         generated_tokens=sum(scores.generated_tokens for _, _, scores in log.asked),
         seconds=seconds,
-        certified=outcome.certified,
+        certified=0 if standing is not None and standing.has_a_say else outcome.certified,
         notes=tuple(notes),
     )
     return Ranking(request.qid, request.query, results, trace)

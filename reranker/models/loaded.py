@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,24 @@ class Model:
         return replace(self, spec=spec, prompter=prompter_of(spec, self.tokenizer, Path(self.path)))
 
 
-def load_model(name: str, *, revision: str | None = None, answer: Answer | None = None, tensors: bool = True) -> Model:
+def load_model(
+    name: str,
+    *,
+    revision: str | None = None,
+    answer: Answer | None = None,
+    changed: Callable[[ModelSpec], ModelSpec] | None = None,
+    tensors: bool = True,
+) -> Model:
     """Finds a model, fetches it if need be, and makes its prompter. The weights are left to the scorer.
 
     Without `tensors`, weights on the hub stay there: a server elsewhere runs the model, and only its prompts are made here.
     `answer` in place of the model's own makes FIRST's baseline: the same model, prompts and labels, but the ordering generated.
-    Raises ModelError where it cannot be found, fetched or used.
+    `changed` makes of its settings those that the prompter is built for; nothing is fetched before it has said yes.
+    Raises ModelError where it cannot be found, fetched or used, and what `changed` raises.
     """
     spec, folder = find_model(name)
     spec = spec.model_copy(update={"answer": answer}) if answer else spec
+    spec = changed(spec) if changed else spec
     path = folder or weights.fetch(spec, revision, tensors=tensors)
     tokenizer = _tokenizer(name, path)
     return Model(name, spec, str(path), tokenizer, prompter_of(spec, tokenizer, path))

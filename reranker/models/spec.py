@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.prompt.template import Excerpt, Template, read_template
+from firstrank.reranker.strategies.prior import Prior
 from firstrank.reranker.strategies.register import parse_strategy
 from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.reranker.types import Answer
@@ -65,6 +66,9 @@ class ModelSpec(BaseModel):
         default={}, description="options of the chat template: enable_thinking: false …, or chat_template itself"
     )
     system_role: bool = Field(default=True, description="false: the system text goes before the user's, whatever the chat template knows")
+    prior: Mapping[str, float] = Field(default={}, description="cheap scorers that order all candidates before any window, with weights")
+    prior_depth: int | None = Field(default=None, ge=0, description="so many of the best by the prior are read; by default all")
+    fuse: float | None = Field(default=None, ge=0, description="the prior's weight in the final score; by default 0")
     dtype: str | None = Field(default=None, description="on a GPU; by default bfloat16")
     engine: Mapping[str, Any] = Field(default={}, description="vLLM's own settings: tensor_parallel_size, quantization …")
 
@@ -74,6 +78,7 @@ class ModelSpec(BaseModel):
             raise ValueError(f"stride: {self.stride} is more than window {self.window}: passages would be skipped")
         try:
             parse_strategy(self.strategy)
+            _ = self.own_prior
         except InputError as error:
             raise ValueError(str(error)) from error
         if self.label_ids and len(set(self.label_ids)) < len(self.label_ids):
@@ -83,6 +88,11 @@ class ModelSpec(BaseModel):
     @property
     def template_name(self) -> str:
         return self.template if isinstance(self.template, str) else self.template.name or "its own"
+
+    @property
+    def own_prior(self) -> Prior:
+        """What stands before the model where nothing else is asked for."""
+        return Prior(tuple(self.prior.items()), self.prior_depth, self.fuse) if self.prior else Prior(())
 
     @property
     def schedule(self) -> Schedule:

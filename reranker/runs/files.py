@@ -225,6 +225,24 @@ def _text_writer(path: Path, *, exclusive: bool, compressed: bool) -> Iterator[T
                 text.close()
 
 
+def lock(file: IO[Any], *, wait: bool = True) -> bool:
+    """Takes an open file for this process alone, until it is closed; False where another one has it and there is no waiting.
+
+    Windows has no such lock, and none is taken there. Raises MachineError for a file system that cannot lock.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise MachineError(f"{file.name}: cannot be locked: {error.strerror or error}") from error
+    return True
+
+
 def _sync_folder(folder: Path) -> None:
     with suppress(OSError):  # not every file system syncs folders
         descriptor = os.open(folder, os.O_RDONLY)

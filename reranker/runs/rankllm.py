@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from firstrank.reranker.errors import FormatError
 from firstrank.reranker.runs.files import FLOAT32_LIMIT, Source, identifier, json_lines, name_of, string_field, whole_file
-from firstrank.reranker.types import Passage, Ranking, Request
+from firstrank.reranker.runs.trec import Ranked, Run
+from firstrank.reranker.types import Passage, Request
 
 BODY = ("text", "segment", "contents", "content", "body", "passage")
 """where RankLLM looks for a passage's text, in its order"""
@@ -45,21 +46,17 @@ def read_requests(source: Source) -> Iterator[ScoredRequest]:
         raise FormatError(name, 1, 'no requests: {"query": {"text", "qid"}, "candidates": […]} is expected on each line')
 
 
+def read_lists(source: Source) -> Run:
+    """The lists of a file's requests without their texts, in the order in which they stand there. Raises what `read_requests` raises."""
+    lists = (Ranked(request.qid, tuple(passage.docid for passage in request.passages), scores) for request, scores in read_requests(source))
+    return Run(lists, name=name_of(source))
+
+
 def write_requests(path: str | os.PathLike[str], scored: Iterable[ScoredRequest]) -> None:
     """Writes requests (or results: the form is one), whole or not at all."""
     with whole_file(path) as file:
         for request, scores in scored:
             file.write(json.dumps(_object(request, scores), ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_results(path: str | os.PathLike[str], rankings: Iterable[Ranking]) -> None:
-    """Writes rankings as RankLLM writes its results: candidates best first, with their new scores."""
-    write_requests(path, map(_as_scored, rankings))
-
-
-def _as_scored(ranking: Ranking) -> ScoredRequest:
-    passages = tuple(result.passage for result in ranking)
-    return ScoredRequest(Request(ranking.query, passages, ranking.qid), np.array([result.score for result in ranking], np.float32))
 
 
 def _object(request: Request, scores: NDArray[np.float32]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from firstrank.reranker.alignment import strictly_decreasing
 from firstrank.reranker.errors import FormatError, InputError
 from firstrank.reranker.runs.files import FLOAT32_LIMIT, Source, byte_lines, name_of, whole_file
 
@@ -53,13 +54,15 @@ class Run(Mapping[str, Ranked]):
 
     def __init__(self, ranked: Iterable[Ranked] = (), *, name: str = "<run>") -> None:
         self.name = name
-        self._packed: dict[str, tuple[bytes, Floats32]] = {}
+        self._packed: dict[str, tuple[bytes | tuple[str, ...], Floats32]] = {}
         for one in ranked:
             self._packed[one.qid] = _pack(one.docids, one.scores)
 
     def __getitem__(self, qid: str) -> Ranked:
         docids, scores = self._packed[qid]
-        return Ranked(qid, tuple(docids.decode().split("\n")) if docids else (), scores)
+        if isinstance(docids, bytes):
+            docids = tuple(docids.decode().split("\n")) if docids else ()
+        return Ranked(qid, docids, scores)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._packed)
@@ -159,7 +162,7 @@ class _Lines:
         self.scores.append(row.score)
         self.lines.append(row.line)
 
-    def packed(self, name: str, qid: bytes) -> tuple[bytes, Floats32]:
+    def packed(self, name: str, qid: bytes) -> tuple[bytes | tuple[str, ...], Floats32]:
         docids = self.docids[:-1].decode().split("\n")
         if len(set(docids)) < len(docids):
             self._refuse_duplicate(name, qid, docids)
@@ -176,11 +179,11 @@ class _Lines:
             first[docid] = line
 
 
-def _pack(docids: Sequence[str], scores: Floats32) -> tuple[bytes, Floats32]:
+def _pack(docids: Sequence[str], scores: Floats32) -> tuple[bytes | tuple[str, ...], Floats32]:
+    """The docids as lines, or as they are where one of them holds a line break (JSONL's may)."""
     packed = "\n".join(docids)
-    if docids and packed.count("\n") != len(docids) - 1:
-        raise InputError("a docid holds a line break: a run cannot hold it")
-    return packed.encode(), np.asarray(scores, np.float32)
+    whole = not docids or packed.count("\n") == len(docids) - 1
+    return packed.encode() if whole else tuple(docids), np.asarray(scores, np.float32)
 
 
 def _score(name: str, number: int, column: bytes) -> float:
@@ -213,7 +216,4 @@ def _strict(one: Ranked) -> Floats32:
     if len(scores) > 1 and (np.diff(scores) > 0).any():
         place = int(np.flatnonzero(np.diff(scores) > 0)[0]) + 1
         raise InputError(f"query {one.qid!r}: {one.docids[place]!r} scores higher than the candidate before it")
-    for i in range(1, len(scores)):
-        if scores[i] >= scores[i - 1]:
-            scores[i] = np.nextafter(scores[i - 1], np.float32(-np.inf))
-    return scores
+    return strictly_decreasing(scores)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from firstrank.reranker.types import UNBOUNDED, Request, Scores
+from firstrank.reranker.types import UNBOUNDED, Request, Scores, Strategy
 
 
 class Session(Protocol):
@@ -41,6 +41,29 @@ def room_of(session: Session) -> int:
     """Prompt tokens that the candidates of a window may take together without being cut short: its `room`, if it states one."""
     room: int = getattr(session, "room", UNBOUNDED)
     return room
+
+
+class SupportsStanding(Protocol):
+    """How a request's candidates stand before any window; see `Standing`."""
+
+    @property
+    def has_a_say(self) -> bool:
+        """Whether that is part of the final score."""
+        ...
+
+    def before(self, strategy: Strategy) -> Strategy:
+        """The strategy on the best candidates."""
+        ...
+
+    def joined(self, order: Sequence[int], raw: Sequence[float]) -> tuple[list[int], list[float]]:
+        """The final order and its scores, with the model's order and scores given."""
+        ...
+
+
+def standing_of(session: Session) -> SupportsStanding | None:
+    """The session's `standing`, if a prior stands before its model."""
+    standing: SupportsStanding | None = getattr(session, "standing", None)
+    return standing
 
 
 class Scorer(Protocol):

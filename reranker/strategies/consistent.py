@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
+
+from firstrank.reranker.alignment import strictly_decreasing
 from firstrank.reranker.strategies.kemeny import kemeny
-from firstrank.reranker.strategies.windows import Steps, check_at_least, together
+from firstrank.reranker.strategies.windows import Steps, check_at_least, renamed, together
 from firstrank.reranker.types import Outcome, Scores, Strategy, View
 
 Order = Sequence[int]
@@ -49,19 +51,7 @@ _AGGREGATES: dict[str, Callable[[Sequence[Order]], list[int]]] = {"borda": borda
 def _shuffled(of: Strategy, view: View, dice: random.Random) -> Steps:
     """`of` on the candidates in another order; it sees places in that order, those outside see candidates."""
     names = dice.sample(range(view.n), view.n)
-    return _renamed(of(view._replace(lengths=[view.lengths[i] for i in names], seed=dice.getrandbits(32))), names)
-
-
-def _renamed(run: Steps, names: Sequence[int]) -> Steps:
-    answers: list[Scores] | None = None
-    while True:
-        try:
-            windows = next(run) if answers is None else run.send(answers)
-        except StopIteration as stop:
-            outcome: Outcome = stop.value
-            return replace(outcome, order=[names[i] for i in outcome.order])
-        renamed = [tuple(names[i] for i in window) for window in windows]
-        answers = [_untied(window, scores) for window, scores in zip(renamed, (yield renamed), strict=True)]
+    return renamed(of(view._replace(lengths=[view.lengths[i] for i in names], seed=dice.getrandbits(32))), names, _untied)
 
 
 def _untied(window: Sequence[int], scores: Scores) -> Scores:
@@ -69,7 +59,6 @@ def _untied(window: Sequence[int], scores: Scores) -> Scores:
     if len(set(scores.values)) == len(window):
         return scores
     value = dict(zip(window, scores.values, strict=True))
-    last = math.inf
-    for i in sorted(window, key=lambda i: (-value[i], i)):
-        last = value[i] = min(value[i], math.nextafter(last, -math.inf))
+    order = sorted(window, key=lambda i: (-value[i], i))
+    value = dict(zip(order, strictly_decreasing(np.array([value[i] for i in order], np.float64)).tolist(), strict=True))
     return replace(scores, values=tuple(value[i] for i in window))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise, takewhile
 from typing import Literal, TypeVar
 
@@ -80,6 +80,20 @@ def together(*runs: Asking[T]) -> Asking[list[T]]:
             return [results[i] for i in range(len(runs))]
         scores = iter((yield [window for windows in asked.values() for window in windows]))
         answers = {i: [next(scores) for _ in windows] for i, windows in asked.items()}
+
+
+def renamed(steps: Steps, names: Sequence[int], settled: Callable[[Sequence[int], Scores], Scores] | None = None) -> Steps:
+    """Steps that know candidates by their places among `names`; those outside see candidates. `settled` mends each window's scores."""
+    answers: list[Scores] | None = None
+    while True:
+        try:
+            windows = next(steps) if answers is None else steps.send(answers)
+        except StopIteration as stop:
+            outcome: Outcome = stop.value
+            return replace(outcome, order=[names[i] for i in outcome.order])
+        asked = [tuple(names[i] for i in window) for window in windows]
+        scored = yield asked
+        answers = scored if settled is None else [settled(window, scores) for window, scores in zip(asked, scored, strict=True)]
 
 
 def check_window(window: WindowSize, view: View | None = None) -> None:

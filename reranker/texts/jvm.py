@@ -81,7 +81,7 @@ def start() -> None:
         if _VECTOR in java.modules:
             jnius_config.add_options(f"--add-modules={_VECTOR}")
         with faults(f"Java {java.version} in {java.home} does not start"):
-            import jnius  # noqa: F401
+            import jnius  # noqa: F401 - importing it starts Java
 
 
 def pyserini(module: str) -> Any:

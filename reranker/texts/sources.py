@@ -87,8 +87,9 @@ def read_passages(source: Source) -> Iterator[Passage]:
         return
     if isinstance(source, str) and source.startswith(_LUCENE):
         raise InputError(f"{source}: an index is searched, not read through: --retriever pyserini:{source.removeprefix(_LUCENE)}")
-    named = isinstance(source, os.PathLike) or (isinstance(source, str) and "\n" not in source)
-    for _, passage in _numbered(corpus_file(source) if named else source):  # type: ignore[arg-type]
+    if isinstance(source, os.PathLike) or (isinstance(source, str) and "\n" not in source):
+        source = corpus_file(source)
+    for _, passage in _numbered(source):
         yield passage
 
 
@@ -129,7 +130,8 @@ def _from_tsv(name: str, number: int, line: bytes, *, header: bool) -> Passage |
     docid, *columns = (column.strip() for column in line.decode().split("\t"))
     if not docid or len(columns) not in (1, 2):
         raise FormatError(name, number, f"{len(columns) + 1} columns; `docid<TAB>text` or `docid<TAB>text<TAB>title` is expected")
-    return None if header and docid in _DOCID and columns[0] in BODY else Passage(docid, *columns)
+    text, title = (*columns, "")[:2]
+    return None if header and docid in _DOCID and text in BODY else Passage(docid, text, title)
 
 
 def _gathered(file: Path, wanted: Docids) -> store.TextStore:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import pickle
 import threading
 
 import pytest
@@ -40,6 +41,57 @@ def test_documents_are_strings_mappings_or_passages(reranker, documents):
     assert ranking.score_of("2") == ranking[1].score
     assert [result.rank for result in ranking.top_k(2)] == [1, 2]
     assert len(ranking) == 3
+
+
+def test_what_a_caller_knows_of_a_document_comes_back_on_its_result(reranker):
+    mapping = {"text": "1", "url": "https://example.org", "more": [1, 2]}
+    passage = Passage("p", "2", metadata={"url": "elsewhere"})
+    for ranking in (reranker.rank("query", ["3", mapping, passage]), next(reranker.rank_many([("query", ["3", mapping, passage])]))):
+        assert [result.docid for result in ranking] == ["0", "p", "1"]
+        assert ranking[0].metadata == {}
+        assert ranking[1].passage is passage
+        assert ranking[1].metadata["url"] == "elsewhere"
+        assert ranking[2].metadata is mapping
+    renamed = reranker.rank("query", [passage], doc_ids=["other"])[0]
+    assert (renamed.docid, renamed.metadata) == ("other", {"url": "elsewhere"})
+
+
+def test_metadata_is_no_part_of_what_a_passage_is():
+    plain, known = Passage("d", "text"), Passage("d", "text", metadata={"url": ["not", "hashable"]})
+    assert plain == known
+    assert hash(plain) == hash(known)
+    assert pickle.loads(pickle.dumps(known)).metadata == known.metadata
+    assert len(pickle.dumps(plain)) < 120
+
+
+def test_a_slice_of_a_ranking(reranker):
+    ranking = reranker.rank("query", VALUES)
+    assert ranking[0:2] == ranking.top_k(2) == ranking.results[:2]
+    assert ranking[-1] is ranking.results[2]
+
+
+def test_queries_with_documents_in_place_of_requests(reranker):
+    asked = [("one", VALUES), Request("two", (Passage("x", "1"),), "own"), ["three", [{"text": "1", "id": "a"}, {"text": "2", "id": "b"}]]]
+    rankings = list(reranker.rank_many(asked))
+    assert [ranking.qid for ranking in rankings] == ["0", "own", "2"]
+    assert [ranking.query for ranking in rankings] == ["one", "two", "three"]
+    assert [result.docid for result in rankings[2]] == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        ("ab", "request 1: is str: give a Request, or a pair of a query and its documents"),
+        (("one", VALUES, ["a", "b", "c"]), "request 1: is tuple: give a Request"),
+        (({"query": "one"}, VALUES), "request 1: is tuple: give a Request"),
+        (("one", "two"), "request 1: documents is one string: give a list"),
+        (("one", [1]), "request 1: document 0 is int: give a string"),
+        (("one", [{"text": "1", "id": "a"}] * 2), "request 1: two documents have the id 'a'"),
+    ],
+)
+def test_a_request_that_is_none_is_named(reranker, asked, problem):
+    with pytest.raises(InputError, match=problem):
+        list(reranker.rank_many([("one", VALUES), asked]))
 
 
 @pytest.mark.parametrize("key", ["docid", "id", "_id"])

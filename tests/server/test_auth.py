@@ -119,7 +119,7 @@ async def test_cors_is_off_unless_origins_are_named():
 async def test_the_log_has_no_key_no_query_and_no_document():
     lines: list[str] = []
     handler = logging.Handler()
-    handler.emit = lambda record: lines.append(JsonLines().format(record))  # type: ignore[method-assign]
+    handler.emit = lambda record: lines.append(JsonLines().format(record))  # type: ignore[method-assign]  # all that is needed of one
     logger = logging.getLogger("firstrank")
     logger.addHandler(handler)
     logger.setLevel("DEBUG")

@@ -27,7 +27,7 @@ def on_cpu() -> None:
     from accelerate import PartialState
     from accelerate.utils import DistributedType
 
-    PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)  # type: ignore[method-assign]
+    PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)  # type: ignore[method-assign]  # no CUDA
     torch.distributed.init_process_group("gloo")
     barrier = torch.distributed.barrier
     torch.distributed.barrier = lambda *_, **__: barrier()  # gloo knows no device_ids

@@ -15,7 +15,7 @@ from firstrank.reranker.texts.sources import read_passages
 from firstrank.reranker.types import Passage
 from firstrank.training.data import invented
 from firstrank.training.data.blended import Blend, from_teachers, sampled
-from firstrank.training.data.tally import Tally
+from firstrank.training.data.selection import Selection
 from firstrank.training.samples.examples import read_examples
 from tests.training.test_data import Shelf
 
@@ -31,13 +31,13 @@ def encode(texts):
 
 
 def built(**settings):
-    tally = Tally()
-    found = {one.qid: one for one in from_teachers(RUN, QRELS, QUERIES, Shelf(), encode, Blend(**settings), tally)}
-    return found, tally
+    selection = Selection()
+    found = {one.qid: one for one in from_teachers(RUN, QRELS, QUERIES, Shelf(), encode, Blend(**settings), selection)}
+    return found, selection
 
 
 def test_a_blend_of_cosine_first_stage_and_judgments():
-    found, tally = built(size=42, bands=((1, 40),), first_stage=0.25)
+    found, selection = built(size=42, bands=((1, 40),), first_stage=0.25)
     one = found["q1"]
     grades = dict(zip([p.docid for p in one.passages], one.grades, strict=True))
     assert grades["d40"] == 3 + 2  # judged
@@ -47,7 +47,7 @@ def test_a_blend_of_cosine_first_stage_and_judgments():
     assert grades["d1"] == pytest.approx(3 * 0.25 / best, abs=2e-3)
     assert grades["d2"] < grades["d1"]
     assert [p.docid for p in one.passages][-1] == "far"  # the run lacks it
-    assert tally.report()["reasons"]["fewer than two candidates, or no query text"]["first"] == ["q3"]
+    assert selection.report()["reasons"]["fewer than two candidates, or no query text"]["first"] == ["q3"]
 
 
 def test_candidates_come_from_the_bands_and_do_not_change():

@@ -16,7 +16,7 @@ from firstrank.training.data import teacher
 from firstrank.training.data.build import check, from_rankllm, write_examples
 from firstrank.training.data.conversations import from_conversations
 from firstrank.training.data.judged import Bands, from_qrels
-from firstrank.training.data.tally import Tally
+from firstrank.training.data.selection import Selection
 
 
 class Shelf:
@@ -36,13 +36,13 @@ QRELS = read_qrels("q1 0 d5 3\nq1 0 d40 1\nq1 0 far 2\nq1 0 d7 0\nq2 0 gone 1\nq
 QUERIES = {"q1": "one", "q2": "two", "q3": "three"}
 
 
-def built(settings: Bands) -> tuple[list, Tally]:
-    tally = Tally()
-    return list(from_qrels(RUN, QRELS, QUERIES, Shelf("gone"), settings, tally)), tally
+def built(settings: Bands) -> tuple[list, Selection]:
+    selection = Selection()
+    return list(from_qrels(RUN, QRELS, QUERIES, Shelf("gone"), settings, selection)), selection
 
 
 def test_qrels_and_run_with_rank_bands():
-    found, tally = built(Bands(size=10, bands=((1, 10), (21, 30)), windows=2))
+    found, selection = built(Bands(size=10, bands=((1, 10), (21, 30)), windows=2))
     assert [example.qid for example in found] == ["q1", "q1"]
     for example in found:
         grades = dict(zip([p.docid for p in example.passages], example.grades, strict=True))
@@ -52,7 +52,7 @@ def test_qrels_and_run_with_rank_bands():
         assert [p.docid for p in example.passages][-1] == "far"  # the run lacks it
         assert [int(p.docid[1:]) for p in example.passages[:-1]] == sorted(int(p.docid[1:]) for p in example.passages[:-1])
     assert found[0] != found[1]
-    reasons = tally.report()["reasons"]
+    reasons = selection.report()["reasons"]
     assert {why: counted["first"] for why, counted in reasons.items()} == {
         "no relevant passage has a text": ["q2"],
         "the query is not judged": ["q3"],
@@ -79,14 +79,14 @@ def said(answer: str, prompt: str = PROMPT) -> str:
 def test_conversations_with_letters_and_numbers():
     numbers = PROMPT.replace("\n[A]", "\n[1]").replace("\n[B]", "\n[2]").replace("\n[C]", "\n[3]")
     parsed = json.dumps({"qid": "y", "query": "q", "passages": ["a", "b"], "permutation": [2, 1]}) + "\n"
-    tally = Tally()
-    letters, digits, given = from_conversations(said("[B] > [A] > [C]") + said("[3] > [2] > [1]", numbers) + parsed, tally)
+    selection = Selection()
+    letters, digits, given = from_conversations(said("[B] > [A] > [C]") + said("[3] > [2] > [1]", numbers) + parsed, selection)
     assert letters.query == "who wrote Emma?"
     assert [passage.text for passage in letters.passages] == ["bees make\nhoney", "Austen wrote [A] Emma", "rain"]
     assert letters.grades == (1.5, 3.0, 0.0)
     assert digits.grades == (0.0, 1.5, 3.0)
     assert given.grades == (0.0, 3.0)
-    assert tally.dropped == 0
+    assert selection.dropped == 0
 
 
 @pytest.mark.parametrize(
@@ -101,15 +101,15 @@ def test_conversations_with_letters_and_numbers():
     ],
 )
 def test_conversations_that_cannot_be_read_are_counted(line, why):
-    tally = Tally()
-    assert list(from_conversations(line, tally)) == []
-    assert tally.report()["reasons"] == {why: {"count": 1, "first": ["line 1"]}}
+    selection = Selection()
+    assert list(from_conversations(line, selection)) == []
+    assert selection.report()["reasons"] == {why: {"count": 1, "first": ["line 1"]}}
 
 
 def test_the_real_sample_of_conversations(data, tmp_path):
-    tally = Tally()
-    write_examples(tmp_path / "out.jsonl", from_conversations(data / "listwise-rankzephyr-100/train.jsonl", tally), tally)
-    assert (tally.kept, tally.dropped) == (100, 0)
+    selection = Selection()
+    write_examples(tmp_path / "out.jsonl", from_conversations(data / "listwise-rankzephyr-100/train.jsonl", selection), selection)
+    assert (selection.kept, selection.dropped) == (100, 0)
     report = check(tmp_path / "out.jsonl")
     assert (report["examples"], report["passages"], report["errors"]) == (100, 1297, [])
 
@@ -121,9 +121,9 @@ def request(n: int) -> Request:
 def test_a_teachers_complete_list_is_sorted_to_its_end():
     grades = {"q": {f"d{i}": i for i in range(60)}}
     with Reranker(OracleScorer(grades), strategy="sliding", window=20, stride=10) as reranker:
-        [one_pass] = teacher.once(reranker, [request(60)], Tally())
-        [complete] = teacher.complete(reranker, [request(60)], Tally())
-        unsettled = Tally()
+        [one_pass] = teacher.once(reranker, [request(60)], Selection())
+        [complete] = teacher.complete(reranker, [request(60)], Selection())
+        unsettled = Selection()
         assert list(teacher.complete(reranker, [request(60)], unsettled, most=2)) == []
     best_first = tuple(f"d{i}" for i in reversed(range(60)))
     assert one_pass.docids[:10] == best_first[:10]
@@ -131,17 +131,17 @@ def test_a_teachers_complete_list_is_sorted_to_its_end():
     assert complete.docids == best_first
     assert complete.passes > 2
     assert unsettled.report()["reasons"] == {"not stable after 2 passes": {"count": 1, "first": ["q"]}}
-    [example] = teacher.examples([complete], Tally())
+    [example] = teacher.examples([complete], Selection())
     assert example.passages == request(60).passages
     assert example.grades == pytest.approx([3.0 * i / 59 for i in range(60)])
 
 
 def test_a_run_that_a_teacher_wrote():
     run = read_run("q Q0 d2 1 9 t\nq Q0 d0 2 8 t\n")
-    tally = Tally()
-    [example] = teacher.examples(teacher.from_run(run, [request(3), Request("other", (), "p")], tally), tally)
+    selection = Selection()
+    [example] = teacher.examples(teacher.from_run(run, [request(3), Request("other", (), "p")], selection), selection)
     assert {p.docid: g for p, g in zip(example.passages, example.grades, strict=True)} == {"d0": 0.0, "d2": 3.0}
-    assert tally.report()["reasons"] == {"the teacher's run lacks the query": {"count": 1, "first": ["p"]}}
+    assert selection.report()["reasons"] == {"the teacher's run lacks the query": {"count": 1, "first": ["p"]}}
 
 
 def candidates(*docids: str) -> str:
@@ -150,18 +150,18 @@ def candidates(*docids: str) -> str:
 
 
 def test_rankllms_results_with_and_without_its_requests():
-    [listed] = from_rankllm(candidates("c", "a", "b"), candidates("a", "b", "c", "d"), Tally())
+    [listed] = from_rankllm(candidates("c", "a", "b"), candidates("a", "b", "c", "d"), Selection())
     assert ([p.docid for p in listed.request.passages], listed.docids) == (["a", "b", "c"], ("c", "a", "b"))
-    [alone] = from_rankllm(candidates("c", "a", "b"), None, Tally())
+    [alone] = from_rankllm(candidates("c", "a", "b"), None, Selection())
     assert sorted(p.docid for p in alone.request.passages) == ["a", "b", "c"]
     assert alone.docids == ("c", "a", "b")
 
 
 def test_nothing_built_is_an_error_that_says_why(tmp_path):
-    tally = Tally()
-    tally.drop("the query is not judged", "q")
+    selection = Selection()
+    selection.drop("the query is not judged", "q")
     with pytest.raises(InputError, match=r"no example was built: the query is not judged \(1\)"):
-        write_examples(tmp_path / "out.jsonl", iter(()), tally)
+        write_examples(tmp_path / "out.jsonl", iter(()), selection)
     assert not (tmp_path / "out.jsonl").exists()
 
 

@@ -13,7 +13,7 @@ from firstrank.training.config import read_config
 from firstrank.training.dry_run import described
 from firstrank.training.run import open_model
 from firstrank.training.samples.examples import Examples
-from firstrank.training.samples.windows import Windows
+from firstrank.training.samples.sample import Samples
 from tests.reranker.prompt.tokenizers import sentencepiece
 
 
@@ -40,7 +40,7 @@ def recipe(mistral, name, *overrides):
 def test_first_mistral_reads_what_rerank_sends(mistral):
     config = recipe(mistral, "first-mistral")
     model, examples = open_model(config), Examples(config.train)
-    window = Windows(config, model, examples, 3)[0]
+    window = Samples(config, model, examples, 3)[0]
     serving = load_model(str(mistral / "model"))  # no firstrank.yaml: template `first`, as `firstrank rerank --model` would
     passages = tuple(Passage(passage.docid, passage.text, passage.title) for passage in examples[0].passages)
     assert window.prompt == serving.prompter.encode(Request(examples[0].query, passages, "7")).prompt(range(20))
@@ -56,7 +56,7 @@ def test_first_mistral_reads_what_rerank_sends(mistral):
 def test_fullrank_mistral_answers_in_numbers(mistral):
     config = recipe(mistral, "fullrank-mistral", "draw.window=[20, 20]")
     model = open_model(config)
-    window = Windows(config, model, Examples(config.train), 3)[0]
+    window = Samples(config, model, Examples(config.train), 3)[0]
     assert model.tokenizer.decode(window.answer).startswith("[4] > [2] > [3] > [1] > [5]")
     with pytest.raises(InputError, match=r"loss.rank: its labels must be single tokens"):
         open_model(recipe(mistral, "fullrank-mistral", "loss.rank.weight=1"))
@@ -69,13 +69,13 @@ def test_a_list_longer_than_the_labels_is_named(mistral):
     (mistral / "long.jsonl").write_text(json.dumps(line | {"grades": {"3": 1}}) + "\n")
     config = recipe(mistral, "first-mistral", f"train={mistral / 'long.jsonl'}", "draw={}")
     with pytest.raises(InputError, match=r"long.jsonl:1: query '7': 200 passages in one window, but the tokenizer has \d+ labels"):
-        Windows(config, open_model(config), Examples(config.train), 3)[0]
+        Samples(config, open_model(config), Examples(config.train), 3)[0]
 
 
 def test_samples_that_are_alike_share_a_size_and_a_cut(recipe, monkeypatch):
-    monkeypatch.setattr("firstrank.training.samples.windows.encoded", lambda drawn, *_: drawn)
+    monkeypatch.setattr("firstrank.training.samples.sample.encoded", lambda drawn, *_: drawn)
     config = recipe(draw={"window": [2, 5], "passage_tokens": [16, 64], "alike": 4})
-    windows = Windows(config, open_model(config), Examples(config.train), 40)
+    windows = Samples(config, open_model(config), Examples(config.train), 40)
     shapes = [(len(windows[sample].grades), windows[sample].request.passage_tokens) for sample in range(40)]
     assert all(len(set(shapes[start : start + 4])) == 1 for start in range(0, 40, 4))
     assert len(set(shapes)) > 4

@@ -6,27 +6,35 @@ import json
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from firstrank.reranker.cli import app
 from firstrank.reranker.errors import InputError
+from firstrank.reranker.models import loaded
 from firstrank.reranker.models.loaded import load_model
+from firstrank.reranker.prompt.prompter import Prompter
 from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.runs.trec import read_run
+from firstrank.reranker.types import Ranking
 from firstrank.training import trainer
-from firstrank.training.log import read_log
+from firstrank.training.dev import DevSet
+from firstrank.training.log import LOG, read_log
 from firstrank.training.run import open_model, train
 from firstrank.training.trainer import Diverged, Shares, last_checkpoint
+from tests.training.conftest import as_collection, write_rule
 from tests.training.interrupted import Killed, curve, kill_at
 
 
 def seen(monkeypatch) -> list[str]:
     """The queries that reach the loss, in order."""
     found: list[str] = []
-    usual = trainer.Objective.__call__
+    usual = trainer.TotalLoss.__call__
 
     def call(self, seen, batch, progress):
         found.extend(batch.qids)
         return usual(self, seen, batch, progress)
 
-    monkeypatch.setattr(trainer.Objective, "__call__", call)
+    monkeypatch.setattr(trainer.TotalLoss, "__call__", call)
     return found
 
 
@@ -72,14 +80,14 @@ def test_every_sample_of_a_run_is_taken_once(processes):
 
 
 def test_a_nan_stops_the_run_and_keeps_the_last_good_checkpoint(recipe, monkeypatch):
-    config, usual = recipe(), trainer.Objective.__call__
+    config, usual = recipe(), trainer.TotalLoss.__call__
     calls = iter(range(100))
 
     def call(self, seen, batch, progress):
         terms = usual(self, seen, batch, progress)
         return terms._replace(total=terms.total * float("nan"), rank=terms.rank * float("nan")) if next(calls) == 6 else terms
 
-    monkeypatch.setattr(trainer.Objective, "__call__", call)
+    monkeypatch.setattr(trainer.TotalLoss, "__call__", call)
     with pytest.raises(Diverged, match=r"step 4: the rank loss of query 'q\d+' is nan: .* the last good checkpoint is .*checkpoint-2;"):
         train(config)
     monkeypatch.undo()
@@ -88,13 +96,13 @@ def test_a_nan_stops_the_run_and_keeps_the_last_good_checkpoint(recipe, monkeypa
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run(recipe, monkeypatch):
-    usual = trainer.Objective.__call__
+    usual = trainer.TotalLoss.__call__
 
     def call(self, seen, batch, progress):
         terms = usual(self, seen, batch, progress)
         return terms._replace(total=terms.total + (seen.scores * 0.0).sqrt().sum())  # 0, but with an infinite slope
 
-    monkeypatch.setattr(trainer.Objective, "__call__", call)
+    monkeypatch.setattr(trainer.TotalLoss, "__call__", call)
     with pytest.raises(Diverged, match=r"step 1: the gradient of .*lora.* is not finite: training stops, and no checkpoint had been saved"):
         train(recipe())
 
@@ -121,22 +129,59 @@ def test_a_stage_ends_with_a_checkpoint_and_the_next_goes_on(recipe):
 
 
 def test_a_recipe_says_what_is_shown_of_long_passages_in_training_and_after(recipe):
-    config = recipe(steps=1, excerpt="query")
+    config = recipe(steps=1, serve={"excerpt": "query", "passage_tokens": 7})
     assert load_model(config.model).prompter.template.excerpt == "start"
-    assert open_model(config).prompter.template.excerpt == "query"
-    assert load_model(str(train(config))).prompter.template.excerpt == "query"
+    for template in (open_model(config).prompter.template, load_model(str(train(config))).prompter.template):
+        assert (template.excerpt, template.tokens) == ("query", 7)
+
+
+def test_the_dev_score_is_of_what_rerank_does_with_the_exported_model(recipe, tmp_path, monkeypatch):
+    """Strategy, window, passes and cut: a run that scored with `sliding` chose its best weights by another measure."""
+    monkeypatch.setenv("FIRSTRANK_CACHE", str(tmp_path / "cache"))
+    dev = as_collection(write_rule(tmp_path / "dev.jsonl", 4, seed=1, passages=9), tmp_path / "dev")
+    serve = {"strategy": "topdown:k=3", "window": 4, "passage_tokens": 2}
+    config = recipe(steps=1, serve=serve, dev=dev | {"every": 1}, checkpoints={"every": 1}, tuning={"method": "full"})
+    scored: list[list[Ranking]] = []
+    usual = DevSet.rankings
+    monkeypatch.setattr(DevSet, "rankings", lambda *args: scored.append(usual(*args)) or scored[-1])
+    folder = train(config)
+    traces = [ranking.trace for ranking in scored[-1]]
+    assert {trace.strategy for trace in traces} == {"topdown:k=3"}
+    assert max(len(window.docids) for trace in traces for window in trace.windows) == 4
+
+    given = [f"--{name}={path}" for name, path in dev.items()]
+    output, kept = tmp_path / "out.trec", tmp_path / "trace.jsonl"
+    command = ["rerank", f"--model={folder}", *given, f"--output={output}", f"--trace={kept}", "--depth=20", "--threads=1", "--json"]
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert json.loads(done.stdout)["measures"]["nDCG@10"]["reranked"] == pytest.approx(read_log(config.output / LOG)[-1]["ndcg@10"])
+    assert {qid: list(ranked.docids) for qid, ranked in read_run(output).items()} == {
+        ranking.qid: [result.docid for result in ranking] for ranking in scored[-1]
+    }
+    told = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert {one["qid"]: (one["strategy"], one["prompt_tokens"], len(one["windows"])) for one in told} == {
+        ranking.qid: (ranking.trace.strategy, ranking.trace.prompt_tokens, len(ranking.trace.windows)) for ranking in scored[-1]
+    }
+
+
+def test_a_run_makes_its_prompter_once(recipe, tmp_path, monkeypatch):
+    """It takes a second with a large vocabulary; the base model's own was made first, and thrown away."""
+    made: list[Prompter] = []
+    monkeypatch.setattr(loaded, "Prompter", lambda *args, **kwargs: made.append(Prompter(*args, **kwargs)) or made[-1])
+    dev = as_collection(write_rule(tmp_path / "dev.jsonl", 2, seed=1), tmp_path / "dev")
+    train(recipe(steps=1, serve={"window": 4}, dev=dev | {"every": 1}, checkpoints={"every": 1}))
+    assert [prompter.window for prompter in made] == [4]
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_the_exported_model_reranks_as_the_trained_one_would(recipe, method):
-    config = recipe(steps=2, tuning={"method": method})
+    config = recipe(steps=2, tuning={"method": method}, serve={"window": 5})
     folder = train(config)
     first = json.loads(config.train[0].read_text().splitlines()[0])
     documents = [passage["text"] for passage in first["passages"]]
-    base, card = load_model(config.model), load_model(str(folder))
-    assert card.spec.window == 5
-    assert card.spec.template_name == "compact"
-    assert card.prompter.label_ids(5) == base.prompter.label_ids(5)
+    base, exported = load_model(config.model), load_model(str(folder))
+    assert exported.spec.window == 5
+    assert exported.spec.template_name == "compact"
+    assert exported.prompter.label_ids(5) == base.prompter.label_ids(5)
     with Reranker(str(folder), threads=1) as merged, Reranker(config.model, threads=1) as untrained:
         scores = [result.raw_score for result in merged.rank(first["query"], documents)]
         assert scores != [result.raw_score for result in untrained.rank(first["query"], documents)]

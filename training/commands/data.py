@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstrank.reranker.commands.console import note, print_json
-from firstrank.reranker.commands.options import expanded
+from firstrank.reranker.commands.options import INPUT, MODEL, OUTPUT, WINDOWS, AsJson, Corpus, Depth, Queries, Run, expanded, option
 from firstrank.reranker.commands.rerank import oracle_settings
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.types import Backend
@@ -17,35 +17,33 @@ from firstrank.reranker.types import Backend
 if TYPE_CHECKING:
     from firstrank.reranker.setup import SetupSettings
     from firstrank.reranker.types import Request
-    from firstrank.training.data.tally import Tally
+    from firstrank.training.data.selection import Selection
     from firstrank.training.samples.examples import Example
 
 data = typer.Typer(help="Training examples: build, check.", no_args_is_help=True)
 build = typer.Typer(help="Builds examples (JSONL) from judgments, conversations, RankLLM's files, or a teacher.", no_args_is_help=True)
 data.add_typer(build, name="build")
 
-Output = Annotated[Path, typer.Option(help="The examples to write; .gz is compressed (training wants it unpacked).")]
-AsJson = Annotated[bool, typer.Option("--json", help="The report as JSON.")]
-RunFile = Annotated[Path, typer.Option(help="A TREC run: the first stage's candidates.")]
-Queries = Annotated[str, typer.Option(help="JSONL, TSV, a BEIR folder, or ir_datasets:ID.")]
-Corpus = Annotated[str, typer.Option(help="A BEIR folder, corpus.jsonl[.gz], a .tsv, ir_datasets:ID, or lucene:DIR.")]
-Depth = Annotated[int, typer.Option(help="Candidates of a query.")]
-Seed = Annotated[int, typer.Option(help="Of all that is drawn.")]
+EXAMPLES = "Examples"
+
+Output = Annotated[Path, option(OUTPUT, "The examples to write; .gz is compressed (training wants it unpacked).")]
+Split = Annotated[str, option(INPUT, "Of a BEIR folder's qrels.")]
+Seed = Annotated[int, option(EXAMPLES, "Of all that is drawn.")]
 
 
 @build.command("qrels")
 def build_qrels(
-    run: RunFile,
-    qrels: Annotated[str, typer.Option(help="Judgments: TREC, BEIR, a BEIR folder, or ir_datasets:ID.")],
+    run: Run,
+    qrels: Annotated[str, option(INPUT, "Judgments: TREC, BEIR, a BEIR folder, or ir_datasets:ID.")],
     queries: Queries,
     corpus: Corpus,
     output: Output,
-    split: Annotated[str, typer.Option(help="Of a BEIR folder's qrels.")] = "train",
-    size: Annotated[int, typer.Option(help="Passages of an example.")] = 20,
-    positives: Annotated[int, typer.Option(help="At most so many relevant ones.")] = 3,
-    bands: Annotated[str, typer.Option(help="Ranks that negatives come from, in equal shares: 1-20,21-50.")] = "1-20,21-50,51-100",
-    windows: Annotated[int, typer.Option(help="Examples of each query.")] = 1,
-    shuffled: Annotated[bool, typer.Option("--shuffled", help="Passages in random order, not the first stage's.")] = False,
+    split: Split = "train",
+    size: Annotated[int, option(EXAMPLES, "Passages of an example.")] = 20,
+    positives: Annotated[int, option(EXAMPLES, "At most so many relevant ones.")] = 3,
+    bands: Annotated[str, option(EXAMPLES, "Ranks that negatives come from, in equal shares: 1-20,21-50.")] = "1-20,21-50,51-100",
+    windows: Annotated[int, option(EXAMPLES, "Examples of each query.")] = 1,
+    shuffled: Annotated[bool, option(EXAMPLES, "Passages in random order, not the first stage's.", "--shuffled")] = False,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -65,7 +63,7 @@ def build_qrels(
     depth = max(high for _, high in ranges)
     relevant = [docid for qid in ranked if qid in judged for docid, grade in judged[qid].items() if grade > 0]
     found = open_texts(corpus, lambda: [*ranked.docids(depth), *relevant], missing="skip")
-    _write(output, lambda tally: from_qrels(ranked, judged, texts, found, settings, tally), as_json)
+    _write(output, lambda selection: from_qrels(ranked, judged, texts, found, settings, selection), as_json)
 
 
 @build.command("conversations")
@@ -77,14 +75,14 @@ def build_conversations(
     """Prompts with labelled passages and the answer `[C] > [A] > [B]`, letters or numbers."""
     from firstrank.training.data.conversations import from_conversations
 
-    _write(output, lambda tally: from_conversations(source, tally), as_json)
+    _write(output, lambda selection: from_conversations(source, selection), as_json)
 
 
 @build.command("rankllm")
 def build_rankllm(
     ranked: Annotated[Path, typer.Argument(help="RankLLM's results: candidates best first.")],
     output: Output,
-    requests: Annotated[Path | None, typer.Option(help="Its requests: the first-stage order; without them the order is random.")] = None,
+    requests: Annotated[Path | None, option(INPUT, "Its requests: the first-stage order; without them the order is random.")] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -92,23 +90,23 @@ def build_rankllm(
     from firstrank.training.data.build import from_rankllm
     from firstrank.training.data.teacher import examples
 
-    _write(output, lambda tally: examples(from_rankllm(ranked, requests, tally, seed), tally), as_json)
+    _write(output, lambda selection: examples(from_rankllm(ranked, requests, selection, seed), selection), as_json)
 
 
 @build.command("teacher")
 @expanded
 def build_teacher(
-    run: RunFile,
+    run: Run,
     queries: Queries,
     corpus: Corpus,
     output: Output,
-    teacher: Annotated[str, typer.Option(help="A model's name or folder, or a run file that the teacher wrote.")] = "default",
-    strategy: Annotated[str, typer.Option(help="NAME[:key=value,…].")] = "sliding",
+    teacher: Annotated[str, option(MODEL, "A model's name or folder, or a run file that the teacher wrote.")] = "default",
+    strategy: Annotated[str, option(WINDOWS, "NAME[:key=value,…].")] = "sliding",
     *,
     settings: SetupSettings,
-    qrels: Annotated[str | None, typer.Option(help="For the oracle.")] = None,
-    complete: Annotated[bool, typer.Option("--complete", help="Repeat passes until the whole order stands still.")] = False,
-    passes: Annotated[int, typer.Option(help="The most passes of --complete.")] = 10,
+    qrels: Annotated[str | None, option(INPUT, "For the oracle.")] = None,
+    complete: Annotated[bool, option(WINDOWS, "Repeat passes until the whole order stands still.", "--complete")] = False,
+    passes: Annotated[int, option(WINDOWS, "The most passes of --complete.")] = 10,
     depth: Depth = 100,
     as_json: AsJson = False,
 ) -> None:
@@ -116,37 +114,39 @@ def build_teacher(
     from firstrank.reranker.reranker import Reranker
     from firstrank.training.data import teacher as teachers
 
-    def listed(tally: Tally) -> Iterable[Example]:
+    def listed(selection: Selection) -> Iterable[Example]:
         requests = _requests(run, queries, corpus, depth)
         if Path(teacher).is_file():
             from firstrank.reranker.runs.trec import read_run
 
-            yield from teachers.examples(teachers.from_run(read_run(teacher), requests, tally), tally)
+            yield from teachers.examples(teachers.from_run(read_run(teacher), requests, selection), selection)
             return
         settings["strategy"] = strategy
         if settings.get("backend") == Backend.oracle:
             settings.update(oracle_settings(qrels))
         with Reranker(teacher, **settings) as reranker:
-            ranked = teachers.complete(reranker, requests, tally, most=passes) if complete else teachers.once(reranker, requests, tally)
-            yield from teachers.examples(ranked, tally)
+            ranked = (
+                teachers.complete(reranker, requests, selection, most=passes) if complete else teachers.once(reranker, requests, selection)
+            )
+            yield from teachers.examples(ranked, selection)
 
     _write(output, listed, as_json)
 
 
 @build.command("blended")
 def build_blended(
-    run: RunFile,
+    run: Run,
     queries: Queries,
     corpus: Corpus,
     output: Output,
-    encoder: Annotated[str, typer.Option(help="The bi-encoder: a name for sentence-transformers, or minilm.")] = "minilm",
-    qrels: Annotated[str | None, typer.Option(help="Judgments: relevant passages are graded above all others.")] = None,
-    split: Annotated[str, typer.Option(help="Of a BEIR folder's qrels.")] = "train",
-    size: Annotated[int, typer.Option(help="Passages of an example.")] = 24,
-    bands: Annotated[str, typer.Option(help="Ranks that candidates come from, in equal shares.")] = "1-10,11-30,31-100",
-    first_stage: Annotated[float, typer.Option(help="How much the run's own scores count, from 0 to 1.")] = 0.3,
-    words: Annotated[int, typer.Option(help="Of a passage that the bi-encoder reads; best as many as will be read in training.")] = 100,
-    limit: Annotated[int | None, typer.Option(help="Queries, drawn by chance.")] = None,
+    encoder: Annotated[str, option(MODEL, "The bi-encoder: a name for sentence-transformers, or minilm.")] = "minilm",
+    qrels: Annotated[str | None, option(INPUT, "Judgments: relevant passages are graded above all others.")] = None,
+    split: Split = "train",
+    size: Annotated[int, option(EXAMPLES, "Passages of an example.")] = 24,
+    bands: Annotated[str, option(EXAMPLES, "Ranks that candidates come from, in equal shares.")] = "1-10,11-30,31-100",
+    first_stage: Annotated[float, option(EXAMPLES, "How much the run's own scores count, from 0 to 1.")] = 0.3,
+    words: Annotated[int, option(EXAMPLES, "Of a passage that the bi-encoder reads; best as many as will be read in training.")] = 100,
+    limit: Annotated[int | None, option(EXAMPLES, "Queries, drawn by chance.")] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -168,17 +168,17 @@ def build_blended(
     relevant = [docid for qid in ranked if qid in judged for docid, grade in judged[qid].items() if grade > 0]
     found = open_texts(corpus, lambda: [*ranked.docids(depth), *relevant], missing="skip")
     encode = open_encoder(encoder)
-    _write(output, lambda tally: from_teachers(ranked, judged, asked, found, encode, settings, tally), as_json)
+    _write(output, lambda selection: from_teachers(ranked, judged, asked, found, encode, settings, selection), as_json)
 
 
 @data.command("invent")
 def invent(
     corpus: Corpus,
-    output: Annotated[Path, typer.Option(help="A folder: a collection in BEIR's layout.")],
+    output: Annotated[Path, option(OUTPUT, "A folder: a collection in BEIR's layout.")],
     kind: Annotated[
-        str, typer.Option(help="titles (passages lose theirs), sentences (asked passages lose their first) or keywords.")
+        str, option(EXAMPLES, "titles (passages lose theirs), sentences (asked passages lose their first) or keywords.")
     ] = "titles",
-    count: Annotated[int, typer.Option(help="Queries.")] = 1000,
+    count: Annotated[int, option(EXAMPLES, "Queries.")] = 1000,
     seed: Seed = 0,
 ) -> None:
     """A collection whose queries are made of its corpus: each asks for the passage that it comes from."""
@@ -223,11 +223,11 @@ def check_examples(
 
 def _write(output: Path, made: Any, as_json: bool) -> None:
     from firstrank.training.data.build import write_examples
-    from firstrank.training.data.tally import Tally
+    from firstrank.training.data.selection import Selection
 
-    tally = Tally()
-    write_examples(output, made(tally), tally)
-    report = tally.report()
+    selection = Selection()
+    write_examples(output, made(selection), selection)
+    report = selection.report()
     if as_json:
         print_json({"output": str(output)} | report)
         return

@@ -1,4 +1,4 @@
-"""`firstrank train` and `firstrank data`: thin, so that the command line starts fast; the work is in the modules beside."""
+"""`firstrank train`: thin, so that the command line starts fast; the work is in the modules beside."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from typing import Annotated
 import typer
 
 from firstrank.reranker.commands.console import note
-from firstrank.training.commands.data import data
-
-__all__ = ["data", "train"]
 
 
 def train(

@@ -13,7 +13,7 @@ from firstrank.reranker.runs.trec import Ranked, Run
 from firstrank.reranker.texts.sources import Texts, passages
 from firstrank.reranker.types import Passage
 from firstrank.training.data.judged import in_first_stage_order, spread
-from firstrank.training.data.tally import Tally
+from firstrank.training.data.selection import Selection
 from firstrank.training.samples.examples import BEST, Example
 
 Floats = NDArray[np.float32]
@@ -48,12 +48,12 @@ def sampled(run: Run, limit: int | None, seed: int) -> Run:
 
 
 def from_teachers(
-    run: Run, qrels: Qrels, queries: Mapping[str, str], texts: Texts, encode: Encode, settings: Blend, tally: Tally
+    run: Run, qrels: Qrels, queries: Mapping[str, str], texts: Texts, encode: Encode, settings: Blend, selection: Selection
 ) -> Iterator[Example]:
     """A query with fewer than two candidates that have a text is dropped and counted."""
     chosen = {qid: _candidates(ranked, qrels.get(qid, {}), texts, settings) for qid, ranked in run.items()}
     for qid in [qid for qid, shown in chosen.items() if len(shown) < 2 or qid not in queries]:
-        tally.drop("fewer than two candidates, or no query text", qid)
+        selection.drop("fewer than two candidates, or no query text", qid)
         del chosen[qid]
     unique = {passage.docid: head(passage, settings.words) for shown in chosen.values() for passage in shown}
     row = {docid: i for i, docid in enumerate(unique)}

@@ -13,23 +13,23 @@ from firstrank.reranker.errors import FormatError, InputError
 from firstrank.reranker.runs.files import Source, byte_lines, json_object, name_of, whole_file
 from firstrank.reranker.runs.rankllm import read_requests
 from firstrank.reranker.types import Request
-from firstrank.training.data.tally import Tally
-from firstrank.training.data.teacher import Listed
+from firstrank.training.data.selection import Selection
+from firstrank.training.data.teacher import Taught
 from firstrank.training.samples.examples import Example, as_json, parse_example
 
 
-def write_examples(path: Path, examples: Iterable[Example], tally: Tally) -> None:
+def write_examples(path: Path, examples: Iterable[Example], selection: Selection) -> None:
     """Raises InputError where nothing is left to write, and says what was dropped."""
     with whole_file(path) as file:
         for example in examples:
             file.write(json.dumps(as_json(example), ensure_ascii=False) + "\n")
-            tally.keep()
-        if not tally.kept:
-            reasons = "; ".join(f"{why} ({found['count']})" for why, found in tally.report()["reasons"].items())
+            selection.keep()
+        if not selection.kept:
+            reasons = "; ".join(f"{why} ({found['count']})" for why, found in selection.report()["reasons"].items())
             raise InputError(f"{path}: no example was built: {reasons or 'the input is empty'}")
 
 
-def from_rankllm(ranked: Source, first_stage: Source | None, tally: Tally, seed: int = 0) -> Iterator[Listed]:
+def from_rankllm(ranked: Source, first_stage: Source | None, selection: Selection, seed: int = 0) -> Iterator[Taught]:
     """RankLLM's result file: its candidates stand best first. Their first-stage order comes from its request file, else by chance."""
     before = {} if first_stage is None else {request.qid: request for request, _ in read_requests(first_stage)}
     for request, _ in read_requests(ranked):
@@ -38,12 +38,12 @@ def from_rankllm(ranked: Source, first_stage: Source | None, tally: Tally, seed:
             rng = np.random.default_rng([seed, *request.qid.encode()])
             shown = tuple(request.passages[i] for i in rng.permutation(len(order)).tolist())
         elif request.qid not in before:
-            tally.drop("the request file lacks the query", request.qid)
+            selection.drop("the request file lacks the query", request.qid)
             continue
         else:
             shown = tuple(passage for passage in before[request.qid].passages if passage.docid in set(order))
             order = tuple(docid for docid in order if docid in {passage.docid for passage in shown})
-        yield Listed(Request(request.query, shown, request.qid), order, 0)
+        yield Taught(Request(request.query, shown, request.qid), order, 0)
 
 
 def check(source: Source) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def check(source: Source) -> dict[str, Any]:
 
     An example in which nothing is better than anything else is no error, but teaches nothing: it is counted as a warning.
     """
-    name, errors, tally = name_of(source), list[str](), Tally()
+    name, errors, selection = name_of(source), list[str](), Selection()
     lengths, words, queries, empty = list[int](), list[int](), set[str](), 0
     for number, line in byte_lines(source):
         try:
@@ -59,21 +59,21 @@ def check(source: Source) -> dict[str, Any]:
         except FormatError as error:
             errors.append(str(error))
             continue
-        tally.keep()
+        selection.keep()
         queries.add(example.qid)
         lengths.append(len(example.passages))
         words += [len(passage.text.split()) for passage in example.passages]
         empty += sum(not passage.text.strip() and not passage.title.strip() for passage in example.passages)
         if len(set(example.grades)) == 1:
-            tally.drop("nothing is better than anything else", f"{name}:{number}")
+            selection.drop("nothing is better than anything else", f"{name}:{number}")
     return {
-        "examples": tally.kept,
+        "examples": selection.kept,
         "queries": len(queries),
         "passages": sum(lengths),
         "passages of an example": _spread(lengths),
         "words of a passage": _spread(words),
         "empty passages": empty,
-        "warnings": tally.report()["reasons"],
+        "warnings": selection.report()["reasons"],
         "errors": errors,
     }
 

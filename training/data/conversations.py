@@ -13,7 +13,7 @@ from typing import Any
 from firstrank.reranker.prompt.orderings import parse
 from firstrank.reranker.runs.files import Source, json_lines
 from firstrank.reranker.types import Passage
-from firstrank.training.data.tally import Tally
+from firstrank.training.data.selection import Selection
 from firstrank.training.samples.examples import BEST, Example
 
 _PASSAGE = re.compile(r"^\[([A-Za-z]{1,2}|\d+)\][ \t]?(.*?)(?=^\[(?:[A-Za-z]{1,2}|\d+)\]|\Z)", re.M | re.S)
@@ -21,13 +21,13 @@ _QUERY = re.compile(r"^Search Query:[ \t]*(.*?)\.?[ \t]*$", re.M)
 _HUMAN, _MODEL = {"human", "user"}, {"gpt", "assistant"}
 
 
-def from_conversations(source: Source, tally: Tally) -> Iterator[Example]:
+def from_conversations(source: Source, selection: Selection) -> Iterator[Example]:
     """Examples with complete rankings. A line that cannot be read as one is dropped and counted; FormatError where it is no JSON."""
     for number, found in json_lines(source):
         try:
             example = _example(found, number)
         except ValueError as why:
-            tally.drop(str(why), f"line {number}")
+            selection.drop(str(why), f"line {number}")
         else:
             yield example
 

@@ -10,7 +10,7 @@ import numpy as np
 from firstrank.reranker.runs.qrels import Qrels
 from firstrank.reranker.runs.trec import Ranked, Run
 from firstrank.reranker.texts.sources import Texts, passages
-from firstrank.training.data.tally import Tally
+from firstrank.training.data.selection import Selection
 from firstrank.training.samples.examples import Example
 
 
@@ -31,19 +31,23 @@ class Bands:
     seed: int = 0
 
 
-def from_qrels(run: Run, qrels: Qrels, queries: Mapping[str, str], texts: Texts, settings: Bands, tally: Tally) -> Iterator[Example]:
+def from_qrels(
+    run: Run, qrels: Qrels, queries: Mapping[str, str], texts: Texts, settings: Bands, selection: Selection
+) -> Iterator[Example]:
     """Examples with grades. A query without a relevant passage that has a text, or without negatives, is dropped and counted."""
     for qid, ranked in run.items():
         grades = qrels.get(qid)
         if grades is None:
-            tally.drop("the query is not judged", qid)
+            selection.drop("the query is not judged", qid)
         elif qid not in queries:
-            tally.drop("the query has no text", qid)
+            selection.drop("the query has no text", qid)
         else:
-            yield from _windows(ranked, grades, queries[qid], texts, settings, tally)
+            yield from _windows(ranked, grades, queries[qid], texts, settings, selection)
 
 
-def _windows(ranked: Ranked, grades: Mapping[str, int], query: str, texts: Texts, settings: Bands, tally: Tally) -> Iterator[Example]:
+def _windows(
+    ranked: Ranked, grades: Mapping[str, int], query: str, texts: Texts, settings: Bands, selection: Selection
+) -> Iterator[Example]:
     rng = np.random.default_rng([settings.seed, *ranked.qid.encode()])
     wanted = [docid for docid, grade in grades.items() if grade > 0]
     there = {passage.docid for passage in passages(texts, [*ranked.docids, *wanted])}
@@ -52,10 +56,10 @@ def _windows(ranked: Ranked, grades: Mapping[str, int], query: str, texts: Texts
         [docid for docid in ranked.docids[low - 1 : high] if docid in there and grades.get(docid, 0) <= 0] for low, high in settings.bands
     ]
     if not relevant:
-        tally.drop("no relevant passage has a text", ranked.qid)
+        selection.drop("no relevant passage has a text", ranked.qid)
         return
     if not any(bands):
-        tally.drop("no negatives in the bands", ranked.qid)
+        selection.drop("no negatives in the bands", ranked.qid)
         return
     for _ in range(settings.windows):
         chosen = _draw(relevant, min(settings.positives, settings.size - 1), rng)

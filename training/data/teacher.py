@@ -12,11 +12,11 @@ from typing import NamedTuple
 from firstrank.reranker.reranker import Reranker
 from firstrank.reranker.runs.trec import Run
 from firstrank.reranker.types import Failure, Passage, Request
-from firstrank.training.data.tally import Tally
+from firstrank.training.data.selection import Selection
 from firstrank.training.samples.examples import BEST, Example
 
 
-class Listed(NamedTuple):
+class Taught(NamedTuple):
     """A request and the teacher's order of it."""
 
     request: Request
@@ -24,55 +24,55 @@ class Listed(NamedTuple):
     passes: int
 
 
-def complete(reranker: Reranker, requests: Iterable[Request], tally: Tally, *, most: int = 10) -> Iterator[Listed]:
+def complete(reranker: Reranker, requests: Iterable[Request], selection: Selection, *, most: int = 10) -> Iterator[Taught]:
     """The teacher's complete lists. One that has not settled after `most` passes is dropped and counted, and so is one that fails."""
-    waiting = {request.qid: (request, request.passages) for request in requests}
+    waiting: dict[str, tuple[Request, Sequence[Passage]]] = {request.qid: (request, request.passages) for request in requests}
     for passes in range(1, most + 1):
         again: dict[str, tuple[Request, Sequence[Passage]]] = {}
         asked = [Request(first.query, tuple(order), first.qid, first.passage_tokens) for first, order in waiting.values()]
         for ranking in reranker.stream(asked):
             first, order = waiting[ranking.qid]
             if isinstance(ranking, Failure):
-                tally.drop(f"the teacher failed: {ranking.error}", ranking.qid)
+                selection.drop(f"the teacher failed: {ranking.error}", ranking.qid)
                 continue
             new = tuple(result.passage for result in ranking)
             if new == tuple(order):
-                yield Listed(first, tuple(passage.docid for passage in new), passes)
+                yield Taught(first, tuple(passage.docid for passage in new), passes)
             else:
                 again[ranking.qid] = (first, new)
         waiting = again
     for qid in waiting:
-        tally.drop(f"not stable after {most} passes", qid)
+        selection.drop(f"not stable after {most} passes", qid)
 
 
-def once(reranker: Reranker, requests: Iterable[Request], tally: Tally) -> Iterator[Listed]:
+def once(reranker: Reranker, requests: Iterable[Request], selection: Selection) -> Iterator[Taught]:
     """The teacher's lists after one run of its strategy."""
     for ranking in reranker.stream(requests):
         if isinstance(ranking, Failure):
-            tally.drop(f"the teacher failed: {ranking.error}", ranking.qid)
+            selection.drop(f"the teacher failed: {ranking.error}", ranking.qid)
         else:
             shown = tuple(result.passage for result in sorted(ranking, key=lambda result: result.index))
-            yield Listed(Request(ranking.query, shown, ranking.qid), tuple(result.docid for result in ranking), 1)
+            yield Taught(Request(ranking.query, shown, ranking.qid), tuple(result.docid for result in ranking), 1)
 
 
-def from_run(run: Run, requests: Iterable[Request], tally: Tally) -> Iterator[Listed]:
+def from_run(run: Run, requests: Iterable[Request], selection: Selection) -> Iterator[Taught]:
     """Lists in the order of a run that a teacher wrote; passages that it does not rank leave the example."""
     for request in requests:
         if request.qid not in run:
-            tally.drop("the teacher's run lacks the query", request.qid)
+            selection.drop("the teacher's run lacks the query", request.qid)
             continue
         ranked = set(run[request.qid].docids)
         passages = tuple(passage for passage in request.passages if passage.docid in ranked)
         there = {passage.docid for passage in passages}
         order = tuple(docid for docid in run[request.qid].docids if docid in there)
-        yield Listed(Request(request.query, passages, request.qid), order, 0)
+        yield Taught(Request(request.query, passages, request.qid), order, 0)
 
 
-def examples(listed: Iterable[Listed], tally: Tally) -> Iterator[Example]:
+def examples(listed: Iterable[Taught], selection: Selection) -> Iterator[Example]:
     """Examples whose grades follow the teacher's order, passages in first-stage order."""
     for request, docids, _ in listed:
         if len(docids) < 2:
-            tally.drop("fewer than two passages", request.qid)
+            selection.drop("fewer than two passages", request.qid)
             continue
         rank = {docid: i for i, docid in enumerate(docids)}
         grades = tuple(BEST * (1.0 - rank[passage.docid] / (len(docids) - 1)) for passage in request.passages)

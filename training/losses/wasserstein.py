@@ -32,8 +32,8 @@ def _distance(found: Tensor, wanted: Tensor, there: Tensor) -> Tensor:
     means = [values.sum(0) / lists for values in (found, wanted)]
     spreads = [(values - mu) * there for values, mu in zip((found, wanted), means, strict=True)]
     freedom = max(int(there.any(-1).sum()) - 1, 1)
-    traces = sum(spread.square().sum() for spread in spreads)
-    shared = torch.linalg.svdvals(spreads[0] @ spreads[1].T).sum()
+    traces: Tensor = spreads[0].square().sum() + spreads[1].square().sum()
+    shared: Tensor = torch.linalg.svdvals(spreads[0] @ spreads[1].T).sum()
     return (means[0] - means[1]).square().sum() + (traces - 2.0 * shared) / freedom
 
 

@@ -29,7 +29,7 @@ class Drawn:
     """in the first stage, from 0; passages of other examples come after all of the example's own"""
 
 
-class Order:
+class Shuffle:
     """The example behind a sample's number: every epoch is another permutation of all examples."""
 
     def __init__(self, examples: int, seed: int) -> None:
@@ -45,7 +45,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class Extent:
     """What windows that are alike share."""
 
     size: int | None
@@ -54,25 +54,25 @@ class Shape:
     """where passages are cut; None for nowhere"""
 
 
-def shape_of(settings: Draw, progress: float, rng: np.random.Generator) -> Shape:
+def extent_of(settings: Draw, progress: float, rng: np.random.Generator) -> Extent:
     """A size, then a cut, within the recipe's ranges."""
 
     size = None if settings.window is None else _between(*settings.window.at(progress), rng)
     if settings.passage_tokens is None:
-        return Shape(size, None)
+        return Extent(size, None)
     least, most = settings.passage_tokens.at(progress)
     if settings.tokens is not None and size is not None:
         most = max(least, min(most, settings.tokens // size))
-    return Shape(size, _between(least, most, rng))
+    return Extent(size, _between(least, most, rng))
 
 
 def _between(low: int, high: int, rng: np.random.Generator) -> int:
     return int(rng.integers(low, high + 1))
 
 
-def draw(example: Example, others: Sequence[Example], settings: Draw, shape: Shape, progress: float, rng: np.random.Generator) -> Drawn:
+def draw(example: Example, others: Sequence[Example], settings: Draw, extent: Extent, progress: float, rng: np.random.Generator) -> Drawn:
     """A window of `example`; `others` are the examples that easy negatives are taken from."""
-    own, foreign = _counts(example, shape.size, settings.random_negatives.at(progress), rng)
+    own, foreign = _counts(example, extent.size, settings.random_negatives.at(progress), rng)
     places = _chosen(example.grades, own, rng)
     passages = [example.passages[i] for i in places]
     grades = [example.grades[i] for i in places]
@@ -82,7 +82,7 @@ def draw(example: Example, others: Sequence[Example], settings: Draw, shape: Sha
         passages.append(passage)
         grades.append(least)
     order = _shown(places, len(example.passages), rng.random() < settings.first_stage.at(progress), rng)
-    request = Request(example.query, tuple(passages[i] for i in order), example.qid, shape.passage_tokens)
+    request = Request(example.query, tuple(passages[i] for i in order), example.qid, extent.passage_tokens)
     return Drawn(request, tuple(grades[i] for i in order), tuple(places[i] for i in order))
 
 
@@ -124,7 +124,8 @@ def _foreign(example: Example, others: Sequence[Example], count: int, rng: np.ra
 def _shown(places: list[int], own: int, first_stage: bool, rng: np.random.Generator) -> list[int]:
     """Indices in the order in which the passages are shown; in first-stage order those of other examples come in anywhere."""
     if not first_stage:
-        return rng.permutation(len(places)).tolist()
+        shuffled: list[int] = rng.permutation(len(places)).tolist()
+        return shuffled
     order = [i for i, place in enumerate(places) if place < own]
     for i in range(len(order), len(places)):
         order.insert(int(rng.integers(len(order) + 1)), i)

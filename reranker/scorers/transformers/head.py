@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from firstrank.reranker.errors import ModelError
 
@@ -14,10 +14,32 @@ _BLOCK = 16
 _TOLERANCE = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 2e-2}  # of 1 + the largest logit
 
 
+class Finish(NamedTuple):
+    """What a head does after its matrix: logits = cap · tanh(scale · raw / cap)."""
+
+    scale: float = 1.0
+    """`logit_scale`, or 1 / `logits_scaling`"""
+    cap: float | None = None
+    """`final_logit_softcapping`"""
+
+    @classmethod
+    def of(cls, network: Any) -> Finish:
+        """As the configuration of a transformers model has it."""
+        config = network.config.get_text_config()
+        scale = float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)
+        return cls(scale, getattr(config, "final_logit_softcapping", None))
+
+    def __call__(self, raw: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        scaled = raw * self.scale if self.scale != 1.0 else raw
+        return self.cap * torch.tanh(scaled / self.cap) if self.cap else scaled
+
+
 class LabelHead:
     """hidden state [d] and label ids -> logits [n], fp32; with fp32 weights on a CPU, those of the model's own full logits to the bit.
 
-    A head may have a bias, a scale (`logit_scale`, `logits_scaling`) or a soft cap (`final_logit_softcapping`); a head that
+    A head may have a bias, a scale or a soft cap (`Finish`); a head that
     is not a plain matrix (a quantised one) computes its whole row itself, at that one position. What comes out is compared
     once, when this is made, with the model's own logits: a model whose head does more than that is refused, never guessed at.
     """
@@ -25,13 +47,11 @@ class LabelHead:
     def __init__(self, network: Any) -> None:
         import torch
 
-        config = network.config.get_text_config()
         self._head = network.get_output_embeddings()
         if self._head is None:
             raise ModelError(f"{type(network).__name__} has no output head: it is not a causal language model that can rank")
         self._plain = type(self._head) is torch.nn.Linear and self._head.weight.is_floating_point()
-        self._scale = float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)
-        self._cap: float | None = getattr(config, "final_logit_softcapping", None)
+        self._finish = Finish.of(network)
         self._rows: dict[tuple[int, ...], tuple[torch.Tensor, torch.Tensor | None]] = {}
         self._check(network)
 
@@ -44,8 +64,7 @@ class LabelHead:
             logits = torch.nn.functional.linear(rows, weight, bias)[0, : len(label_ids)]
         else:
             logits = self._head(hidden.unsqueeze(0))[0, list(label_ids)].float()
-        logits = logits * self._scale
-        return self._cap * torch.tanh(logits / self._cap) if self._cap else logits
+        return self._finish(logits)
 
     def _rows_of(self, label_ids: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor | None]:
         if label_ids not in self._rows:

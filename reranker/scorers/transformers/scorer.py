@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstrank.reranker.errors import InputError, MachineError, ModelError, ScorerError
 from firstrank.reranker.models.loaded import Model
+from firstrank.reranker.models.weights import merged
 from firstrank.reranker.prompt.prompter import EncodedRequest
 from firstrank.reranker.scorers.batcher import Batcher
 from firstrank.reranker.scorers.transformers.generation import Generation
@@ -184,7 +185,7 @@ def _load(model: Model, device: torch.device, dtype: torch.dtype) -> Any:
     logging.disable_progress_bar()
     try:
         if (Path(model.path) / "adapter_config.json").is_file():
-            network: Any = _merged(model.path, dtype)
+            network: Any = merged(Path(model.path), dtype=dtype)
         else:
             network = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, attn_implementation="sdpa")
         return network.to(device).eval().requires_grad_(False)
@@ -193,13 +194,6 @@ def _load(model: Model, device: torch.device, dtype: torch.dtype) -> Any:
     except Exception as error:  # what safetensors and a model's own code raise has no common root
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"model {model.name!r}: cannot load the weights in {model.path}: {reason}") from error
-
-
-def _merged(adapter: str, dtype: torch.dtype) -> Any:
-    """An adapter over the base weights that it names."""
-    from peft import AutoPeftModelForCausalLM
-
-    return AutoPeftModelForCausalLM.from_pretrained(adapter, dtype=dtype, attn_implementation="sdpa").merge_and_unload()
 
 
 def _prepare_thread(threads: int) -> None:

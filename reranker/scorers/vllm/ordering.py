@@ -15,7 +15,7 @@ ARGUMENT = "firstrank_ordering"
 """under which a request's `extra_args` give {"first": …, "later": …, "end": …}: an Ordering, and the token after a complete one"""
 
 
-class OrderingProcessor(AdapterLogitsProcessor):  # type: ignore[misc]
+class OrderingProcessor(AdapterLogitsProcessor):  # type: ignore[misc]  # vLLM has no types
     """Masks the logits of requests that carry an ordering; others pass untouched."""
 
     @classmethod

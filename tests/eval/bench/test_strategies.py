@@ -114,7 +114,7 @@ def test_bad_options_are_refused(small, tmp_path, more, message):
         run(small, tmp_path, "strategies", *more)
 
 
-def test_a_cascade_beside_a_coin(small, tmp_path):
+def test_a_cascade_beside_a_coin(small, tmp_path, monkeypatch):
     source = ["--fit-run", str(small / "run.trec"), "--fit-queries", str(small), "--fit-corpus", str(small), "--fit-qrels", str(small)]
     options = ["--strategy", "sliding:window=6,stride=3", "--budget", "0", "--budget", "0.5", "--budget", "1", "--seeds", "2", "--json"]
     done = run(small, tmp_path, "cascade", *source, *options, "--save-rule", str(tmp_path / "rule.json"))
@@ -127,5 +127,9 @@ def test_a_cascade_beside_a_coin(small, tmp_path):
         assert points[rule, 1.0]["effectiveness"] == points["random", 1.0]["effectiveness"] > points["random", 0.0]["effectiveness"]
         assert rule == "random" or 0.2 < points[rule, 0.5]["share"] <= 0.5
     assert read_rule(tmp_path / "rule.json").windows > 50
+    monkeypatch.setenv("COLUMNS", "140")
+    table = run(small, tmp_path, "cascade", *source, "--budget", "0.5", "--seeds", "1").stdout
+    assert "above random" in table
+    assert "50%" in table
     with pytest.raises(InputError, match="from 0 to 1"):
         run(small, tmp_path, "cascade", *source, "--budget", "30")

@@ -71,7 +71,7 @@ def test_a_file_of_somebody_elses_is_left_alone(tmp_path):
 
 
 def test_two_batches_for_one_output_are_one_too_many(tmp_path):
-    with open_journal(tmp_path / "out.trec", FACTS), pytest.raises(InputError, match="another process"):  # noqa: SIM117
+    with open_journal(tmp_path / "out.trec", FACTS), pytest.raises(InputError, match="another process"):  # noqa: SIM117 - the second one fails
         with open_journal(tmp_path / "out.trec", FACTS):
             pass
 

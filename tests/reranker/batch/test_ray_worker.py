@@ -97,4 +97,4 @@ def test_a_batch_tells_where_its_texts_are(store: TextStore, tmp_path: Path) -> 
     assert unfinished.texts is store
     assert [request.qid for request in unfinished] == ["q1"]
     assert unfinished.tails == {"q1": ("d2",)}
-    assert Unfinished([], {}).texts is None  # type: ignore[arg-type]
+    assert Unfinished([], {}).texts is None  # type: ignore[arg-type]  # likewise

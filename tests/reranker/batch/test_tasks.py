@@ -14,6 +14,7 @@ from firstrank.reranker.batch.journal import Journal, open_journal
 from firstrank.reranker.batch.tasks import Finished, Rank, Task, Unranked, rerank
 from firstrank.reranker.errors import EngineLost, ScorerError
 from firstrank.reranker.executor.executor import Executor
+from firstrank.reranker.runs.trec import write_run
 from firstrank.reranker.types import Failure, Ranking, Request
 from tests.reranker.fakes import FakeScorer, one_window, request
 
@@ -46,7 +47,7 @@ def in_parts(died_after: int | None = None, asked: Callable[[str], None] = lambd
 
 
 def written(output: Path, journal: Journal) -> bytes:
-    Finished(QIDS, journal, {}).write_run(output, tail=True)
+    write_run(output, Finished(QIDS, journal, {}).lists(tail=True))
     return output.read_bytes()
 
 

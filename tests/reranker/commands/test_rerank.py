@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 
+from firstrank.reranker.batch.job import ranked_in
+from firstrank.reranker.measures import compare
+from firstrank.reranker.runs import files
+from firstrank.reranker.runs.qrels import read_qrels
 from firstrank.reranker.runs.trec import read_run
 from tests.conftest import no_package_index
 from tests.reranker.commands.batch import FIRST_STAGE, of
@@ -115,6 +120,46 @@ def test_rankllm_s_requests_in_place_of_run_queries_and_corpus(batch, firstrank,
         assert lines[0]["candidates"][0]["doc"]["text"] == "text 20"
     else:
         assert of("q1", batch.written()["q1"][:10]) == FIRST_STAGE[20:]
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Names of the files that were opened to be read, as often as they were."""
+    found, plain = [], files._open_path
+
+    def opening(path):
+        found.append(path.name)
+        return plain(path)
+
+    monkeypatch.setattr(files, "_open_path", opening)
+    return found
+
+
+@pytest.mark.parametrize("backend", ["oracle", None])
+def test_each_input_is_read_once_and_the_output_not_at_all(batch, firstrank, opened, backend, tiny_model):
+    model = {} if backend else {"model": tiny_model, "device": "cpu", "depth": 3}
+    ended = firstrank(*batch.arguments(backend=backend, json=True, **model))
+    assert ended.code == 0, ended.err
+    inputs = {"run.trec": 1, "queries.tsv": 1, "corpus.jsonl": 1, "qrels.txt": 1}
+    assert {name: times for name, times in Counter(opened).items() if name in (*inputs, "out.trec")} == inputs
+
+
+@pytest.mark.parametrize(("name", "times"), [("out.trec", 2), ("out.jsonl", 3)])
+def test_requests_are_read_for_their_lists_to_be_ranked_and_to_be_written(batch, firstrank, opened, name, times):
+    arguments = batch.arguments(run=None, queries=None, corpus=None, requests=write_requests(batch), output=batch.file(name))
+    assert firstrank(*arguments).code == 0
+    assert Counter(opened) == {"requests.jsonl": times, "qrels.txt": 1}
+
+
+@pytest.mark.parametrize("name", ["out.trec", "out.jsonl.gz"])
+def test_what_is_measured_is_what_the_file_says(batch, firstrank, name):
+    arguments = {"run": None, "queries": None, "corpus": None, "requests": write_requests(batch), "output": batch.file(name)}
+    ended = firstrank(*batch.arguments(**arguments, noise=2.0, depth=12, json=True))
+    read = compare({"reranked": ranked_in(batch.file(name))}, read_qrels(batch.file("qrels.txt")))
+    assert {measure: values["reranked"] for measure, values in ended.json["measures"].items()} == {
+        measure: values["reranked"] for measure, values in read.items()
+    }
+    assert 0 < ended.json["measures"]["nDCG@10"]["reranked"] < 1
 
 
 def test_run_and_requests_exclude_one_another(batch, firstrank):

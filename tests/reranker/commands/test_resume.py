@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -109,6 +110,24 @@ def test_a_model_whose_files_are_others_now_is_named(changed, batch, firstrank, 
     assert f"these differ from now: files of {folder}. Run the same command" in ended.err
 
 
+def test_traces_are_kept_only_where_they_are_asked_for(batch, firstrank, monkeypatch):
+    monkeypatch.setattr(Journal, "delete", lambda self: None)
+    journal = batch.file("out.trec.part.jsonl")
+    assert firstrank(*batch.arguments()).code == 0
+    plain = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
+    whole = batch.output.read_bytes()
+    ended = firstrank(*batch.arguments(trace=batch.file("trace.jsonl")))
+    assert ended.code == 2
+    assert "these differ from now: --trace. Run the same command as then to resume it" in ended.err
+    journal.unlink()
+    assert firstrank(*batch.arguments(trace=batch.file("trace.jsonl"))).code == 0
+    traced = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
+    assert [entry.keys() for entry in plain] == [{"qid", "docids", "scores", "tail"}] * 3
+    assert [entry.pop("trace")["qid"] for entry in traced] == ["q1", "q2", "q3"]
+    assert traced == plain
+    assert batch.output.read_bytes() == whole
+
+
 def test_a_mistake_leaves_no_journal_in_the_way_of_the_next_try(batch, firstrank):
     assert firstrank(*batch.arguments(strategy="bubble")).code == 2
     assert batch.left() == []
@@ -179,7 +198,7 @@ def test_no_space_for_the_output_keeps_the_older_one_and_the_finished_queries(ba
     monkeypatch.undo()
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_device_is_written_to_directly_and_a_full_one_is_a_sentence(batch, firstrank, tiny_model):
     model = {"backend": None, "model": tiny_model, "device": "cpu", "qrels": None, "depth": 5}
     ended = firstrank(*batch.arguments(**model, output="/dev/full"))
@@ -191,9 +210,9 @@ def test_a_device_is_written_to_directly_and_a_full_one_is_a_sentence(batch, fir
         lines = reader.stdout.read().splitlines()
     assert ended.code == 0, ended.err
     assert len(lines) == 90
-    ended = firstrank(*batch.arguments(output="/dev/null"))
-    assert ended.code == 2
-    assert "--qrels measures what is written" in ended.err
+    ended = firstrank(*batch.arguments(output="/dev/null", json=True))
+    assert ended.code == 0, ended.err
+    assert ended.json["measures"]["nDCG@10"]["reranked"] == pytest.approx(1.0)
 
 
 def test_either_engine_resumes_what_the_other_began(batch, firstrank, monkeypatch):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def test_texts_from_elsewhere(source: str, data: Path, cranfield_index: Path, cr
 
 
 def test_an_index_without_text_says_what_to_do(tmp_path: Path, data: Path, reranker: Reranker) -> None:
-    passages = [passage for _, passage in zip(range(20), read_passages(data / "cranfield"))]  # noqa: B905
+    passages = list(islice(read_passages(data / "cranfield"), 20))
     bare = open_searcher(build(tmp_path / "bare", iter(passages), ms_marco))
     docids = [hit.docid for hit in bare.search("flow", k=5)]
     with pytest.raises(InputError, match=rf"query 'flow': no text for \d+ of its \d+ hits \({docids[0]}, .*--storeRaw"):

@@ -12,7 +12,10 @@ import pytest
 
 from firstrank.reranker.errors import MachineError, ModelError
 from firstrank.reranker.models import weights
+from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.models.spec import ModelSpec, Weights
+from firstrank.reranker.scorers.transformers.options import TransformersOptions
+from firstrank.reranker.scorers.transformers.scorer import TransformersScorer
 from tests.conftest import no_package_index
 
 
@@ -196,6 +199,29 @@ def test_two_at_once_convert_once(wheel, conversions):
         thread.join()
     assert folders[0] == folders[1]
     assert len(conversions) == 1
+
+
+def test_an_adapter_is_merged_into_what_is_here_as_into_the_base_that_it_names(tiny_model, tmp_path):
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    def base():
+        return AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32, attn_implementation="sdpa")
+
+    adapted = get_peft_model(base(), LoraConfig(task_type="CAUSAL_LM", r=2, target_modules="all-linear", init_lora_weights=False))
+    folder = shutil.copytree(tiny_model, tmp_path / "adapted", ignore=shutil.ignore_patterns("model.safetensors"))
+    adapted.save_pretrained(folder)
+    here, named = (one.state_dict() for one in (weights.merged(folder, base()), weights.merged(folder, dtype=torch.float32)))
+    plain = base().state_dict()
+    assert here.keys() == named.keys() == plain.keys()
+    assert all(torch.equal(here[name], named[name]) for name in plain)
+    moved = [name for name in plain if not torch.equal(here[name], plain[name])]
+    assert moved
+    assert all(name.endswith("_proj.weight") for name in moved)
+    scorer = TransformersScorer(load_model(str(folder)), TransformersOptions(device="cpu"))
+    assert all(torch.equal(scorer.network.state_dict()[name], here[name]) for name in plain)
+    scorer.close()
 
 
 def test_an_incomplete_adapter_is_named(tmp_path, monkeypatch):

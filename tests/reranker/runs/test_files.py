@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from firstrank.reranker.errors import FormatError, InputError, MachineError
-from firstrank.reranker.runs.files import byte_lines, check_writable, fingerprint, json_lines, well_formed, whole_file
+from firstrank.reranker.runs.files import byte_lines, check_writable, fingerprint, json_lines, lock, well_formed, whole_file
 
 
 def test_lines_are_numbered_and_blank_ones_skipped() -> None:
@@ -146,6 +146,23 @@ def test_outputs_that_cannot_be_are_refused_before_any_work(tmp_path: Path) -> N
 def test_an_error_of_another_file_is_not_blamed_on_the_output(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), whole_file(tmp_path / "out.txt"):
         (tmp_path / "other.txt").read_text()
+
+
+def test_a_file_is_locked_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "a").open("w") as one, (tmp_path / "a").open("w") as other:
+        assert lock(one)
+        assert not lock(other, wait=False)
+    with (tmp_path / "a").open("w") as other:
+        assert lock(other, wait=False)
+        monkeypatch.setattr("fcntl.flock", _no_locks)
+        with pytest.raises(MachineError, match="a: cannot be locked: No locks available"):
+            lock(other)
+        monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
+        assert lock(other)
+
+
+def _no_locks(file: object, operation: int) -> None:
+    raise OSError(37, "No locks available")
 
 
 def test_a_fingerprint_tells_contents_apart(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstrank.reranker.errors import FormatError
-from firstrank.reranker.runs.rankllm import ScoredRequest, read_requests, write_requests, write_results
-from firstrank.reranker.types import Passage, Ranking, Request, Result, Trace
+from firstrank.reranker.runs.rankllm import ScoredRequest, read_lists, read_requests, write_requests
+from firstrank.reranker.types import Passage, Request
 
 
 def line(*candidates: dict[str, object], qid: object = "q") -> str:
@@ -97,6 +97,13 @@ scored_requests = st.builds(
 )
 
 
+def test_the_lists_of_a_file_are_a_run_in_its_own_order() -> None:
+    one, two = {"docid": "a", "doc": {"text": ""}}, {"docid": "b\nc", "doc": {"text": "b"}}
+    run = read_lists(line(one | {"score": 1.0}, two | {"score": 2.0}, qid="q2") + line(two, one, qid="q1") + line(qid="none"))
+    assert {qid: ranked.docids for qid, ranked in run.items()} == {"q2": ("a", "b\nc"), "q1": ("b\nc", "a"), "none": ()}
+    assert list(run) == ["q2", "q1", "none"]
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(scored_requests, min_size=1, max_size=4, unique_by=lambda scored: scored.request.qid))
 def test_what_is_written_is_what_is_read(tmp_path_factory: pytest.TempPathFactory, written: list[ScoredRequest]) -> None:
@@ -107,10 +114,9 @@ def test_what_is_written_is_what_is_read(tmp_path_factory: pytest.TempPathFactor
     assert [scored.scores.tolist() for scored in read] == [scored.scores.tolist() for scored in written]
 
 
-def test_results_are_written_best_first_with_their_scores(tmp_path: Path) -> None:
-    results = (Result(Passage("b", "text b", "title b"), 1, 1, 0.75, 1.0), Result(Passage("a", ""), 2, 0, 0.25, -1.0))
-    trace = Trace("q", "full", 1, (), 0, 0, 0.0, 2)
-    write_results(tmp_path / "results.jsonl", [Ranking("q", "what", results, trace)])
+def test_requests_are_written_in_rankllm_s_form(tmp_path: Path) -> None:
+    request = Request("what", (Passage("b", "text b", "title b"), Passage("a", "")), "q")
+    write_requests(tmp_path / "results.jsonl", [ScoredRequest(request, np.array([0.75, 0.25], np.float32))])
     assert json.loads((tmp_path / "results.jsonl").read_text()) == {
         "query": {"text": "what", "qid": "q"},
         "candidates": [

@@ -154,8 +154,13 @@ def test_a_run_made_by_hand() -> None:
     run = Run([Ranked("q", ("a",), np.array([1], np.float32)), Ranked("none", (), np.empty(0, np.float32))])
     assert run["q"].docids == ("a",)
     assert run["none"].docids == ()
-    with pytest.raises(InputError, match="line break"):
-        Run([Ranked("q", ("a\nb",), np.array([1], np.float32))])
+
+
+def test_a_docid_with_a_line_break_is_held_though_no_trec_file_can(tmp_path: Path) -> None:
+    run = Run([Ranked("q", ("a\nb", "c"), np.array([2, 1], np.float32))])
+    assert run["q"].docids == ("a\nb", "c")
+    with pytest.raises(InputError, match="white space"):
+        write_run(tmp_path / "out.trec", run.values())
 
 
 @pytest.mark.parametrize(

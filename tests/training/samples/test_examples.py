@@ -11,7 +11,7 @@ import pytest
 from firstrank.reranker.errors import FormatError, InputError
 from firstrank.reranker.types import Passage
 from firstrank.training.config import Draw
-from firstrank.training.samples.draw import Drawn, Order, draw, shape_of
+from firstrank.training.samples.draw import Drawn, Shuffle, draw, extent_of
 from firstrank.training.samples.examples import Example, Examples, as_json, read_examples
 
 GOOD = {"qid": "1", "query": "q", "passages": [{"docid": "a", "text": "x"}, {"docid": "b", "text": "y", "title": "t"}]}
@@ -93,7 +93,7 @@ OTHERS = [example(str(i), [1.0, 0.0, 0.0]) for i in range(20)]
 
 def drawn_of(one: Example, settings: Draw, progress: float, seed: int) -> Drawn:
     rng = np.random.default_rng(seed)
-    return draw(one, OTHERS, settings, shape_of(settings, progress, rng), progress, rng)
+    return draw(one, OTHERS, settings, extent_of(settings, progress, rng), progress, rng)
 
 
 def test_a_window_always_has_something_to_tell():
@@ -127,7 +127,7 @@ def test_first_stage_order_and_shuffles_mix():
 
 def test_long_windows_have_short_passages():
     settings = Draw.model_validate({"window": [2, 20], "passage_tokens": [16, 128], "tokens": 500})
-    shapes = [shape_of(settings, 0.5, np.random.default_rng(seed)) for seed in range(2000)]
+    shapes = [extent_of(settings, 0.5, np.random.default_rng(seed)) for seed in range(2000)]
     assert all(shape.size * shape.passage_tokens <= 500 or shape.passage_tokens == 16 for shape in shapes)
     assert {shape.size for shape in shapes} == set(range(2, 21))
     assert min(shape.passage_tokens for shape in shapes) == 16
@@ -135,8 +135,8 @@ def test_long_windows_have_short_passages():
 
 
 def test_every_epoch_is_a_permutation_of_its_own():
-    order = Order(50, seed=3)
+    order = Shuffle(50, seed=3)
     first, second = ([order[epoch * 50 + i] for i in range(50)] for epoch in (0, 1))
     assert sorted(first) == sorted(second) == list(range(50))
     assert first != second
-    assert first == [Order(50, seed=3)[i] for i in range(50)]
+    assert first == [Shuffle(50, seed=3)[i] for i in range(50)]

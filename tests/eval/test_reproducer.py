@@ -7,9 +7,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from firstrank.eval import reproduce
-from firstrank.eval.reproduce import Place, page
-from firstrank.eval.reproductions import FirstStage, Reproduction, all_reproductions, read_reproduction
+from firstrank.eval import reproducer
+from firstrank.eval.attempts import page
+from firstrank.eval.reproducer import Reproducer
+from firstrank.eval.reproductions import FirstStage, Reproduction, all_reproductions, named, read_reproduction
 from firstrank.reranker.cli import app
 from firstrank.reranker.errors import InputError
 from tests.eval import collection
@@ -35,16 +36,16 @@ def test_each_says_what_it_needs_and_who_published_it(one):
 
 @pytest.mark.parametrize("name", HERE)
 def test_what_can_be_run_here_is_reproduced(data, tmp_path, name):
-    outcome = Place(data, tmp_path).attempt(read_reproduction(name))
-    assert outcome.reproduced, outcome.state
+    attempt = Reproducer(data, tmp_path).attempt(read_reproduction(name))
+    assert attempt.reproduced, attempt.state
 
 
 @pytest.fixture
-def place(tmp_path):
+def here(tmp_path):
     folder = collection.make(tmp_path / "small")
     (folder / "runs").mkdir()
     collection.write_run(folder / "runs/first.trec", 1)
-    return Place(tmp_path, tmp_path / "out")
+    return Reproducer(tmp_path, tmp_path / "out")
 
 
 def one(**changes):
@@ -52,16 +53,16 @@ def one(**changes):
     return Reproduction(**(fields | {"first_stage": FirstStage(run="runs/first.trec"), "tolerance": 0.01} | changes))
 
 
-def test_a_figure_that_is_off_is_told_with_its_sign(place):
-    outcome = place.attempt(one(expected={"nDCG@10": 0.01}))
-    assert not outcome.reproduced
-    assert outcome.state.startswith("off by nDCG@10 +0.")
-    assert outcome.to_dict()["state"] == "off"
+def test_a_figure_that_is_off_is_told_with_its_sign(here):
+    attempt = here.attempt(one(expected={"nDCG@10": 0.01}))
+    assert not attempt.reproduced
+    assert attempt.state.startswith("off by nDCG@10 +0.")
+    assert attempt.to_dict()["state"] == "off"
 
 
-def test_its_own_figure_is_reproduced(place):
-    found = place.attempt(one()).found["nDCG@10"]
-    assert place.attempt(one(expected={"nDCG@10": found})).state == "reproduced (nDCG@10 +0.0000)"
+def test_its_own_figure_is_reproduced(here):
+    found = here.attempt(one()).found["nDCG@10"]
+    assert here.attempt(one(expected={"nDCG@10": found})).state == "reproduced (nDCG@10 +0.0000)"
 
 
 CANNOT = {
@@ -73,26 +74,26 @@ CANNOT = {
 
 
 @pytest.mark.parametrize("case", CANNOT)
-def test_what_cannot_be_run_says_why(place, case):
+def test_what_cannot_be_run_says_why(here, case):
     changes, reason = CANNOT[case]
-    outcome = place.attempt(one(**changes))
-    assert not outcome.found
-    assert outcome.state.startswith("cannot run here: ")
-    assert reason in outcome.state
+    attempt = here.attempt(one(**changes))
+    assert not attempt.found
+    assert attempt.state.startswith("cannot run here: ")
+    assert reason in attempt.state
 
 
-def test_without_a_gpu_nothing_is_tried(place, monkeypatch):
-    monkeypatch.setattr(reproduce, "_has_gpu", lambda: False)
-    assert "no GPU, and org/large is too large for a CPU" in place.attempt(one(model="org/large", gpu=True)).state
+def test_without_a_gpu_nothing_is_tried(here, monkeypatch):
+    monkeypatch.setattr(reproducer, "_has_gpu", lambda: False)
+    assert "no GPU, and org/large is too large for a CPU" in here.attempt(one(model="org/large", gpu=True)).state
 
 
-def test_the_first_stage_is_retrieved_where_there_is_no_run(place):
+def test_the_first_stage_is_retrieved_where_there_is_no_run(here):
     stage = FirstStage(run="runs/none.trec", retriever="bm25")
-    assert place.attempt(one(first_stage=stage, expected={"R@100": 0.5})).found
+    assert here.attempt(one(first_stage=stage, expected={"R@100": 0.5})).found
 
 
-def test_the_page_groups_by_state(place):
-    text = page([place.attempt(one(expected={"nDCG@10": 0.01})), place.attempt(one(name="other", dataset="elsewhere"))])
+def test_the_page_groups_by_state(here):
+    text = page([here.attempt(one(expected={"nDCG@10": 0.01})), here.attempt(one(name="other", dataset="elsewhere"))])
     assert "## Off (1)" in text
     assert "## Cannot run here (1)" in text
     assert "## Reproduced" not in text
@@ -103,7 +104,7 @@ def test_an_unknown_name_is_refused():
     with pytest.raises(InputError, match="--list names them"):
         read_reproduction("dl99-bm25")
     with pytest.raises(InputError, match="give the name"):
-        reproduce.named((), everything=False)
+        named((), everything=False)
 
 
 def test_the_command_line_ends_with_1_where_a_figure_is_off(data, tmp_path):

@@ -9,10 +9,11 @@ from firstrank.reranker.errors import InputError
 from firstrank.training.config import Difficulty, Lisa, Reweighting
 from firstrank.training.lisa import LayerSampling
 from firstrank.training.network import Seen, load_network
-from firstrank.training.objective import Objective, by_loss, ease
 from firstrank.training.run import open_model
+from firstrank.training.samples.batch import collate
 from firstrank.training.samples.examples import Examples
-from firstrank.training.samples.windows import Windows, collate
+from firstrank.training.samples.sample import Samples
+from firstrank.training.total_loss import TotalLoss, by_loss, ease
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def prepared(recipe):
     def made(**fields):
         config = recipe(**fields)
         model = open_model(config)
-        windows = Windows(config, model, Examples(config.train), 16)
+        windows = Samples(config, model, Examples(config.train), 16)
         return config, model, [windows[i] for i in range(4)]
 
     return made
@@ -45,7 +46,7 @@ def test_scores_are_those_of_the_reranker(prepared):
 def test_the_lm_term_is_the_plain_one_over_the_answer(prepared):
     config, model, windows = prepared()
     network = load_network(model, config)
-    terms = Objective(config)(network(batch=collate(windows)), collate(windows), 0.0)
+    terms = TotalLoss(config)(network(batch=collate(windows)), collate(windows), 0.0)
     for lm, window in zip(terms.lm, windows, strict=True):
         ids = torch.tensor([[*window.prompt, *window.answer]])
         labels = ids.clone()
@@ -57,7 +58,7 @@ def test_the_lm_term_is_the_plain_one_over_the_answer(prepared):
 
 def gradients(network, config, batch) -> dict[str, torch.Tensor]:
     network.zero_grad()
-    Objective(config)(network(batch=batch), batch, 0.0).total.backward()
+    TotalLoss(config)(network(batch=batch), batch, 0.0).total.backward()
     return {name: parameter.grad.clone() for name, parameter in network.named_parameters() if parameter.grad is not None}
 
 
@@ -148,7 +149,7 @@ def test_weights_reach_the_total(prepared):
     config, _, windows = prepared(loss={"rank": {"weight": 1, "name": "softmax"}, "lm": {"weight": 0}}, reweighting={})
     batch = collate(windows)
     scores = torch.randn(batch.mask.shape, generator=torch.Generator().manual_seed(0))
-    terms = Objective(config)(Seen(scores, torch.zeros(0)), batch, 0.0)
+    terms = TotalLoss(config)(Seen(scores, torch.zeros(0)), batch, 0.0)
     expected = (terms.rank * by_loss(terms.rank, Reweighting())).mean()
     assert float(terms.total) == pytest.approx(float(expected), rel=1e-6)
 
@@ -167,7 +168,7 @@ def test_the_probe_hears_what_a_middle_layer_says_of_each_passage(prepared):
         assert labels == list(model.prompter.label_ids(len(window.grades)))  # compact: the label comes after its passage
         wanted = torch.nn.functional.rms_norm(states[window.marks], (states.shape[-1],)) @ opening
         torch.testing.assert_close(seen.marks[row, : len(labels)], wanted, rtol=1e-4, atol=1e-4)
-    terms = Objective(config)(seen, batch, 0.0)
+    terms = TotalLoss(config)(seen, batch, 0.0)
     assert float(terms.total) == pytest.approx(float((terms.rank + 2 * terms.probe).mean()), rel=1e-6)
     packed = network(batch=collate(windows, packing=True)).marks
     torch.testing.assert_close(packed[batch.mask], seen.marks[batch.mask], rtol=1e-4, atol=1e-4)

@@ -8,7 +8,7 @@ from typing import Any
 _NAMED = 3
 
 
-class Tally:
+class Selection:
     """Counts of a builder or a check."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from firstrank.training.config import Config, Difficulty, Reweighting
 from firstrank.training.losses import loss_of
 from firstrank.training.losses.lists import better, mean, prepared
 from firstrank.training.network import Seen
-from firstrank.training.samples.windows import Batch
+from firstrank.training.samples.batch import Batch
 
 
 class Terms(NamedTuple):
@@ -24,7 +24,7 @@ class Terms(NamedTuple):
     probe: Tensor
 
 
-class Objective:
+class TotalLoss:
     """(what a forward pass gave, the batch, progress from 0 to 1) -> Terms. Raises InputError for an unknown ranking loss."""
 
     def __init__(self, config: Config) -> None:

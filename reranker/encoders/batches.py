@@ -1,0 +1,66 @@
+"""Texts -> batches of token ids of similar length, for encoders that read each text alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from firstrank.reranker.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+_BUDGET = 4096
+"""padded tokens of a batch: more gain nothing on a CPU"""
+_SLACK = 16
+"""tokens by which the texts of a batch may differ"""
+
+
+class Batch(NamedTuple):
+    """Some of the texts: their places, and [texts, tokens] ids with 1 where a token is real."""
+
+    places: list[int]
+    ids: torch.Tensor
+    mask: torch.Tensor
+
+
+class Batches:
+    """A folder's tokenizer. Raises ModelError where there is none."""
+
+    def __init__(self, folder: Path, tokens: int) -> None:
+        from tokenizers import Tokenizer
+
+        file = folder / "tokenizer.json"
+        if not file.is_file():
+            raise ModelError(f"{folder}: has no tokenizer.json: an encoder needs a fast tokenizer")
+        self._tokenizer = Tokenizer.from_file(str(file))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(tokens)
+
+    def __call__(self, texts: Sequence[str]) -> Iterator[Batch]:
+        """All texts, shortest first."""
+        import torch
+
+        ids = [one.ids for one in self._tokenizer.encode_batch(list(texts))]
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        while order:
+            places = _alike(order, [len(one) for one in ids])
+            order = order[len(places) :]
+            batch = torch.zeros(len(places), len(ids[places[-1]]), dtype=torch.long)
+            mask = torch.zeros_like(batch)
+            for row, i in enumerate(places):
+                batch[row, : len(ids[i])] = torch.tensor(ids[i])
+                mask[row, : len(ids[i])] = 1
+            yield Batch(places, batch, mask)
+
+
+def _alike(order: Sequence[int], lengths: Sequence[int]) -> list[int]:
+    """The first of `order` that make a batch; `order` is by length."""
+    shortest, count = lengths[order[0]], 1
+    while count < len(order):
+        longest = lengths[order[count]]
+        if longest > shortest + _SLACK or longest * (count + 1) > _BUDGET:
+            break
+        count += 1
+    return list(order[:count])

@@ -1,0 +1,23 @@
+"""Encoders by name, loaded once in a process: `dense:minilm`, `sparse:splade-tiny`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from firstrank.reranker.encoders.dense import DenseEncoder
+from firstrank.reranker.encoders.source import fetched, find_encoder
+from firstrank.reranker.encoders.sparse import SparseEncoder
+
+
+@lru_cache(maxsize=4)
+def open_dense(name: str) -> DenseEncoder:
+    """Raises ModelError for a name that does not exist, cannot be fetched, or is no bi-encoder."""
+    spec, folder = find_encoder(name, "dense")
+    return DenseEncoder(fetched(spec, folder), spec.tokens)
+
+
+@lru_cache(maxsize=4)
+def open_sparse(name: str) -> SparseEncoder:
+    """Raises ModelError for a name that does not exist, cannot be fetched, or is no sparse encoder."""
+    spec, folder = find_encoder(name, "sparse")
+    return SparseEncoder(fetched(spec, folder), spec.tokens)
