@@ -48,7 +48,7 @@ test-vllm: .venv-vllm/.ready
 	touch $@
 
 test-pyserini: .venv-pyserini/.ready
-	.venv-pyserini/bin/python -m pytest -m pyserini tests/reranker
+	.venv-pyserini/bin/python -m pytest -m pyserini tests/reranker/integrations
 
 .venv-pyserini/.ready: pyproject.toml constraints/cpu.txt constraints/pyserini.txt
 	$(PYTHON) -m venv .venv-pyserini
@@ -61,7 +61,7 @@ test-integrations: .venv-integrations/.ready
 	.venv-integrations/bin/python -m pytest -m integrations tests/reranker/integrations tests/server/test_clients.py
 
 test-ray: .venv-integrations/.ready
-	.venv-integrations/bin/python -m pytest -m ray tests/reranker/batch tests/eval/test_ray.py tests/server/test_ray.py tests/benchmarks
+	.venv-integrations/bin/python -m pytest -m ray tests/reranker/batch tests/reranker/integrations tests/eval/test_ray.py tests/server/test_ray.py tests/benchmarks
 
 .venv-integrations/.ready: pyproject.toml constraints/cpu.txt constraints/integrations.txt
 	$(PYTHON) -m venv .venv-integrations
