@@ -120,7 +120,7 @@ def test_cancelling_a_request_aborts_its_windows_in_the_engine(loop, scorer):
     assert counted("request_success_total", finished_reason="abort") >= aborted
 
 
-def test_an_engine_that_is_killed_fails_the_request_with_a_reason_and_a_fresh_scorer_works(loop, scorer, capfd):
+def test_an_engine_that_is_killed_fails_the_request_with_a_reason_and_a_fresh_scorer_works(loop, scorer, capfd, monkeypatch):
     asked = windows(8, n=20, seed=4)
 
     async def killed():
@@ -142,6 +142,8 @@ def test_an_engine_that_is_killed_fails_the_request_with_a_reason_and_a_fresh_sc
     assert not scorer.alive
     with pytest.raises(EngineLost):
         loop.run(score_all(scorer, asked[:1], 1))
+    for name in ("OMP_NUM_THREADS", "VLLM_CPU_OMP_THREADS_BIND"):
+        monkeypatch.delenv(name)
     fresh, _ = open_scorer("default", "vllm", answer="permutation", engine={"max_model_len": 4096})
     try:
         check_that_a_constrained_ordering_is_complete(loop, fresh)
