@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any, Unpack
+from typing import Unpack
 
+from firstrank.reranker.documents import Document, request_of
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.executor.executor import Executor
 from firstrank.reranker.executor.loop import LoopThread
 from firstrank.reranker.scorers.base import Scorer
 from firstrank.reranker.setup import ScheduleSettings, Setup, SetupSettings, check_names
 from firstrank.reranker.strategies.schedule import Schedule
-from firstrank.reranker.types import Failure, Passage, Ranking, Request, Strategy
-
-Document = str | Mapping[str, Any] | Passage
+from firstrank.reranker.types import Failure, Ranking, Request, Strategy
 
 
 class Reranker:
@@ -43,17 +43,30 @@ class Reranker:
         self._loop = LoopThread()
 
     def rank(
-        self, query: str, documents: Sequence[Document], doc_ids: Sequence[str] | None = None, top_k: int | None = None, *, qid: str = ""
+        self,
+        query: str,
+        documents: Iterable[Document],
+        doc_ids: Iterable[str | int] | None = None,
+        top_k: int | None = None,
+        *,
+        qid: str | int = "",
     ) -> Ranking:
-        """The documents, best first. `doc_ids` default to the documents' own ids, else to their places "0", "1", …
+        """The documents (strings, mappings, Passages, a data frame with a column `text`), best first.
 
+        `doc_ids` default to the documents' own ids, else to their places "0", "1", …
         With `top_k`, a strategy that can stop early does so, and the ranking holds the best `top_k` only.
         Raises InputError (query too long, ids not distinct …) and ScorerError.
         """
         return self._loop.run(self._rank(request_of(query, documents, doc_ids, qid), top_k))
 
     async def rank_async(
-        self, query: str, documents: Sequence[Document], doc_ids: Sequence[str] | None = None, top_k: int | None = None, *, qid: str = ""
+        self,
+        query: str,
+        documents: Iterable[Document],
+        doc_ids: Iterable[str | int] | None = None,
+        top_k: int | None = None,
+        *,
+        qid: str | int = "",
     ) -> Ranking:
         """`rank`, awaited; cancelling it takes its windows back."""
         return await self._loop.run_async(self._rank(request_of(query, documents, doc_ids, qid), top_k))
@@ -67,7 +80,7 @@ class Reranker:
 
     def stream(self, requests: Iterable[Request], *, ordered: bool = True, strategy: Strategy | None = None) -> Iterator[Ranking | Failure]:
         """Rankings and failures, in the order of `requests` or as they finish."""
-        return self._loop.iterate(self._executor.stream(requests, strategy or self._strategy, ordered=ordered))
+        return self._loop.iterate(self._executor.stream(_checked(requests), strategy or self._strategy, ordered=ordered))
 
     def close(self) -> None:
         """Frees the model; idempotent. A call that comes later raises InputError."""
@@ -85,8 +98,7 @@ class Reranker:
     async def _rank(self, request: Request, top_k: int | None) -> Ranking:
         if top_k is None:
             return await self._executor.rank(request, self._strategy)
-        if top_k < 1:
-            raise InputError(f"top_k={top_k}: must be at least 1")
+        top_k = _count(top_k)
         strategy = self.schedule.build(top_k=min(top_k, len(request.passages)) or None)
         ranking = await self._executor.rank(request, strategy)
         return Ranking(ranking.qid, ranking.query, ranking.top_k(top_k), ranking.trace)
@@ -108,25 +120,24 @@ def _opened(model: str | Scorer | Setup, schedule: Schedule | None, settings: Se
     return model, schedule or Schedule(**{name: value for name, value in settings.items() if value is not None})  # type: ignore[arg-type]
 
 
-def request_of(query: str, documents: Sequence[Document], doc_ids: Sequence[str] | None = None, qid: str = "") -> Request:
-    """A Request from what people have at hand: strings, mappings with `text` (and `docid`, `id` or `_id`, `title`), Passages."""
-    if doc_ids is not None and len(doc_ids) != len(documents):
-        raise InputError(f"doc_ids has {len(doc_ids)} entries for {len(documents)} documents: give one each, or none")
-    passages = tuple(_passage(document, i, doc_ids[i] if doc_ids is not None else None) for i, document in enumerate(documents))
-    seen: set[str] = set()
-    for passage in passages:
-        if passage.docid in seen:
-            raise InputError(f"two documents have the id {passage.docid!r}: ids must be distinct")
-        seen.add(passage.docid)
-    return Request(query, passages, qid)
+def _count(top_k: object) -> int:
+    try:
+        count = 0 if isinstance(top_k, bool) else operator.index(top_k)  # type: ignore[arg-type]
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise InputError(f"top_k={top_k!r}: must be at least 1, and a whole number")
+    return count
 
 
-def _passage(document: Document, place: int, docid: str | None) -> Passage:
-    if isinstance(document, Passage):
-        return document if docid is None else Passage(str(docid), document.text, document.title)
-    if isinstance(document, str):
-        return Passage(str(place) if docid is None else str(docid), document)
-    if isinstance(document, Mapping) and isinstance(document.get("text"), str):
-        own = next((document[key] for key in ("docid", "id", "_id") if key in document), place)
-        return Passage(str(own if docid is None else docid), document["text"], str(document.get("title") or ""))
-    raise InputError(f"document {place} is {type(document).__name__}: give a string, a mapping with a string under 'text', or a Passage")
+def _checked(requests: Iterable[Request]) -> Iterator[Request]:
+    """The requests, each of them one. Raises InputError."""
+    if isinstance(requests, (Request, str)) or not isinstance(requests, Iterable):
+        raise InputError(f"requests is one {type(requests).__name__}: give a list of Requests, or call rank")
+    return map(_request, requests)
+
+
+def _request(request: object) -> Request:
+    if not isinstance(request, Request):
+        raise InputError(f"a request is {type(request).__name__}: give Requests, Request(query, passages, qid)")
+    return request
