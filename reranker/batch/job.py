@@ -168,15 +168,17 @@ class Job:
         """
         from firstrank.reranker.batch.journal import open_journal
         from firstrank.reranker.batch.tasks import Finished, rerank
+        from firstrank.reranker.measures import check_meeting
         from firstrank.reranker.runs.files import check_writable
 
         for path in filter(None, (self.output, self.trace)):
             check_writable(path)
-        if self.qrels is not None:
-            self._judgments()
-            if self.output.exists() and not self.output.is_file():
-                raise InputError(f"--output {self.output}: --qrels measures what is written, so it must be a file")
+        judged = self._judgments() if self.qrels is not None else None
+        if judged is not None and self.output.exists() and not self.output.is_file():
+            raise InputError(f"--output {self.output}: --qrels measures what is written, so it must be a file")
         tasks = self.inputs.tasks()
+        if judged is not None:
+            check_meeting(list(tasks.qids()), judged, str(self.inputs.run or self.inputs.requests))
         self.setup.check(tasks.longest())
         self._tell_of_fetching()
         with open_journal(self.output, self.facts()) as journal:
