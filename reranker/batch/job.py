@@ -235,11 +235,13 @@ class Job:
 
 
 def ranked_in(path: Path) -> Run:
-    """A TREC run, or the lists of a RankLLM JSONL file, as a run."""
+    """A TREC run, or the lists of RankLLM's JSON, as a run."""
+    from firstrank.reranker.runs.files import byte_lines
     from firstrank.reranker.runs.rankllm import read_requests
     from firstrank.reranker.runs.trec import Ranked, Run, read_run
 
-    if not path.name.endswith((".jsonl", ".jsonl.gz")):
+    first = next(byte_lines(path), (1, b""))[1] if path.is_file() else b""  # a pipe is read once
+    if not first.lstrip().startswith((b"{", b"[")):
         return read_run(path)
     lists = (Ranked(request.qid, tuple(passage.docid for passage in request.passages), scores) for request, scores in read_requests(path))
     return Run(lists, name=str(path))

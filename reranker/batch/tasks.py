@@ -18,6 +18,7 @@ from firstrank.reranker.batch.journal import Entry, Journal
 from firstrank.reranker.errors import EngineLost, InputError
 from firstrank.reranker.runs.files import whole_file
 from firstrank.reranker.runs.ids import hint, some
+from firstrank.reranker.runs.queries import warn_of_empty
 from firstrank.reranker.runs.rankllm import ScoredRequest, read_requests, write_requests
 from firstrank.reranker.runs.trec import Ranked, Run, write_run
 from firstrank.reranker.texts.sources import Texts, passages
@@ -99,6 +100,7 @@ def queries_of(run: Run, queries: Iterable[tuple[str, str]], source: str) -> dic
         raise InputError(
             f"{source}: no text for {len(lacking)} of the {len(run)} queries of {run.name}: {some(lacking)}{hint(lacking, others)}"
         )
+    warn_of_empty(source, found.items())
     return found
 
 

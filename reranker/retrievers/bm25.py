@@ -6,6 +6,7 @@ more, lower case, without Lucene's 33 English stop words, stemmed by Snowball's 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import bm25s
@@ -34,7 +35,8 @@ class BM25:
         if not tokens:
             raise InputError("the corpus holds no passage: there is nothing to search")
         if len(set(self._docids)) < len(tokens):
-            raise InputError("the corpus holds a docid twice")
+            [(twice, _)] = Counter(self._docids).most_common(1)
+            raise InputError(f"the corpus holds the docid {twice!r} twice")
         self._index = bm25s.BM25(k1=K1, b=B, method="lucene")
         self._index.index((tokens, self._tokenizer.get_vocab_dict()), show_progress=False)
 

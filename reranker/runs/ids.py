@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from firstrank.reranker.errors import FormatError
 
 _SHOWN = 5
+_WHITE = re.compile(r"[ \t\n\r\v\f]")
+"""to trec_eval; a no-break space is a letter to it"""
 
 
 def one_word(name: str, number: int, found: str) -> str:
     """An id that a run can hold. Raises FormatError for one with white space in it, which splits a line of a run or of qrels in two."""
-    if len(found.split()) != 1 or not found.strip() == found:
+    if _WHITE.search(found):
         raise FormatError(name, number, f"the id {found!r} holds white space: no TREC run can hold it; write another, in all files")
     return found
 

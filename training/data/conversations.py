@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from firstrank.reranker.prompt.orderings import parse
-from firstrank.reranker.runs.files import Source, json_lines
+from firstrank.reranker.runs.files import Source
+from firstrank.reranker.runs.records import json_lines
 from firstrank.reranker.types import Passage
 from firstrank.training.data.tally import Tally
 from firstrank.training.samples.examples import BEST, Example

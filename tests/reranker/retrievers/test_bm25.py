@@ -81,7 +81,7 @@ def test_a_run_is_the_same_in_another_process(tmp_path: Path) -> None:
     """Python's hashes differ between processes; scores must not."""
     (tmp_path / "corpus.tsv").write_text("".join(f"d{i}\tword{i % 7} word{i % 11} other{i % 3} tree garden\n" for i in range(500)))
     script = (
-        "import sys; from firstrank.reranker.retrievers.register import open_retriever; from firstrank.reranker.runs.trec import Query\n"
+        "import sys; from firstrank.reranker.retrievers.register import open_retriever; from firstrank.reranker.runs.queries import Query\n"
         "for r in open_retriever('bm25', sys.argv[1]).search([Query('q', 'word3 word5 other1 garden')], 50):\n"
         "    print(r.docids, r.scores.tobytes())"
     )
