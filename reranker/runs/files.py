@@ -60,6 +60,8 @@ def byte_lines(source: Source) -> Iterator[tuple[int, bytes]]:
                 while data.startswith(_BOM):  # not only at the start: files with a mark are joined by `cat`
                     data = data.removeprefix(_BOM)
                 data = data.rstrip(b"\r\n")
+                if b"\r" in data:
+                    raise FormatError(name, number, "a carriage return within the line, which some take for its end: use Unix line ends")
                 if not data.isascii():
                     _check_utf8(name, number, data)
                 if data and not data.isspace():

@@ -141,7 +141,7 @@ def _from_json(name: str, number: int, line: bytes) -> Passage:
 
 def _from_tsv(name: str, number: int, line: bytes, *, header: bool) -> Passage | None:
     docid, *columns = (column.strip() for column in line.decode().split("\t"))
-    if docid and len(columns) == 3 and (not columns[0] or "://" in columns[0]):
+    if docid and len(columns) == 3 and "://" in columns[0]:
         _url, title, body = columns  # MS MARCO v1's documents
         return Passage(docid, body, title)
     if not docid or len(columns) not in (1, 2):
