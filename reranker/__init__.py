@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from firstrank.reranker.feedback import Feedback, distil
     from firstrank.reranker.models.loaded import Model, load_model
     from firstrank.reranker.models.spec import ModelSpec
-    from firstrank.reranker.reranker import Document, Reranker, request_of
+    from firstrank.reranker.reranker import Reranker
     from firstrank.reranker.retrievers.bm25 import BM25
     from firstrank.reranker.retrievers.register import Retriever, open_retriever
+    from firstrank.reranker.runs.documents import Document, request_of
     from firstrank.reranker.runs.qrels import Qrels, read_qrels
     from firstrank.reranker.runs.queries import Query, read_queries
     from firstrank.reranker.runs.rankllm import ScoredRequest, read_requests, write_requests
@@ -43,10 +44,12 @@ if TYPE_CHECKING:
     from firstrank.reranker.scorers.cascade.scorer import CascadeScorer
     from firstrank.reranker.scorers.openai.options import OpenAIOptions, ServerSettings
     from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
+    from firstrank.reranker.scorers.prior import PriorScorer
     from firstrank.reranker.scorers.transformers.options import TransformersOptions
     from firstrank.reranker.scorers.vllm.options import VLLMOptions
     from firstrank.reranker.scorers.vllm.settings import EngineSettings
     from firstrank.reranker.setup import Cascade, Setup, SetupSettings
+    from firstrank.reranker.strategies.prior import Prior
     from firstrank.reranker.strategies.register import parse_strategy
     from firstrank.reranker.strategies.schedule import Schedule
     from firstrank.reranker.texts.sources import Texts, open_texts, read_passages
@@ -94,6 +97,8 @@ __all__ = [
     "Outcome",
     "Overloaded",
     "Passage",
+    "Prior",
+    "PriorScorer",
     "Qrels",
     "Query",
     "Ranked",
@@ -146,9 +151,10 @@ _NAMES = {
     "feedback": "Feedback distil",
     "models.loaded": "Model load_model",
     "models.spec": "ModelSpec",
-    "reranker": "Document Reranker request_of",
+    "reranker": "Reranker",
     "retrievers.bm25": "BM25",
     "retrievers.register": "Retriever open_retriever",
+    "runs.documents": "Document request_of",
     "runs.qrels": "Qrels read_qrels",
     "runs.queries": "Query read_queries",
     "runs.rankllm": "ScoredRequest read_requests write_requests",
@@ -158,10 +164,12 @@ _NAMES = {
     "scorers.cascade.scorer": "CascadeScorer",
     "scorers.openai.options": "OpenAIOptions ServerSettings",
     "scorers.oracle": "OracleOptions OracleScorer",
+    "scorers.prior": "PriorScorer",
     "scorers.transformers.options": "TransformersOptions",
     "scorers.vllm.options": "VLLMOptions",
     "scorers.vllm.settings": "EngineSettings",
     "setup": "Cascade Setup SetupSettings",
+    "strategies.prior": "Prior",
     "strategies.register": "parse_strategy",
     "strategies.schedule": "Schedule",
     "texts.sources": "Texts open_texts read_passages",

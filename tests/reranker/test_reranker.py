@@ -111,7 +111,7 @@ def test_documents_have_ids_of_their_own_unless_others_are_given(reranker, key):
     [
         ([1, 2], None, "document 0 is int: give a string, a mapping"),
         (["1", {"body": "2"}], None, "document 1 is dict: give a string, a mapping with a string under 'text'"),
-        ([{"text": None}], None, "document 0 is dict"),
+        ([{"text": None}], None, "document 0 has no text"),
         (["1", "2"], ["a"], "doc_ids has 1 entries for 2 documents"),
         (["1", "2"], ["a", "a"], "two documents have the id 'a': ids must be distinct"),
         ([{"text": "1", "id": "0"}, {"text": "2", "id": "0"}], None, "two documents have the id '0'"),
