@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from firstrank.reranker.errors import FormatError
-from firstrank.reranker.runs.files import json_lines
+from firstrank.reranker.runs.records import json_lines
 
 TraceObject = Mapping[str, Any]
 """a line of `--trace FILE.jsonl`"""

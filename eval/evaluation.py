@@ -14,7 +14,7 @@ from firstrank.eval.costs import Latency, TraceObject, latency_of
 from firstrank.eval.datasets import Dataset
 from firstrank.eval.significance import Floats, holm, interval, paired_t, pairs_of, randomisation
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.measures import default_measures, per_query, relevance_cutoff
+from firstrank.reranker.measures import default_measures, measurable, per_query, relevance_cutoff
 from firstrank.reranker.runs.trec import Run
 
 ALPHA = 0.05
@@ -124,7 +124,7 @@ def evaluate(dataset: Dataset, systems: Sequence[System], measures: Sequence[str
     names = [system.name for system in systems]
     if len(set(names)) < len(names):
         raise InputError(f"two systems have the same name: {', '.join(names)}")
-    measures = tuple(measures or measures_of(dataset))
+    measures = measurable(measures or measures_of(dataset), dataset.qrels)
     values = _values(dataset, systems, measures)
     intervals = {measure: interval(values[measure], seed) for measure in measures}
     found = tuple(_measured(dataset, system, place, values, intervals) for place, system in enumerate(systems))

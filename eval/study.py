@@ -17,7 +17,7 @@ from firstrank.eval.report.files import prepare, write_report
 from firstrank.eval.reranking import Opener, Reranking, one_at_a_time
 from firstrank.reranker.batch.job import ranked_in
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.measures import per_query
+from firstrank.reranker.measures import measurable
 from firstrank.reranker.setup import Setup
 
 _log = logging.getLogger(__name__)
@@ -51,13 +51,12 @@ class Study:
             raise InputError(f"--depth {self.depth}: must be at least 1")
         dataset = open_dataset(self.dataset, self.split)
         systems = self._systems(dataset)
-        if self.measures:
-            per_query(systems[0].run, dataset.qrels, self.measures)  # an unknown one is told before a model has run for hours
+        measures = measurable(self.measures, dataset.qrels) if self.measures else ()  # told before a model has run for hours
         prepare(self.output)
         if self.setups:
             reranking = Reranking(dataset, systems[0].run, self.output, self.depth, self.opener)
             systems += [reranking.system(setup, f"{setup.model} on {systems[0].name}") for setup in self.setups]
-        evaluation = evaluate(dataset, systems, self.measures, self.seed)
+        evaluation = evaluate(dataset, systems, measures, self.seed)
         write_report(self.output, evaluation, self.facts(), passages=self.passages)
         for one in evaluation.systems:
             if one.missing:

@@ -56,7 +56,7 @@ def main() -> None:
     try:
         app()
     except FirstrankError as error:
-        Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {_escaped(error)}", soft_wrap=True)
+        Console(stderr=True, highlight=False, emoji=False).print(f"[bold red]error:[/] {_escaped(error)}", soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

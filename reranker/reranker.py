@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import count
 from typing import Any, Unpack
@@ -10,15 +11,13 @@ from typing import Any, Unpack
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.executor.executor import Executor
 from firstrank.reranker.executor.loop import LoopThread
+from firstrank.reranker.runs.documents import Document, request_of
 from firstrank.reranker.scorers.base import Scorer
 from firstrank.reranker.setup import ScheduleSettings, Setup, SetupSettings, check_names
 from firstrank.reranker.strategies.schedule import Schedule
-from firstrank.reranker.types import Failure, Passage, Ranking, Request, Strategy
+from firstrank.reranker.types import Failure, Ranking, Request, Strategy
 
-Document = str | Mapping[str, Any] | Passage
-"""a text; a mapping with `text`, and `title`, `docid` (or `id`, `_id`) and anything else if it has them; or a Passage"""
-
-Asked = Request | tuple[str, Sequence[Document]]
+Asked = Request | tuple[str, Iterable[Document]]
 """what is ranked: a Request, or a query with its documents"""
 
 
@@ -48,17 +47,30 @@ class Reranker:
         self._loop = LoopThread()
 
     def rank(
-        self, query: str, documents: Sequence[Document], doc_ids: Sequence[str] | None = None, top_k: int | None = None, *, qid: str = ""
+        self,
+        query: str,
+        documents: Iterable[Document],
+        doc_ids: Iterable[str | int] | None = None,
+        top_k: int | None = None,
+        *,
+        qid: str | int = "",
     ) -> Ranking:
-        """The documents, best first. `doc_ids` default to the documents' own ids, else to their places "0", "1", …
+        """The documents (strings, mappings, Passages, a data frame with a column `text`), best first.
 
+        `doc_ids` default to the documents' own ids, else to their places "0", "1", …
         With `top_k`, a strategy that can stop early does so, and the ranking holds the best `top_k` only.
         Raises InputError (query too long, ids not distinct …) and ScorerError.
         """
         return self._loop.run(self._rank(request_of(query, documents, doc_ids, qid), top_k))
 
     async def rank_async(
-        self, query: str, documents: Sequence[Document], doc_ids: Sequence[str] | None = None, top_k: int | None = None, *, qid: str = ""
+        self,
+        query: str,
+        documents: Iterable[Document],
+        doc_ids: Iterable[str | int] | None = None,
+        top_k: int | None = None,
+        *,
+        qid: str | int = "",
     ) -> Ranking:
         """`rank`, awaited; cancelling it takes its windows back."""
         return await self._loop.run_async(self._rank(request_of(query, documents, doc_ids, qid), top_k))
@@ -78,6 +90,8 @@ class Reranker:
 
         Raises InputError for what is no Request, nor a query with documents that can be ranked.
         """
+        if isinstance(requests, (Request, str)) or not isinstance(requests, Iterable):
+            raise InputError(f"requests is one {type(requests).__name__}: give a list of Requests, or call rank")
         asked = map(_request, requests, count())
         return self._loop.iterate(self._executor.stream(asked, strategy or self._strategy, ordered=ordered))
 
@@ -97,8 +111,7 @@ class Reranker:
     async def _rank(self, request: Request, top_k: int | None) -> Ranking:
         if top_k is None:
             return await self._executor.rank(request, self._strategy)
-        if top_k < 1:
-            raise InputError(f"top_k={top_k}: must be at least 1")
+        top_k = _count(top_k)
         strategy = self.schedule.build(top_k=min(top_k, len(request.passages)) or None)
         ranking = await self._executor.rank(request, strategy)
         return Ranking(ranking.qid, ranking.query, ranking.top_k(top_k), ranking.trace)
@@ -132,30 +145,11 @@ def _request(asked: Asked, place: int) -> Request:
         raise InputError(f"request {place}: {error}") from error
 
 
-def request_of(query: str, documents: Sequence[Document], doc_ids: Sequence[str] | None = None, qid: str = "") -> Request:
-    """A Request from what people have at hand: strings, mappings with `text` (and `docid`, `id` or `_id`, `title`), Passages.
-
-    Raises InputError for documents that are none of these, and for ids that are not distinct or not as many as the documents.
-    """
-    if isinstance(documents, str):
-        raise InputError("documents is one string: give a list of documents")
-    if doc_ids is not None and len(doc_ids) != len(documents):
-        raise InputError(f"doc_ids has {len(doc_ids)} entries for {len(documents)} documents: give one each, or none")
-    passages = tuple(_passage(document, i, doc_ids[i] if doc_ids is not None else None) for i, document in enumerate(documents))
-    seen: set[str] = set()
-    for passage in passages:
-        if passage.docid in seen:
-            raise InputError(f"two documents have the id {passage.docid!r}: ids must be distinct")
-        seen.add(passage.docid)
-    return Request(query, passages, qid)
-
-
-def _passage(document: Document, place: int, docid: str | None) -> Passage:
-    if isinstance(document, Passage):
-        return document if docid is None else replace(document, docid=str(docid))
-    if isinstance(document, str):
-        return Passage(str(place) if docid is None else str(docid), document)
-    if isinstance(document, Mapping) and isinstance(document.get("text"), str):
-        own = next((document[key] for key in ("docid", "id", "_id") if key in document), place)
-        return Passage(str(own if docid is None else docid), document["text"], str(document.get("title") or ""), document)
-    raise InputError(f"document {place} is {type(document).__name__}: give a string, a mapping with a string under 'text', or a Passage")
+def _count(top_k: object) -> int:
+    try:
+        found = 0 if isinstance(top_k, bool) else operator.index(top_k)  # type: ignore[arg-type]  # what is no number raises TypeError
+    except TypeError:
+        found = 0
+    if found < 1:
+        raise InputError(f"top_k={top_k!r}: must be at least 1, and a whole number")
+    return found

@@ -94,16 +94,13 @@ class Setup:
 
     def open_scorer(self) -> tuple[Scorer, Schedule]:
         """The scorer, and the schedule with what was not said taken from the model. Raises what `open_scorer` raises."""
-        from firstrank.reranker.scorers.prior import PriorScorer, Unread
-
         if (prior := self._prior_alone()) is not None:
-            return PriorScorer(Unread(), prior), self.completed()
+            return _behind(prior, None), self.completed()
         scorer, spec = open_scorer(self.model, self.backend, revision=self.revision, seed=self.schedule.seed)
         try:
             if self.cascade is not None:
                 scorer = self._deferring(scorer, spec.answer)
-            prior = self.prior.completed(spec.own_prior)
-            return PriorScorer(scorer, prior) if prior.sources else scorer, self.schedule.completed(spec.schedule)
+            return _behind(self.prior.completed(spec.own_prior), scorer), self.schedule.completed(spec.schedule)
         except BaseException:
             scorer.close()
             raise
@@ -209,6 +206,15 @@ def _prior(given: dict[str, Any]) -> Prior:
     """Takes a prior's settings out of those given."""
     sources = given.pop("prior", None)
     return Prior(None if sources is None else sources_of(sources), given.pop("prior_depth", None), given.pop("fuse", None))
+
+
+def _behind(prior: Prior, scorer: Scorer | None) -> Scorer:
+    """The scorer with a prior before it, if there is one; without a scorer, the prior alone."""
+    if scorer is not None and not prior.sources:
+        return scorer
+    from firstrank.reranker.scorers.prior import PriorScorer, Unread
+
+    return PriorScorer(scorer or Unread(), prior)
 
 
 def _said(part: BackendOptions | Schedule | Cascade | Prior) -> dict[str, str]:

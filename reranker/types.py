@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, overload
 
+from firstrank.reranker.errors import InputError
+
 Answer = Literal["logits", "permutation"]
 
 
@@ -48,6 +50,18 @@ class Request:
     """cuts each passage after so many tokens, if the model's template does not cut it earlier"""
     first_stage: tuple[float, ...] | None = None
     """the first stage's scores of the passages, where they are known"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for what no prompt can hold, before a model works on it."""
+        if not isinstance(self.query, str) or not isinstance(self.qid, str):
+            raise InputError(f"a request's query and qid are strings, not {self.query!r} and {self.qid!r}")
+        if isinstance(self.passages, list):
+            object.__setattr__(self, "passages", tuple(self.passages))
+        if not isinstance(self.passages, tuple):
+            raise InputError(f"query {self.qid!r}: the passages are {type(self.passages).__name__}: give a tuple of Passages")
+        for place, passage in enumerate(self.passages):
+            if not isinstance(passage, Passage) or not all(isinstance(part, str) for part in (passage.docid, passage.text, passage.title)):
+                raise InputError(f"query {self.qid!r}: passage {place} is no Passage of strings (docid, text, title), but {passage!r:.80}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 QUERY = "who wrote Emma?"
 PASSAGES: list[JsonValue] = ["Bees make honey.", "Jane Austen wrote Emma.", "Emma is a given name."]
@@ -20,7 +20,13 @@ class Document(_Asked):
     text: str
 
 
-Query = Annotated[str, Field(min_length=1, description="What the documents are ranked for.", examples=[QUERY])]
+def _asking(query: str) -> str:
+    if query and not query.strip():
+        raise ValueError("holds white space only")
+    return query
+
+
+Query = Annotated[str, Field(min_length=1, description="What the documents are ranked for.", examples=[QUERY]), AfterValidator(_asking)]
 Strategy = Annotated[
     str | None,
     Field(

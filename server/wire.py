@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -43,11 +45,15 @@ class Asked:
 
 def parse_json(body: bytes) -> dict[str, Any]:
     """A body as a JSON object. Raises Refused: 400 for what is not JSON, 422 for half a surrogate pair or another JSON value."""
+    body = body.removeprefix(codecs.BOM_UTF8)
     try:
         found = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         if _has_half_a_pair(body, str(error)):
-            raise Refused(422, "the body holds half a surrogate pair (\\ud800 … \\udfff alone), which is not a character") from error
+            where = "the body"
+            with suppress(RecursionError):
+                where = _half_a_pair(json.loads(body))
+            raise Refused(422, f"{where}: holds half a surrogate pair (\\ud800 … \\udfff alone), which is not a character") from error
         raise Refused(400, f"the body is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise Refused(422, "the body must be a JSON object with `query` and `documents`")
@@ -159,6 +165,18 @@ def _has_half_a_pair(body: bytes, problem: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _half_a_pair(found: Any, where: str = "the body") -> str:
+    """Where the first text is that no UTF-8 can hold: `documents.3`, say, or `documents.3.text`."""
+    if isinstance(found, str):
+        return where if any("\ud800" <= character <= "\udfff" for character in found) else ""
+    if isinstance(found, list):
+        parts: list[tuple[Any, Any]] = list(enumerate(found))
+    else:
+        parts = list(found.items()) if isinstance(found, dict) else []
+    named = (_half_a_pair(part, str(key) if where == "the body" else f"{where}.{key}") for key, part in parts)
+    return next(filter(None, named), "" if where != "the body" else where)
 
 
 def _trace(ranking: Ranking) -> schemas.Trace:

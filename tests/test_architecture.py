@@ -25,7 +25,7 @@ HEAVY = {"torch", "transformers", "numpy", "scipy", "fastapi", "vllm", "ray", "p
 EVERY_COMMAND = "from firstrank.reranker.cli import _commands, _command; [_command(entry) for entry in _commands().values()]"
 
 
-@pytest.mark.parametrize("statement", ["import firstrank.reranker", EVERY_COMMAND])
+@pytest.mark.parametrize("statement", ["import firstrank", "import firstrank.reranker; dir(firstrank)", EVERY_COMMAND])
 def test_heavy_packages_are_imported_only_when_used(statement):
     """`firstrank --help` imports every command's module: none may import what takes long."""
     code = f"import sys; {statement}; print(sorted({HEAVY!r} & set(sys.modules)))"

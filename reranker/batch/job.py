@@ -170,11 +170,14 @@ class Job:
         """
         from firstrank.reranker.batch.journal import open_journal
         from firstrank.reranker.batch.tasks import Finished, rerank
+        from firstrank.reranker.measures import check_meeting
         from firstrank.reranker.runs.files import check_writable
 
         for path in filter(None, (self.output, self.trace)):
             check_writable(path)
         tasks = self.inputs.tasks()
+        if self.qrels is not None:
+            check_meeting(list(tasks.run), self.qrels, str(self.inputs.run or self.inputs.requests))
         total = len(tasks.run)
         self.setup.check(max((min(len(ranked.docids), self.inputs.depth) for ranked in tasks.run.values()), default=0))
         self._tell_of_fetching()
@@ -236,11 +239,13 @@ class Job:
 
 
 def ranked_in(path: Path) -> Run:
-    """A TREC run, or the lists of a RankLLM JSONL file, as a run."""
+    """A TREC run, or the lists of RankLLM's JSON, as a run."""
+    from firstrank.reranker.runs.files import byte_lines
     from firstrank.reranker.runs.rankllm import read_lists
     from firstrank.reranker.runs.trec import read_run
 
-    return read_lists(path) if _holds_requests(path) else read_run(path)
+    first = next(byte_lines(path), (1, b""))[1] if path.is_file() else b""  # a pipe is read once
+    return read_lists(path) if first.lstrip().startswith((b"{", b"[")) else read_run(path)
 
 
 def _holds_requests(path: Path) -> bool:

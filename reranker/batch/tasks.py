@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from firstrank.reranker.batch.journal import Entry, Journal
 from firstrank.reranker.errors import EngineLost, InputError
 from firstrank.reranker.runs.files import whole_file
+from firstrank.reranker.runs.ids import hint, some
+from firstrank.reranker.runs.queries import warn_of_empty
 from firstrank.reranker.runs.rankllm import ScoredRequest, read_lists, read_requests
 from firstrank.reranker.runs.trec import Ranked, Run
 from firstrank.reranker.texts.sources import Texts, passages
@@ -81,11 +83,18 @@ Tasks = RunTasks | FileTasks
 
 def queries_of(run: Run, queries: Iterable[tuple[str, str]], source: str) -> dict[str, str]:
     """The queries that a run names. Raises InputError for those that `source` lacks."""
-    found = {qid: text for qid, text in queries if qid in run}
+    found, others = dict[str, str](), list[str]()
+    for qid, text in queries:
+        if qid in run:
+            found[qid] = text
+        else:
+            others.append(qid)
     lacking = [qid for qid in run if qid not in found]
     if lacking:
-        some = ", ".join(map(repr, lacking[:5])) + (", …" if len(lacking) > 5 else "")
-        raise InputError(f"{source}: no text for {len(lacking)} of the {len(run)} queries of {run.name}: {some}")
+        raise InputError(
+            f"{source}: no text for {len(lacking)} of the {len(run)} queries of {run.name}: {some(lacking)}{hint(lacking, others)}"
+        )
+    warn_of_empty(source, found.items())
     return found
 
 

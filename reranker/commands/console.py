@@ -13,7 +13,7 @@ from rich.table import Table
 
 def note(text: str) -> None:
     """A plain line on stderr."""
-    Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
+    Console(stderr=True, highlight=False, emoji=False).print(text, markup=False, soft_wrap=True)
 
 
 def print_json(found: Mapping[str, Any]) -> None:
@@ -21,7 +21,7 @@ def print_json(found: Mapping[str, Any]) -> None:
 
 
 def print_table(table: Table) -> None:
-    Console(highlight=False).print(table)
+    Console(highlight=False, emoji=False).print(table)
 
 
 def print_measures(measured: Mapping[str, Mapping[str, float]]) -> None:

@@ -189,7 +189,7 @@ def _ranking(
     raw, order = align(outcome.order, [(window, scores.values) for _, window, scores in log.asked]), outcome.order
     if standing is not None and standing.has_a_say:
         order, joined = standing.joined(order, raw.tolist())
-        raw = strictly_decreasing(np.array(joined))
+        raw = strictly_decreasing(np.array(joined, np.float32))
     places = zip(order, relevance(raw).tolist(), raw.tolist(), strict=True)
     results = tuple([Result(passages[index], rank, index, score, raw_score) for rank, (index, score, raw_score) in enumerate(places, 1)])
     docids = [passage.docid for passage in passages]

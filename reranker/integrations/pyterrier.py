@@ -12,8 +12,10 @@ from typing import Any
 import pandas as pd
 import pyterrier as pt
 
+from firstrank.reranker.errors import InputError
 from firstrank.reranker.integrations.shared import reranker_of
-from firstrank.reranker.reranker import Reranker, request_of
+from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.runs.documents import id_of, is_missing, request_of
 from firstrank.reranker.types import Passage, Request
 
 _NEEDED = ["qid", "query", "docno", "text"]
@@ -32,11 +34,15 @@ class FirstRanker(pt.Transformer):
     def transform(self, inp: pd.DataFrame) -> pd.DataFrame:
         """The rows of `inp` in their new order, with `score` and `rank` (from 0).
 
-        Raises pt.validate.InputValidationError for columns that lack, InputError for a docno that a query has twice.
+        Raises pt.validate.InputValidationError for columns that lack, InputError for a docno that a query has twice, and for a qid,
+        query or docno that is missing.
         """
         pt.validate.columns(inp, includes=_NEEDED, context=self)
         if inp.empty:
             return inp.assign(score=pd.Series(dtype=float), rank=pd.Series(dtype=int))
+        for column in ("qid", "query", "docno"):
+            if inp[column].isna().any():
+                raise InputError(f"the column {column!r} lacks a value in {int(inp[column].isna().sum())} rows: drop them (dropna) before")
         groups = [_in_order(rows) for _, rows in inp.groupby("qid", sort=False)]
         rankings = self.reranker.rank_many(map(_request, groups))
         return pd.concat(
@@ -57,15 +63,15 @@ def _in_order(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _request(rows: pd.DataFrame) -> Request:
-    return request_of(str(rows["query"].iloc[0]), list(_passages(rows)), qid=str(rows["qid"].iloc[0]))
+    return request_of(rows["query"].iloc[0], _passages(rows), qid=rows["qid"].iloc[0])
 
 
 def _passages(rows: pd.DataFrame) -> Iterator[Passage]:
     titles = rows["title"] if "title" in rows else [""] * len(rows)
     for docno, text, title in zip(rows["docno"], rows["text"], titles, strict=True):
-        yield Passage(str(docno), _string(text), _string(title))
+        yield Passage(id_of(docno, "a docno"), _string(text), _string(title))
 
 
 def _string(value: Any) -> str:
     """A cell's text; an absent value is an empty one."""
-    return "" if pd.isna(value) else str(value)
+    return "" if is_missing(value) else str(value)

@@ -49,7 +49,6 @@ class Encoder:
         if backend is None:
             raise ModelError(f"{type(tokenizer).__name__}: exact prompts need a fast tokenizer (a tokenizer.json in the model's folder)")
         added = {str(token): index for index, token in tokenizer.added_tokens_decoder.items()}
-        self.added_ids = frozenset(added.values())
         self._added = added
         self._pattern = _added_pattern(tokenizer.added_tokens_decoder.values())
         self._plain = _without_added_tokens(backend, added)

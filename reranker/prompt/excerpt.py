@@ -1,7 +1,7 @@
 """Which part of a long passage is shown: from the sentence on where most of the query's words are, the rare ones counting most.
 
-Query-biased summaries (Tombros and Sanderson, SIGIR 1998), of English. How rare a word is among a query's candidates weighs it, as in BM25;
-what a title says is seen, so it counts for no sentence.
+Query-biased summaries (Tombros and Sanderson, SIGIR 1998), with English stems; the words and sentences of other scripts are known too. How
+rare a word is among a query's candidates weighs it, as in BM25; what a title says is seen, so it counts for no sentence.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
+from firstrank.reranker.prompt.words import spans
 from firstrank.reranker.types import Passage
 
 _TOKEN = 4
-"""characters taken for a token; English has a few more, code a few less"""
+"""bytes of UTF-8 taken for a token; English has a few more, code a few less, Chinese and Thai about as many"""
 _TITLE = 2
 """a title takes at most one part in so many"""
 
-_WORD = re.compile(r"\w+")
-_GAP = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
-"""between sentences"""
+_GAP = re.compile(r"(?<=[.!?।॥؟۔։።])\s+|\n\s*\n|(?<=[\u0e00-\u0eff])\s+(?=[\u0e00-\u0eff])")
+"""between sentences; Thai and Lao have a space there, and nothing else"""
+_CLOSED = re.compile(r"(?<=[。！？｡])(?![。！？｡」』”）])")
+"""between sentences that no space divides"""
 
 
 class Word(NamedTuple):
@@ -56,19 +58,28 @@ def excerpts(query: str, passages: Sequence[Passage], tokens: int) -> tuple[Pass
 def _excerpt(passage: Passage, text: Text, weights: Mapping[str, float], room: int) -> Passage:
     title = _shortened(passage.title, room // _TITLE)
     seen = {word.stem for word in text.titled if word.end <= len(title)}
-    return replace(passage, title=title, text=text.text[_best(text, seen, weights, room - len(title)) :])
+    return replace(passage, title=title, text=text.text[_best(text, seen, weights, room - len(title.encode("utf-8", "surrogatepass"))) :])
 
 
 def _best(text: Text, seen: Collection[str], weights: Mapping[str, float], width: int) -> int:
-    """Where the sentence begins from which on `width` characters hold the heaviest words not `seen` yet; the first of equals."""
+    """Where the sentence begins from which on `width` bytes hold the heaviest words not `seen` yet; the first of equals."""
     words = [word for word in text.words if word.stem not in seen]
-    begins, ends = [word.start for word in words], [word.end for word in words]
+    begins, ends = [word.start for word in words], _bytes(text.text, [word.end for word in words])
+    places = dict(zip(text.starts, _bytes(text.text, text.starts), strict=True))
 
     def weight(start: int) -> float:
-        held = words[bisect_left(begins, start) : bisect_right(ends, start + width)]
+        held = words[bisect_left(begins, start) : bisect_right(ends, places[start] + width)]
         return sum(weights[stem] for stem in sorted({word.stem for word in held}))
 
     return max(text.starts, key=weight)
+
+
+def _bytes(text: str, places: Sequence[int]) -> Sequence[int]:
+    """Places of a text, in its order, counted in bytes of UTF-8."""
+    if text.isascii():
+        return places
+    lengths = (len(text[start:end].encode("utf-8", "surrogatepass")) for start, end in pairwise([0, *places]))
+    return list(accumulate(lengths))
 
 
 def _rarity(texts: Sequence[Text]) -> dict[str, float]:
@@ -82,13 +93,20 @@ def _read(passage: Passage, english: _English, asked: Collection[str]) -> Text:
         return tuple(word for word in english.words(text) if word.stem in asked)
 
     sentences = [" ".join(sentence.split()) for sentence in _GAP.split(passage.text)]
-    starts = accumulate((len(sentence) + 1 for sentence in sentences[:-1]), initial=0)
     joined = " ".join(sentences)
+    starts = [*accumulate((len(sentence) + 1 for sentence in sentences[:-1]), initial=0)]
+    if not joined.isascii():
+        starts = sorted({*starts, *(match.start() for match in _CLOSED.finditer(joined) if joined[match.start() :].strip())})
     return Text(joined, tuple(starts), words(joined), words(passage.title))
 
 
 def _shortened(text: str, room: int) -> str:
-    return text if len(text) <= room else text[: room + 1].rpartition(" ")[0] or text[:room]
+    """A title cut to so many bytes, between words if it has any spaces, never within a character."""
+    encoded = text.encode("utf-8", "surrogatepass")
+    if len(encoded) <= room:
+        return text
+    kept = encoded[: room + 1].decode("utf-8", "ignore").rpartition(" ")[0]
+    return kept or encoded[:room].decode("utf-8", "ignore")
 
 
 class _English:
@@ -102,6 +120,6 @@ class _English:
 
     def words(self, text: str) -> Iterator[Word]:
         """A text's words without stop words."""
-        for match in _WORD.finditer(text):
-            if (word := match[0].lower()) not in self._stop_words:
-                yield Word(match.start(), match.end(), self._stem(word))
+        for start, end in spans(text):
+            if (word := text[start:end].lower()) not in self._stop_words:
+                yield Word(start, end, self._stem(word))

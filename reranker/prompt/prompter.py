@@ -175,7 +175,6 @@ class EncodedRequest:
         self._usual = self.cap(max(1, min(prompter.window, self.max_window, self.n))) if shown else 0
         self.lengths = tuple(len(one.opening) + 1 + len(one.closing) - max(0, one.text_tokens - self._usual) for one in shown)
         self.room = self._whole() if shown else 0
-        self.truncated = sum(one.text_tokens > self._usual for one in shown)
 
     def prompt(self, indices: Sequence[int]) -> Ids:
         """The token ids of a window that shows the candidates `indices` in that order; the model's answer comes next."""

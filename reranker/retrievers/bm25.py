@@ -1,20 +1,21 @@
 """BM25 by bm25s: an index in memory, made from the corpus each time.
 
 Lucene's variant with k1 = 1.5, b = 0.75 (bm25s's own defaults); title and text as one field; words of two characters and
-more, lower case, without Lucene's 33 English stop words, stemmed by Snowball's English stemmer.
+more, lower case, without Lucene's 33 English stop words, stemmed by Snowball's English stemmer; in scripts without spaces between
+words, neighbouring characters. A language says otherwise (see `firstrank.reranker.retrievers.languages`).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import bm25s
 import numpy as np
-import Stemmer
-from bm25s.tokenization import Tokenizer
 from numpy.typing import NDArray
 
 from firstrank.reranker.errors import InputError
+from firstrank.reranker.retrievers.languages import tokenizer_of
 from firstrank.reranker.runs.queries import Query
 from firstrank.reranker.runs.trec import Ranked, trec_order
 from firstrank.reranker.texts.sources import read_passages
@@ -26,15 +27,16 @@ K1, B = 1.5, 0.75
 class BM25:
     """An index of passages. The same passages and queries give the same run, to the bit."""
 
-    def __init__(self, passages: Iterable[Passage]) -> None:
-        """Raises InputError for no passages, or a docid that comes twice."""
+    def __init__(self, passages: Iterable[Passage], language: str | None = None) -> None:
+        """Raises InputError for no passages, a docid that comes twice, or a language that is not known."""
         self._docids: list[str] = []
-        self._tokenizer = Tokenizer(stopwords="en", stemmer=Stemmer.Stemmer("english"))
+        self._tokenizer = tokenizer_of(language)
         tokens = self._tokenized(passages)
         if not tokens:
             raise InputError("the corpus holds no passage: there is nothing to search")
         if len(set(self._docids)) < len(tokens):
-            raise InputError("the corpus holds a docid twice")
+            [(twice, _)] = Counter(self._docids).most_common(1)
+            raise InputError(f"the corpus holds the docid {twice!r} twice")
         self._index = bm25s.BM25(k1=K1, b=B, method="lucene")
         self._index.index((tokens, self._tokenizer.get_vocab_dict()), show_progress=False)
 
@@ -68,8 +70,8 @@ class BM25:
             yield f"{passage.title} {passage.text}"
 
 
-def open_retriever(argument: str, corpus: str) -> BM25:
+def open_retriever(argument: str, corpus: str, language: str | None = None) -> BM25:
     """Reads and indexes a corpus; BM25 takes no argument."""
     if argument:
         raise InputError(f"bm25 takes no argument, not {argument!r}")
-    return BM25(read_passages(corpus))
+    return BM25(read_passages(corpus), language)

@@ -49,8 +49,8 @@ class RM3(BM25):
         return self._tokens
 
 
-def open_retriever(argument: str, corpus: str) -> RM3:
+def open_retriever(argument: str, corpus: str, language: str | None = None) -> RM3:
     """Reads and indexes a corpus; RM3 takes no argument."""
     if argument:
         raise InputError(f"rm3 takes no argument, not {argument!r}")
-    return RM3(read_passages(corpus))
+    return RM3(read_passages(corpus), language)

@@ -1,7 +1,7 @@
 """Files, strictly read and safely written: what every reader and writer here shares.
 
 A source is a path, an open file (text or bytes), or a string that holds newlines (so that a test can inline its data).
-Input is UTF-8; gzip is recognised by its first bytes. Output appears whole or not at all.
+Input is UTF-8; `firstrank.reranker.runs.opened` unpacks it. Output appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import io
 import json
 import os
 import secrets
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO, TextIO, cast
 
 from firstrank.reranker.errors import FormatError, InputError, MachineError
+from firstrank.reranker.runs.opened import DAMAGED, SUFFIXES, opened
 
 Source = str | os.PathLike[str] | IO[str] | IO[bytes]
 
@@ -29,8 +29,13 @@ BEGUN = ".part"
 """ends the name of a file that is not whole yet, or stands before the `.jsonl` of a batch's journal"""
 
 _BOM = b"\xef\xbb\xbf"
-_GZIP = b"\x1f\x8b"
 _BUFFER = 1 << 20
+
+
+def named_in(folder: Path, stem: str, forms: Sequence[str]) -> Path | None:
+    """The file of that name in a folder, in the first of the forms that is there, packed or not."""
+    names = (f"{stem}{form}{packed}" for form in forms for packed in SUFFIXES)
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def name_of(source: Source) -> str:
@@ -45,26 +50,30 @@ def name_of(source: Source) -> str:
 def byte_lines(source: Source) -> Iterator[tuple[int, bytes]]:
     """(line number from 1, line without its end) of each line that is not blank; every line is checked to be UTF-8.
 
-    Raises InputError for a file that cannot be opened, FormatError for wrong encoding or damaged gzip data.
+    Raises InputError for a file that cannot be opened, FormatError for wrong encoding or damaged compressed data.
     """
     name, number = name_of(source), 0
-    with _opened(source) as file:
-        try:
+    try:
+        with _opened(source) as file:
             for number, line in enumerate(file, 1):
                 data = bytes(line) if isinstance(line, (bytes, bytearray)) else str(line).encode("utf-8", "surrogatepass")
-                if number == 1:
+                while data.startswith(_BOM):  # not only at the start: files with a mark are joined by `cat`
                     data = data.removeprefix(_BOM)
                 data = data.rstrip(b"\r\n")
+                if b"\r" in data:
+                    raise FormatError(name, number, "a carriage return within the line, which some take for its end: use Unix line ends")
                 if not data.isascii():
                     _check_utf8(name, number, data)
                 if data and not data.isspace():
                     yield number, data
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise FormatError(name, number + 1, f"damaged or cut short gzip data ({error})") from error
-        except UnicodeDecodeError as error:  # an open text file decodes by itself
-            raise FormatError(name, number + 1, f"wrong encoding ({error.reason}): save the file as UTF-8") from error
-        except OSError as error:
-            raise MachineError(f"{name}: cannot be read further than line {number}: {error.strerror or error}") from error
+    except DAMAGED as error:
+        raise FormatError(name, number + 1, f"damaged or cut short compressed data ({error})") from error
+    except UnicodeError as error:  # an open text file decodes by itself
+        raise FormatError(name, number + 1, f"wrong encoding ({error}): save the file as UTF-8") from error
+    except OSError as error:
+        if error.errno is None:  # bzip2's own
+            raise FormatError(name, number + 1, f"damaged or cut short compressed data ({error})") from error
+        raise MachineError(f"{name}: cannot be read further than line {number}: {error.strerror or error}") from error
 
 
 def text_lines(source: Source) -> Iterator[tuple[int, str]]:
@@ -73,18 +82,12 @@ def text_lines(source: Source) -> Iterator[tuple[int, str]]:
         yield number, line.decode()
 
 
-def json_lines(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of each line of a JSONL file. Raises FormatError for a line that is not one JSON object."""
-    for number, line in byte_lines(source):
-        yield number, json_object(name_of(source), number, line)
-
-
 def json_object(name: str, number: int, line: bytes | str) -> dict[str, Any]:
     """The JSON object on one line, or FormatError."""
     try:
         found = json.loads(line)
     except json.JSONDecodeError as error:
-        raise FormatError(name, number, f"not valid JSON: {error.msg} at column {error.colno}") from error
+        raise FormatError(name, number + error.lineno - 1, f"not valid JSON: {error.msg} at column {error.colno}") from error
     except (ValueError, RecursionError) as error:
         raise FormatError(name, number, f"not readable JSON: {error}") from error
     if not isinstance(found, dict):
@@ -174,27 +177,8 @@ def _opened(source: Source) -> Iterator[IO[bytes] | IO[str]]:
     elif not isinstance(source, (str, os.PathLike)):
         yield source
     else:
-        with _open_path(Path(source)) as file:
-            if file.peek(2)[:2] == _GZIP:
-                with gzip.GzipFile(fileobj=file) as unzipped:
-                    yield io.BufferedReader(cast(io.RawIOBase, unzipped), _BUFFER)
-            elif Path(source).suffix == ".gz":
-                raise FormatError(name_of(source), 1, "named .gz, but it does not hold gzip data")
-            else:
-                yield file
-
-
-def _open_path(path: Path) -> io.BufferedReader[Any]:
-    try:
-        return io.BufferedReader(path.open("rb", buffering=0), _BUFFER)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{path}: is a folder, a file is expected") from error
-    except (PermissionError, NotADirectoryError, ValueError) as error:
-        raise InputError(f"{str(path)!r}: cannot be opened: {error}") from error
-    except OSError as error:
-        raise MachineError(f"{path}: cannot be opened: {error.strerror or error}") from error
+        with opened(Path(source)) as file:
+            yield file
 
 
 def _check_utf8(name: str, number: int, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import NamedTuple
 
 from firstrank.reranker.errors import FormatError, InputError
 from firstrank.reranker.runs import irds
-from firstrank.reranker.runs.files import Source, byte_lines, identifier, json_object, name_of
+from firstrank.reranker.runs.files import Source, identifier, json_object, name_of, named_in
+from firstrank.reranker.runs.records import records
 
 Qrels = dict[str, dict[str, int]]
 """qid -> docid -> grade"""
@@ -49,24 +51,25 @@ def read_qrels(source: Source, split: str = "test") -> Qrels:
 def qrel_rows(source: Source, split: str = "test") -> Iterator[Judgment]:
     """The judgments of a source as they come.
 
-    The form is that of the first line: a JSON object (`query-id`, `corpus-id`, `score`), four columns (TREC) or three
-    with tabs (BEIR, its header line skipped); all other lines must have it too.
+    The form is that of the first line: JSON objects (`query-id`, `corpus-id`, `score`), one a line or in an array, four columns (TREC)
+    or three (BEIR), with their header line or without; all other lines must have it too. A grade of 1.0 is 1.
     """
     if isinstance(source, str) and source.startswith(irds.PREFIX):
         yield from (Judgment(0, *row) for row in irds.qrels(source))
         return
     source = _of_folder(source, split)
     name = name_of(source)
-    columns = 0
-    for number, line in byte_lines(source):
+    columns, tabs = 0, False
+    for number, line in records(source):
         if line.lstrip().startswith(b"{"):
             yield _from_json(name, number, line)
             continue
         first = columns == 0
         if first:
-            columns = 3 if line.count(b"\t") == 2 else 4
-        found = [column.decode().strip() for column in (line.split(b"\t") if columns == 3 else line.split())]
-        if first and columns == 3 and found[0] in _QID:
+            tabs = line.count(b"\t") == 2
+            columns = 3 if tabs or len(line.split()) == 3 else 4
+        found = [column.decode().strip() for column in (line.split(b"\t") if tabs else line.split())]
+        if first and found and found[0] in _QID and not found[-1].lstrip("-").isdecimal():
             continue
         if len(found) != columns or not all(found):
             raise FormatError(name, number, f"{len(found)} columns; {_FORMS} is expected")
@@ -77,16 +80,15 @@ def _of_folder(source: Source, split: str) -> Source:
     if not isinstance(source, (str, os.PathLike)) or (isinstance(source, str) and "\n" in source) or not Path(source).is_dir():
         return source
     folder = Path(source) / "qrels" if (Path(source) / "qrels").is_dir() else Path(source)
-    for suffix in (".tsv", ".tsv.gz", ".jsonl"):
-        if (found := folder / f"{split}{suffix}").is_file():
-            return found
+    if found := named_in(folder, split, (".tsv", ".jsonl", ".json", ".txt")):
+        return found
     there = sorted(file.name.partition(".")[0] for file in folder.glob("*.tsv*"))
     raise InputError(f"{source}: no qrels/{split}.tsv" + (f"; the splits there are {', '.join(there)}" if there else ""))
 
 
 def _from_json(name: str, number: int, line: bytes) -> Judgment:
     found = json_object(name, number, line)
-    qid, docid = identifier(name, number, found, _QID), identifier(name, number, found, _DOCID)
+    qid, docid = (identifier(name, number, found, keys) for keys in (_QID, _DOCID))
     for key in _GRADE:
         if key in found:
             return Judgment(number, qid, docid, _grade(name, number, found[key]))
@@ -94,11 +96,11 @@ def _from_json(name: str, number: int, line: bytes) -> Judgment:
 
 
 def _grade(name: str, number: int, value: object) -> int:
+    """A whole number, also where pandas or the hub wrote it as 1.0."""
     try:
-        if isinstance(value, str) and "_" not in value:
-            return int(value)
+        number_of = float(value) if isinstance(value, str) and "_" not in value else value
     except ValueError:
-        pass
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
+        number_of = None
+    if isinstance(number_of, (int, float)) and not isinstance(number_of, bool) and math.isfinite(number_of) and number_of % 1 == 0:
+        return int(number_of)
     raise FormatError(name, number, f"the grade {value!r} is not a whole number")

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstrank.reranker.errors import FormatError
-from firstrank.reranker.runs.files import FLOAT32_LIMIT, Source, identifier, json_lines, name_of, string_field, whole_file
+from firstrank.reranker.runs.files import FLOAT32_LIMIT, Source, identifier, name_of, string_field, whole_file
+from firstrank.reranker.runs.records import json_lines
 from firstrank.reranker.runs.trec import Ranked, Run
 from firstrank.reranker.types import Passage, Request
 

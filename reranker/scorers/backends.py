@@ -30,6 +30,7 @@ class Oracle:
 
 
 BackendOptions = TransformersOptions | VLLMOptions | OpenAIOptions | Oracle
+"""a backend's options, which say which backend it is"""
 
 _CLASSES: Mapping[Backend, type[BackendOptions]] = {
     Backend.transformers: TransformersOptions,

@@ -20,12 +20,6 @@ def kemeny(orders: Sequence[Sequence[int]], start: Sequence[int]) -> list[int]:
     return _exact(votes) if len(start) <= EXACT else _improved(list(start), votes)
 
 
-def disagreement(order: Sequence[int], orders: Sequence[Sequence[int]]) -> int:
-    """Pairs in which `order` contradicts `orders`, summed over them: what Kemeny minimises."""
-    votes = _votes(orders)[np.ix_(order, order)]
-    return int(np.tril(votes, -1).sum())
-
-
 def _votes(orders: Sequence[Sequence[int]]) -> Votes:
     places = np.argsort(np.asarray(orders, np.intp), axis=1)
     votes: Votes = (places[:, :, None] < places[:, None, :]).sum(axis=0)

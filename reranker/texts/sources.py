@@ -22,8 +22,10 @@ import numpy as np
 from firstrank.reranker.config import cache_dir
 from firstrank.reranker.errors import FormatError, InputError, MachineError
 from firstrank.reranker.runs import irds
-from firstrank.reranker.runs.files import Source, byte_lines, identifier, json_object, name_of, string_field
+from firstrank.reranker.runs.files import Source, identifier, json_object, name_of, named_in, string_field
+from firstrank.reranker.runs.ids import hint, one_word
 from firstrank.reranker.runs.rankllm import BODY
+from firstrank.reranker.runs.records import records
 from firstrank.reranker.texts import store
 from firstrank.reranker.types import Passage
 
@@ -31,6 +33,7 @@ _LUCENE = "lucene:"
 _DOCID = ("_id", "id", "docid", "doc_id", "docno", "pid")
 _BATCH = 2048
 _NAMED = 5
+_LOOKED_AT = 200_000
 _VERSION = 1
 _log = logging.getLogger(__name__)
 
@@ -69,9 +72,16 @@ def open_texts(source: str | os.PathLike[str], wanted: Docids, *, missing: Liter
         message = f"{named}: {_counted(facts['missing'], facts['missing_first'], 'not there, though the run names them')}"
         if missing == "fail":
             texts.close()
-            raise InputError(f"{message}; is this the run's corpus? (--missing skip leaves them out)")
+            raise InputError(f"{message}{_hint(named, facts['missing_first'])}; is this the run's corpus? (--missing skip leaves them out)")
         _log.warning("%s; left out", message)
     return texts
+
+
+def _hint(named: str, missing: Sequence[str]) -> str:
+    """Whether a missing docid is there in another spelling, early in the file."""
+    if named.startswith((irds.PREFIX, _LUCENE)):
+        return ""
+    return hint(missing, (passage.docid for _, passage in islice(_numbered(corpus_file(named)), _LOOKED_AT)))
 
 
 def passages(texts: Texts, docids: Sequence[str]) -> tuple[Passage, ...]:
@@ -89,7 +99,8 @@ def read_passages(source: Source) -> Iterator[Passage]:
         raise InputError(f"{source}: an index is searched, not read through: --retriever pyserini:{source.removeprefix(_LUCENE)}")
     if isinstance(source, os.PathLike) or (isinstance(source, str) and "\n" not in source):
         source = corpus_file(source)
-    for _, passage in _numbered(source):
+    for line, passage in _numbered(source):
+        one_word(name_of(source), line, passage.docid)
         yield passage
 
 
@@ -98,9 +109,8 @@ def corpus_file(source: str | os.PathLike[str]) -> Path:
     path = Path(source)
     if not path.is_dir():
         return path
-    for name in ("corpus.jsonl", "corpus.jsonl.gz", "corpus.tsv", "corpus.tsv.gz"):
-        if (path / name).is_file():
-            return path / name
+    if found := named_in(path, "corpus", (".jsonl", ".tsv", ".json")):
+        return found
     hint = f"; for a Lucene index write lucene:{path}" if any(path.glob("segments_*")) else ""
     raise InputError(f"{path}: no corpus.jsonl or corpus.jsonl.gz in this folder{hint}")
 
@@ -108,9 +118,11 @@ def corpus_file(source: str | os.PathLike[str]) -> Path:
 def _numbered(source: Source) -> Iterator[tuple[int, Passage]]:
     """(line, passage): JSON objects (an id; a text; perhaps a title) or `docid<TAB>text[<TAB>title]`, as the first line is."""
     name, as_json, first, found = name_of(source), ".json" in name_of(source), True, False
-    for number, line in byte_lines(source):
+    for number, line in records(source):
         if first:
             as_json = as_json or line.lstrip().startswith(b"{")
+            if line.lstrip().upper().startswith((b"<DOC", b"<?XML")):
+                raise FormatError(name, number, "TREC's or other XML documents are not read: make JSONL of them, or give ir_datasets:ID")
         passage = _from_json(name, number, line) if as_json else _from_tsv(name, number, line, header=first)
         first = False
         if passage is not None:
@@ -121,15 +133,24 @@ def _numbered(source: Source) -> Iterator[tuple[int, Passage]]:
 
 
 def _from_json(name: str, number: int, line: bytes) -> Passage:
+    """MS MARCO v2 has the document of a passage beside it: there `docid` is not the passage's id."""
     found = json_object(name, number, line)
     title = string_field(name, number, found, ("title",)) if "title" in found else ""
-    return Passage(identifier(name, number, found, _DOCID), string_field(name, number, found, BODY), title)
+    keys = ("pid", *_DOCID) if "passage" in found else _DOCID
+    return Passage(identifier(name, number, found, keys), string_field(name, number, found, BODY), title)
 
 
 def _from_tsv(name: str, number: int, line: bytes, *, header: bool) -> Passage | None:
     docid, *columns = (column.strip() for column in line.decode().split("\t"))
+    if docid and len(columns) == 3 and "://" in columns[0]:
+        _url, title, body = columns  # MS MARCO v1's documents
+        return Passage(docid, body, title)
     if not docid or len(columns) not in (1, 2):
-        raise FormatError(name, number, f"{len(columns) + 1} columns; `docid<TAB>text` or `docid<TAB>text<TAB>title` is expected")
+        raise FormatError(
+            name,
+            number,
+            f"{len(columns) + 1} columns; `docid<TAB>text[<TAB>title]` or docid, url, title, body is expected",
+        )
     text, title = (*columns, "")[:2]
     return None if header and docid in _DOCID and text in BODY else Passage(docid, text, title)
 

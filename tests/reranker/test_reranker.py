@@ -6,10 +6,11 @@ import asyncio
 import gc
 import pickle
 import threading
+from typing import get_overloads
 
 import pytest
 
-from firstrank.reranker import InputError, Passage, Request, Reranker, ScorerError
+from firstrank.reranker import InputError, Passage, Ranking, Request, Reranker, ScorerError
 from tests.reranker.fakes import FakeScorer, request
 
 VALUES = ["3", "1", "2"]
@@ -68,6 +69,8 @@ def test_a_slice_of_a_ranking(reranker):
     ranking = reranker.rank("query", VALUES)
     assert ranking[0:2] == ranking.top_k(2) == ranking.results[:2]
     assert ranking[-1] is ranking.results[2]
+    answers = [overload.__annotations__["return"] for overload in get_overloads(Ranking.__getitem__)]
+    assert answers == ["Result", "tuple[Result, ...]"]
 
 
 def test_queries_with_documents_in_place_of_requests(reranker):
@@ -108,7 +111,7 @@ def test_documents_have_ids_of_their_own_unless_others_are_given(reranker, key):
     [
         ([1, 2], None, "document 0 is int: give a string, a mapping"),
         (["1", {"body": "2"}], None, "document 1 is dict: give a string, a mapping with a string under 'text'"),
-        ([{"text": None}], None, "document 0 is dict"),
+        ([{"text": None}], None, "document 0 has no text"),
         (["1", "2"], ["a"], "doc_ids has 1 entries for 2 documents"),
         (["1", "2"], ["a", "a"], "two documents have the id 'a': ids must be distinct"),
         ([{"text": "1", "id": "0"}, {"text": "2", "id": "0"}], None, "two documents have the id '0'"),

@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from firstrank.reranker.prompt.orderings import parse
-from firstrank.reranker.runs.files import Source, json_lines
+from firstrank.reranker.runs.files import Source
+from firstrank.reranker.runs.records import json_lines
 from firstrank.reranker.types import Passage
 from firstrank.training.data.selection import Selection
 from firstrank.training.samples.examples import BEST, Example
 
 _PASSAGE = re.compile(r"^\[([A-Za-z]{1,2}|\d+)\][ \t]?(.*?)(?=^\[(?:[A-Za-z]{1,2}|\d+)\]|\Z)", re.M | re.S)
 _QUERY = re.compile(r"^Search Query:[ \t]*(.*?)\.?[ \t]*$", re.M)
+_LINES = re.compile(r"^Search Query:[ \t]*((?:(?!^Search Query:).)*?)\.?\s*(?=\nRank the \d+ passages)", re.M | re.S)
+"""a query of several lines, up to what the prompt says after it"""
 _HUMAN, _MODEL = {"human", "user"}, {"gpt", "assistant"}
 
 
@@ -43,7 +46,7 @@ def _example(found: dict[str, Any], number: int) -> Example:
     answer = next((text for who, text in said.items() if who in _MODEL), None)
     if not isinstance(prompt, str) or not isinstance(answer, str):
         raise ValueError("a turn of the user and one of the model are expected")
-    query = _QUERY.search(prompt)
+    query = _LINES.search(prompt) or _QUERY.search(prompt)
     if query is None:
         raise ValueError("the prompt has no line 'Search Query: …'")
     body = prompt[: query.start()]

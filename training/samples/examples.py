@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from firstrank.reranker.errors import FormatError, InputError
-from firstrank.reranker.runs.files import Source, identifier, json_lines, json_object, name_of, string_field
+from firstrank.reranker.runs.files import Source, identifier, json_object, name_of, string_field
+from firstrank.reranker.runs.records import json_lines
 from firstrank.reranker.types import Passage
 
 BEST = 3.0

@@ -112,3 +112,28 @@ def test_bad_input(bm25: Any, topics: Any, reranker: Reranker) -> None:
     empty = ranker(first[:0])
     assert empty.empty
     assert {"qid", "query", "docno", "text", "score", "rank"} <= set(empty.columns)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+@pytest.mark.parametrize("column", ["qid", "query", "docno"])
+def test_a_missing_value_is_refused_not_dropped(column: str, missing: Any, reranker: Reranker) -> None:
+    import pandas as pd
+
+    from firstrank.reranker.integrations.pyterrier import FirstRanker
+
+    rows = pd.DataFrame({"qid": ["1", "1"], "query": ["q", "q"], "docno": ["a", "b"], "text": ["x", "y"]}, index=[7, 7])
+    assert list(FirstRanker(reranker).transform(rows)["docno"].sort_values()) == ["a", "b"]
+    rows[column] = [rows[column].iloc[0], missing]
+    with pytest.raises(InputError, match=f"the column '{column}' lacks a value in 1 rows"):
+        FirstRanker(reranker).transform(rows)
+
+
+def test_ids_that_pandas_turned_into_floats_are_named(reranker: Reranker) -> None:
+    import pandas as pd
+
+    from firstrank.reranker.integrations.pyterrier import FirstRanker
+
+    rows = pd.DataFrame({"qid": [1.0, 1.0], "query": ["q", "q"], "docno": [1, 2], "text": ["x", "y"]})
+    with pytest.raises(InputError, match="missing values turns whole numbers into these"):
+        FirstRanker(reranker).transform(rows)
+    assert len(FirstRanker(reranker).transform(rows.assign(qid=1))) == 2

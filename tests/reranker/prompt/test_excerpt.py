@@ -68,3 +68,40 @@ def test_any_text_is_shown_from_somewhere_to_its_end(query, texts, title, tokens
     for text, found in zip(texts, shown(query, *texts, tokens=tokens, title=title), strict=True):
         assert " ".join(text.split()).endswith(" ".join(found.split()))
         assert bool(found) == bool(text.strip())
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "start"),
+    [
+        ("蜂王产多少卵？", "蜜蜂用花蜜酿造蜂蜜。它们用舞蹈告诉同伴花在哪里。蜂王每天产两千个卵。雄蜂没有刺。", "蜂王每天"),
+        ("女王蜂の卵", "蜂は花の蜜を集めます。踊りで場所を伝えます。女王蜂は一日に二千個の卵を産みます。", "女王蜂"),
+        ("여왕벌 알", "꿀벌은 꽃에서 꿀을 모은다. 춤으로 꽃의 위치를 알린다. 여왕벌은 하루에 알을 이천 개 낳는다.", "여왕벌"),
+        ("ราชินีวางไข่", "ผึ้งทำน้ำผึ้งจากดอกไม้ พวกมันเต้นรำบอกทางไปดอกไม้ ราชินีวางไข่วันละสองพันฟอง", "ราชินี"),
+        ("रानी के अंडे", "मधुमक्खियाँ शहद बनाती हैं। वे नाचकर फूल बताती हैं। रानी हर दिन दो हज़ार अंडे देती है।", "रानी हर"),
+        ("بيض الملكة", "النحل يصنع العسل من الرحيق. هل يرقص النحل؟ تضع الملكة ألفي بيضة بيض كل يوم.", "تضع الملكة"),
+        ("ביצים של המלכה", "דבורים מייצרות דבש מצוף. הן רוקדות כדי לספר. המלכה מטילה אלפיים ביצים ביום.", "המלכה"),
+        (
+            "яйца королевы",
+            "Пчёлы делают мёд из нектара. Они танцуют перед ульем. Королевы откладывают яйца королевы.",
+            "Королевы",
+        ),
+    ],
+)
+def test_other_scripts_begin_with_the_sentence_that_is_asked_for(query, text, start):
+    [found] = shown(query, text, tokens=10)
+    assert found.startswith(start)
+    assert text.endswith(found)
+
+
+def test_a_cut_counts_bytes_where_a_character_is_a_token():
+    """Eight tokens hold about ten Chinese characters, not 32: what lies beyond is not counted for the first sentence."""
+    text = "蜜蜂住在这里。这里没有什么可说的。" + "这里没有什么。" * 3 + "蜂王和雄蜂住在那里。"
+    assert shown("蜂王和雄蜂", text, tokens=8)[0].startswith("蜂王和")
+
+
+@pytest.mark.parametrize("title", ["蜜蜂蜂王雄蜂与花蜜的一切知识", "ผึ้งและดอกไม้ทั้งหมด", "دليل كامل للنحل والزهور"])
+def test_a_long_title_is_cut_between_characters(title):
+    [passage] = excerpts("q", [Passage("a", BEES, title)], 8)
+    assert passage.title
+    assert title.startswith(passage.title)
+    assert len(passage.title.encode()) <= 16

@@ -73,7 +73,7 @@ def test_what_cannot_be_indexed() -> None:
 
 @pytest.mark.parametrize("name", ["bm26", "bm25:x", "bm25:", "dense", "dense:", "pyserini", ""])
 def test_an_unknown_first_stage_is_an_error_that_lists_them(name: str) -> None:
-    with pytest.raises(InputError, match="there are bm25, rm3, dense:MODEL, hybrid:MODEL, pyserini:INDEX"):
+    with pytest.raises(InputError, match="there are bm25, rm3, dense:MODEL, sparse:MODEL, hybrid:MODEL, pyserini:INDEX"):
         open_retriever(name, "corpus.jsonl")
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from firstrank.reranker.errors import FormatError, InputError, MachineError
-from firstrank.reranker.runs.files import byte_lines, check_writable, fingerprint, json_lines, lock, well_formed, whole_file
+from firstrank.reranker.runs.files import byte_lines, check_writable, fingerprint, lock, well_formed, whole_file
+from firstrank.reranker.runs.records import json_lines
 
 
 def test_lines_are_numbered_and_blank_ones_skipped() -> None:
@@ -33,8 +34,8 @@ def test_gzip_is_seen_by_its_first_bytes(tmp_path: Path) -> None:
     [
         (b"plain\n", 1, "does not hold gzip"),
         (b"", 1, "does not hold gzip"),
-        (gzip.compress(os.urandom(50_000).hex().encode())[:-2000], 1, "gzip data"),
-        (gzip.compress(b"one\n")[:-6] + b"xxxxxx", 1, "gzip data"),
+        (gzip.compress(os.urandom(50_000).hex().encode())[:-2000], 1, "compressed data"),
+        (gzip.compress(b"one\n")[:-6] + b"xxxxxx", 1, "compressed data"),
     ],
 )
 def test_damaged_gzip_is_an_error_that_names_the_file(tmp_path: Path, content: bytes, line: int, problem: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import combinations
 
 import pytest
 
@@ -149,11 +150,17 @@ def test_adding_a_strategy_is_a_function_and_a_line(monkeypatch):
     assert cost(parse_strategy("consistent:of=once,shuffles=4")) == (4, 1, 80)
 
 
+def disagreement(order, orders):
+    """Pairs in which `order` contradicts `orders`, summed over them: what Kemeny minimises."""
+    places = [{i: place for place, i in enumerate(one)} for one in orders]
+    return sum(place[i] > place[j] for place in places for i, j in combinations(order, 2))
+
+
 def test_a_kemeny_order_is_the_best_of_all_for_few_and_never_worse_than_borda():
     from itertools import permutations
 
     from firstrank.reranker.strategies.consistent import borda
-    from firstrank.reranker.strategies.kemeny import disagreement, kemeny
+    from firstrank.reranker.strategies.kemeny import kemeny
 
     for seed in range(20):
         draw = random.Random(seed)
@@ -168,7 +175,7 @@ def test_a_kemeny_order_is_the_best_of_all_for_few_and_never_worse_than_borda():
 
 def test_no_candidate_of_a_long_kemeny_order_would_do_better_elsewhere():
     from firstrank.reranker.strategies.consistent import borda
-    from firstrank.reranker.strategies.kemeny import disagreement, kemeny
+    from firstrank.reranker.strategies.kemeny import kemeny
 
     for seed in range(3):
         draw = random.Random(seed)
