@@ -38,7 +38,7 @@ check: setup
 # The optional suites: each installs what it needs into a virtual environment of its own and runs the tests of its marker.
 
 test-vllm: .venv-vllm/.ready
-	.venv-vllm/bin/python -m pytest -m vllm tests/reranker/scorers/vllm
+	.venv-vllm/bin/python -m pytest -m vllm tests/reranker/scorers/vllm tests/eval/bench/test_latency_vllm.py
 
 .venv-vllm/.ready: pyproject.toml constraints/cpu.txt
 	$(PYTHON) -m venv .venv-vllm
