@@ -10,7 +10,7 @@ import pytest
 
 from firstrank.reranker.batch.job import ranked_in
 from firstrank.reranker.measures import compare
-from firstrank.reranker.runs import files
+from firstrank.reranker.runs import opened as unpacking
 from firstrank.reranker.runs.qrels import read_qrels
 from firstrank.reranker.runs.trec import read_run
 from tests.conftest import no_package_index
@@ -125,13 +125,13 @@ def test_rankllm_s_requests_in_place_of_run_queries_and_corpus(batch, firstrank,
 @pytest.fixture
 def opened(monkeypatch):
     """Names of the files that were opened to be read, as often as they were."""
-    found, plain = [], files._open_path
+    found, plain = [], unpacking._file
 
     def opening(path):
         found.append(path.name)
         return plain(path)
 
-    monkeypatch.setattr(files, "_open_path", opening)
+    monkeypatch.setattr(unpacking, "_file", opening)
     return found
 
 
