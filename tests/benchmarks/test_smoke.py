@@ -76,6 +76,14 @@ def test_what_strategies_cost_in_tokens(bench, collection, tiny_model):
     assert re.findall(r"(\S+) +\d+ tokens  (.+)", said)[0] == ("sliding:window=6,stride=3", "1.000")
 
 
+def test_what_a_prior_gives(bench, collection, tiny_model):
+    run = collection / "runs" / "bm25.trec.gz"
+    said = bench("prior", "--collection", collection, "--run", run, "--model", tiny_model, "--depth", 6, "--queries", 3, "--threads", 1)
+    found = json.loads(said)["nDCG@10"]
+    assert {"dense:minilm", "sparse:splade-tiny", "first-stage", "prior", "model", "fuse 1"} <= found.keys()
+    assert all(0 <= figures["mean"] <= 1 for figures in found.values())
+
+
 def test_how_long_strategies_keep_the_loop(bench):
     assert len(bench("strategies", "steps", "--depth", 30).splitlines()) > 6
 
