@@ -53,3 +53,15 @@ def _defined(module: str, name: str) -> bool:
     tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     return name in functions | {target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets}
+
+
+def test_a_project_may_have_modules_of_the_same_names(tmp_path):
+    """The repository's top-level folders have common names: users have their own `eval/`, `server.py` … beside them."""
+    for name in ("eval", "training", "reranker", "configs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('the user's own')")
+    (tmp_path / "server.py").write_text("raise SystemExit('the user's own')")
+    code = f"{EVERY_COMMAND}; from firstrank import OracleScorer, Reranker; import firstrank.server.settings, firstrank.training.config"
+    code += "; print(Reranker(OracleScorer({'': {'1': 1}})).rank('q', ['a', 'b'])[0].docid)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.stdout.strip(), done.stderr) == ("1", "")
