@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := -m pip install --quiet --disable-pip-version-check
+PIP := -m pip install -qq --disable-pip-version-check
 # Of an optional suite only what its tests import is compiled, when they do.
 PIP_OPTIONAL := $(PIP) --no-compile
 # A process for each core, four at most, with a thread each (tests/conftest.py); a file's tests keep together.
