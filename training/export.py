@@ -13,7 +13,7 @@ import yaml
 
 from firstrank.reranker.errors import ModelError
 from firstrank.reranker.models.loaded import Model
-from firstrank.reranker.models.spec import CARD
+from firstrank.reranker.models.spec import SETTINGS_FILE
 from firstrank.training.config import Config
 from firstrank.training.network import causal_model, load_network
 
@@ -68,7 +68,7 @@ def _beside(config: Config, model: Model, network: Any, folder: Path) -> None:
     model.tokenizer.save_pretrained(folder)
     network.config.use_cache = True
     network.config.save_pretrained(folder)
-    (folder / CARD).write_text(yaml.safe_dump(settings(model), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    (folder / SETTINGS_FILE).write_text(yaml.safe_dump(settings(model), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def settings(model: Model) -> dict[str, Any]:

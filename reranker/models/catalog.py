@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from firstrank.reranker.config import config_dir, explained, read_yaml
 from firstrank.reranker.errors import InputError, ModelError
 from firstrank.reranker.models import weights
-from firstrank.reranker.models.spec import CARD, ModelSpec, Weights
+from firstrank.reranker.models.spec import SETTINGS_FILE, ModelSpec, Weights
 from firstrank.reranker.prompt.template import parse_template
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -42,7 +42,7 @@ def describe(name: str) -> dict[str, Any]:
 
 def read_folder(folder: Path) -> ModelSpec:
     """What a model's folder says of itself; defaults where it has no `firstrank.yaml`."""
-    card = folder / CARD
+    card = folder / SETTINGS_FILE
     return _read_spec(card, folder.name) if card.is_file() else ModelSpec(name=folder.name)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from firstrank.reranker.errors import ModelError
 from firstrank.reranker.models import weights
 from firstrank.reranker.models.catalog import find_model
-from firstrank.reranker.models.spec import CARD, ModelSpec
+from firstrank.reranker.models.spec import SETTINGS_FILE, ModelSpec
 from firstrank.reranker.prompt.prompter import Prompter
 from firstrank.reranker.types import Answer
 
@@ -92,7 +92,7 @@ def _context(path: Path) -> int:
         raise ModelError(f"{path}: cannot read config.json: {_first_line(error)}") from error
     context = getattr(config, "max_position_embeddings", None)
     if not isinstance(context, int):
-        raise ModelError(f"{path}: config.json has no max_position_embeddings: say `context:` in {CARD}")
+        raise ModelError(f"{path}: config.json has no max_position_embeddings: say `context:` in {SETTINGS_FILE}")
     return context
 
 

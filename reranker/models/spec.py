@@ -14,7 +14,7 @@ from firstrank.reranker.strategies.register import parse_strategy
 from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.reranker.types import Answer
 
-CARD = "firstrank.yaml"
+SETTINGS_FILE = "firstrank.yaml"
 """in a model's folder: what a YAML of `configs/models/` says of it"""
 
 
