@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstrank.reranker.errors import InputError, MachineError, ModelError, ScorerError
 from firstrank.reranker.models.loaded import Model
-from firstrank.reranker.models.weights import merged
+from firstrank.reranker.models.network import load_network
 from firstrank.reranker.prompt.prompter import EncodedRequest
 from firstrank.reranker.scorers.batcher import Batcher
 from firstrank.reranker.scorers.transformers.generation import Generation
@@ -179,21 +179,13 @@ def _dtype(asked: str | None, of_model: str | None, on_cpu: bool) -> torch.dtype
 
 def _load(model: Model, device: torch.device, dtype: torch.dtype) -> Any:
     import torch
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    base = None if model.base is None else Path(model.base)
     try:
-        if (Path(model.path) / "adapter_config.json").is_file():
-            network: Any = merged(Path(model.path), dtype=dtype)
-        else:
-            network = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, attn_implementation="sdpa")
+        network = load_network(model.name, Path(model.path), dtype, base=base)
         return network.to(device).eval().requires_grad_(False)
     except torch.OutOfMemoryError as error:
         raise MachineError(f"model {model.name!r}: its weights do not fit into the memory of {device}") from error
-    except Exception as error:  # what safetensors and a model's own code raise has no common root
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"model {model.name!r}: cannot load the weights in {model.path}: {reason}") from error
 
 
 def _prepare_thread(threads: int) -> None:
