@@ -51,12 +51,12 @@ def _check_pointer(name: str, file: Path) -> None:
     with file.open("rb") as opened:
         if opened.read(len(_LFS)) == _LFS:
             raise ModelError(
-                f"model {name!r}: {file} is a pointer of Git LFS, not the file itself: run `git lfs install && git lfs pull` in {file.parent}"
+                f"model {name!r}: {file} is a pointer of Git LFS, not the file: `git lfs install && git lfs pull` in {file.parent} gets it"
             )
 
 
 def _check_kind(name: str, folder: Path, config: dict[str, Any]) -> None:
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]  # it has no __all__ entry
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
     kind, written = config.get("model_type"), [str(one) for one in config.get("architectures") or ()]
@@ -78,7 +78,7 @@ def _check_kind(name: str, folder: Path, config: dict[str, Any]) -> None:
         if own:
             raise ModelError(
                 f"model {name!r}: needs code of its own ({own}), which Firstrank does not run: it could do anything on this machine. "
-                "Use a model that transformers itself knows, or serve it elsewhere (vllm serve --trust-remote-code) and give --backend openai"
+                "Use a model that transformers itself knows"
             )
         raise ModelError(
             f"model {name!r}: this version of transformers does not know model_type {kind!r}: pip install -U transformers, or another model"

@@ -67,7 +67,7 @@ def _whole(name: str, path: Path, dtype: torch.dtype | None) -> Any:
     from transformers import AutoModelForCausalLM
 
     with quiet():
-        network, told = AutoModelForCausalLM.from_pretrained(
+        found: Any = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype,
             attn_implementation="sdpa",
@@ -75,6 +75,7 @@ def _whole(name: str, path: Path, dtype: torch.dtype | None) -> Any:
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # to name them all
         )
+    network, told = found
     surplus = [one for one in told["unexpected_keys"] if not _HARMLESS.search(one)]
     _check_names(name, path, type(network).__name__, told["missing_keys"], surplus, told["mismatched_keys"])
     return network

@@ -121,7 +121,7 @@ def test_what_is_no_causal_language_model_is_called_what_it_is(folder, kind):
 @pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "model-00001-of-00002.safetensors", "config.json"])
 def test_a_pointer_of_git_lfs_is_known_by_its_first_line(folder, file):
     (folder / file).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 270000000\n")
-    with pytest.raises(ModelError, match=f"{file} is a pointer of Git LFS, .*git lfs pull"):
+    with pytest.raises(ModelError, match=f"{file} is a pointer of Git LFS, not the file: .*git lfs pull"):
         load_model(str(folder))
 
 
