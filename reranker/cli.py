@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from firstrank.reranker.commands.checks import checked
 from firstrank.reranker.commands.console import show_notes
 from firstrank.reranker.errors import FirstrankError
 
@@ -79,4 +80,4 @@ def _command(entry: EntryPoint) -> Any:
         single.command(name=entry.name)(found)
         command = typer.main.get_command(single)
     command.name = entry.name
-    return command
+    return checked(command, entry.name)

@@ -44,8 +44,6 @@ def evaluate(
 
     if settings.get("backend") == Backend.oracle:
         raise InputError("--backend oracle: eval measures models; firstrank rerank and firstrank bench strategies take an oracle")
-    if settings and not rerank:
-        raise InputError(f"{', '.join(settings)}: how a model reranks; only with --rerank MODEL")
     settings["seed"] = seed
     setups = [placement.fitted(Setup.of(model, **settings)) for model in dict.fromkeys(rerank or ())]
     how = opener_of(placement)

@@ -47,8 +47,6 @@ def rerank(
 
     inputs = Inputs(run, queries, corpus, requests, depth, drop_self, missing)
     inputs.check(needs_run=not feedback)
-    if vectors is not None and not feedback:
-        raise InputError(f"--vectors {vectors}: only with --feedback")
     if settings.get("backend") == Backend.oracle:
         settings |= oracle_settings(qrels)
     judged = settings.get("qrels") or (None if qrels is None else read_qrels(qrels))

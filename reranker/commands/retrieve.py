@@ -35,12 +35,8 @@ def retrieve(
     from firstrank.reranker.runs.queries import read_queries
     from firstrank.reranker.runs.trec import Run, write_run
 
-    if depth < 1:
-        raise InputError(f"--depth {depth}: must be at least 1")
     if corpus is None and not retriever.startswith("pyserini:"):
         raise InputError(f"--corpus: not given; {retriever} reads it (only pyserini:INDEX holds its own)")
-    if save_vectors is not None and not retriever.startswith(("dense:", "hybrid:")):
-        raise InputError(f"--save-vectors {save_vectors}: {retriever} has no vectors; use dense:MODEL or hybrid:MODEL")
     check_writable(output)
     judged = read_qrels(qrels) if qrels is not None else None
     wanted = [query for query in read_queries(queries) if judged is None or query.qid in judged]

@@ -53,7 +53,7 @@ class TransformersScorer:
         self._device = torch.device(_device(options.device))
         self._on_cpu = self._device.type == "cpu"
         self._lanes = options.lanes
-        threads = _lane_threads(options.threads or torch.get_num_threads(), options.lanes, self._on_cpu)
+        threads = _lane_threads(torch.get_num_threads() if options.threads is None else options.threads, options.lanes, self._on_cpu)
         self.dtype = _dtype(options.dtype, model.spec.dtype, self._on_cpu)
         self.network = _load(model, self._device, self.dtype) if network is None else network
         if self._lanes > 1:
@@ -149,6 +149,8 @@ def _device(wanted: Device) -> str:
 def _lane_threads(threads: int, lanes: int, on_cpu: bool) -> int:
     if lanes != 1 and not on_cpu:
         raise InputError(f"--lanes {lanes}: for CPUs only; a GPU takes many windows in one batch")
+    if threads < 1:
+        raise InputError(f"--threads {threads}: give 1 or more")
     if not 1 <= lanes <= threads:
         raise InputError(f"--lanes {lanes}: give 1 to {threads}, the number of threads, which lanes share")
     return threads // lanes

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from firstrank.eval.bench import strategies
 from firstrank.eval.bench.collection import read_collection
-from firstrank.eval.commands.bench import bench
+from firstrank.reranker.cli import app
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.scorers.cascade.deferral import read_rule
 from firstrank.reranker.setup import Setup
@@ -35,7 +35,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(small: Path, output: Path, command: str, *more: str):
     source = ["--run", str(small / "run.trec"), "--queries", str(small), "--corpus", str(small), "--qrels", str(small)]
-    return CliRunner().invoke(bench, [command, *source, "--output", str(output), *more], catch_exceptions=False)
+    return CliRunner().invoke(app, ["bench", command, *source, "--output", str(output), *more], catch_exceptions=False)
 
 
 def test_what_trec_dl_2019_promises_of_each_schedule(data):
@@ -103,10 +103,10 @@ def test_a_model_ranks_with_its_own_window_where_a_strategy_names_none(small, ti
     [
         (("--strategy", "slidng"), "unknown strategy"),
         (("--seeds", "0"), "at least 1"),
-        (("--noise", "-1"), "0 or more"),
+        (("--noise", "-1"), "--noise -1: must be at least 0"),
         (("--depth", "0"), "--depth 0"),
         (("--model", "default", "--noise", "1"), "give one of them"),
-        (("--threads", "1"), "threads: of a model; only with --model"),
+        (("--threads", "1"), "--threads: of a model; only with --model"),
     ],
 )
 def test_bad_options_are_refused(small, tmp_path, more, message):
