@@ -6,16 +6,18 @@ for its work it imports when it works, so that `firstrank --help` answers at onc
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
 from firstrank.reranker.commands.checks import checked
-from firstrank.reranker.commands.console import show_notes
+from firstrank.reranker.commands.console import complain, show_notes
+from firstrank.reranker.commands.interrupts import INTERRUPTED, Interrupted
 from firstrank.reranker.errors import FirstrankError
 
 GROUP = "firstrank.commands"
@@ -57,14 +59,24 @@ def main() -> None:
     try:
         app()
     except FirstrankError as error:
-        Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {_escaped(error)}", soft_wrap=True)
+        complain(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except BrokenPipeError:
+        _leave_pipe()
+        sys.exit(1)
+    except (Interrupted, KeyboardInterrupt):
+        complain("", f"interrupted: {_GO_ON.get(sys.argv[1], 'nothing was written')}")
+        sys.exit(INTERRUPTED)
 
 
-def _escaped(error: Exception) -> str:
-    return str(error).replace("[", "\\[")
+_AGAIN = "run the same command to go on"
+_GO_ON = {"rerank": _AGAIN, "eval": _AGAIN, "train": f"{_AGAIN} from the last checkpoint", "reproduce": _AGAIN}
+
+
+def _leave_pipe() -> None:
+    """Who reads our output has left; nothing more goes there, not even at the end of the program."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _commands() -> dict[str, EntryPoint]:

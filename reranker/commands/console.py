@@ -9,11 +9,18 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 
 def note(text: str) -> None:
     """A plain line on stderr."""
-    Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
+    Console(stderr=True, highlight=False, emoji=False).print(text, markup=False, soft_wrap=True)
+
+
+def complain(text: str, plain: str = "") -> None:
+    """An error on stderr, as it is: no id in it is taken for markup or an emoji. Without an error, a plain line."""
+    console = Console(stderr=True, highlight=False, emoji=False)
+    console.print(Text.assemble(("error: ", "bold red"), text) if text else Text(plain), soft_wrap=True)
 
 
 def print_json(found: Mapping[str, Any]) -> None:
@@ -21,7 +28,10 @@ def print_json(found: Mapping[str, Any]) -> None:
 
 
 def print_table(table: Table) -> None:
-    Console(highlight=False).print(table)
+    """A table, whose cells are text as it is. Where the terminal is too narrow, lines are folded: what must be typed is never cut."""
+    for column in table.columns:
+        column.overflow = "fold"
+    Console(highlight=False, emoji=False, markup=False).print(table)
 
 
 def print_measures(measured: Mapping[str, Mapping[str, float]]) -> None:
