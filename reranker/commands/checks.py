@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from firstrank.reranker.commands.console import speak_on_standard_error, speak_on_standard_output
+from firstrank.reranker.commands.streams import spooled
 from firstrank.reranker.errors import InputError
 
+STANDARD_OUTPUT = "/dev/stdout"
+
 _INPUTS = ("run", "queries", "corpus", "requests", "qrels", "dataset", "model", "vectors", "ranked", "source", "files", "config")
-_INPUTS += tuple(f"fit_{name}" for name in ("run", "queries", "corpus", "qrels"))
+_FIT = tuple(f"fit_{name}" for name in ("run", "queries", "corpus", "qrels"))
 _OUTPUTS = ("output", "trace", "save_rule", "save_vectors", "save_queries")
 _READ_TOO = {"eval": ("trace",), "feedback": ("vectors",)}
 """options that are outputs elsewhere, or may be, and inputs here"""
@@ -40,8 +44,20 @@ def _check(context: Any, path: str) -> None:
     parameters = context.command.params
     given = {one.name: context.params[one.name] for one in parameters if _said(context, one.name)}
     flags = {one.name: max(one.opts, key=len) if one.param_type_name == "option" else one.name.upper() for one in parameters}
+    _to_standard_output(context, given)
     rules.check(given, lambda name: flags.get(name, f"--{name.replace('_', '-')}"), path)
     _check_outputs(given, flags, path)
+    spooled(context, (*_INPUTS, *_FIT, *_READ_TOO.get(path, ())), flags)
+
+
+def _to_standard_output(context: Any, given: dict[str, Any]) -> None:
+    """`--output -` is standard output; what a command says of its work goes to standard error then."""
+    for name in _OUTPUTS:
+        if str(given.get(name)) == "-":
+            context.params[name] = given[name] = type(given[name])(STANDARD_OUTPUT)
+    if str(given.get("output")) == STANDARD_OUTPUT:
+        speak_on_standard_error()
+        context.call_on_close(speak_on_standard_output)
 
 
 def _said(context: Any, name: str) -> bool:
@@ -54,7 +70,7 @@ def _said(context: Any, name: str) -> bool:
 def _check_outputs(given: Mapping[str, Any], flags: Mapping[str, str], path: str) -> None:
     """Raises InputError for an output that would replace an input, or another output."""
     read_too = _READ_TOO.get(path, ())
-    reads = [(name, one) for name in (*_INPUTS, *read_too) for one in _paths(given.get(name))]
+    reads = [(name, one) for name in (*_INPUTS, *_FIT, *read_too) for one in _paths(given.get(name))]
     writes = [(name, Path(given[name])) for name in _OUTPUTS if name in given and name not in read_too]
     for place, (name, output) in enumerate(writes):
         for other, source in reads:
@@ -87,6 +103,8 @@ def _replaces(output: Path, source: Path) -> bool:
 
 def _same(one: Path, other: Path) -> bool:
     """Whether two names are one file; of what is no plain file (a pipe, a terminal) they never are."""
+    if STANDARD_OUTPUT in (str(one), str(other)):
+        return False
     if one.exists() and other.exists():
         return one.samefile(other) and (one.is_file() or one.is_dir())
     return os.path.realpath(one) == os.path.realpath(other)

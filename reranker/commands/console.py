@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,14 +25,28 @@ def complain(text: str, plain: str = "") -> None:
 
 
 def print_json(found: Mapping[str, Any]) -> None:
-    print(json.dumps(found, ensure_ascii=False, indent=2))
+    print(json.dumps(found, ensure_ascii=False, indent=2), file=sys.stderr if _on_standard_error else sys.stdout)
+
+
+_on_standard_error = False
+
+
+def speak_on_standard_error() -> None:
+    """From now on results go to standard error: the output itself is on standard output."""
+    global _on_standard_error
+    _on_standard_error = True
+
+
+def speak_on_standard_output() -> None:
+    global _on_standard_error
+    _on_standard_error = False
 
 
 def print_table(table: Table) -> None:
     """A table, whose cells are text as it is. Where the terminal is too narrow, lines are folded: what must be typed is never cut."""
     for column in table.columns:
         column.overflow = "fold"
-    Console(highlight=False, emoji=False, markup=False).print(table)
+    Console(stderr=_on_standard_error, highlight=False, emoji=False, markup=False).print(table)
 
 
 def print_measures(measured: Mapping[str, Mapping[str, float]]) -> None:
