@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -62,12 +63,12 @@ class FileTasks:
     drop_self: bool = False
 
     @classmethod
-    def of(cls, path: Path, depth: int, drop_self: bool = False) -> Self:
+    def of(cls, path: Path, depth: int, drop_self: bool = False, limit: int | None = None) -> Self:
         """Reads the file once, for its ids and scores."""
-        return cls(read_lists(path), path, depth, drop_self)
+        return cls(read_lists(path).first(limit), path, depth, drop_self)
 
     def __iter__(self) -> Iterator[Task]:
-        for request, scores in read_requests(self.path):
+        for request, scores in islice(read_requests(self.path), len(self.run)):
             pairs = zip(request.passages, scores.tolist(), strict=True)
             kept = [(passage, score) for passage, score in pairs if not (self.drop_self and passage.docid == request.qid)]
             top, rest = kept[: self.depth], kept[self.depth :]
