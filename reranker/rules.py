@@ -123,11 +123,16 @@ EFFECTS = (
         ("eval",),
     ),
     Effect(("split",), with_("dataset"), "only with {dataset}", ("eval",)),
+    Effect(("queries", "corpus"), with_("qrels"), "only with {qrels}", ("eval",)),
+    Effect(("relevant_from",), without("measure"), "{measure} says it itself, as RR(rel=2)@10", ("eval",)),
     Effect(("no_texts",), lambda given: bool(given.get("dataset") or given.get("corpus")), "no corpus is given", ("eval",)),
 )
 
 RANGES: Mapping[str, tuple[float, float]] = {
-    **dict.fromkeys(("depth", "candidates", "stride", "passes", "top_k", "threads", "lanes", "workers", "limit", "steps"), (1, math.inf)),
+    **dict.fromkeys(
+        ("depth", "candidates", "stride", "passes", "top_k", "threads", "lanes", "workers", "limit", "steps", "relevant_from"),
+        (1, math.inf),
+    ),
     **dict.fromkeys(("seeds", "repeats", "clients", "requests", "windows", "passages", "queries", "concurrency", "count"), (1, math.inf)),
     **dict.fromkeys(("seed", "feedback", "prior_depth", "warmup", "noise", "small", "large", "fuse", "gpus_per_worker"), (0, math.inf)),
     **dict.fromkeys(("defer_budget", "budget"), (0, 1)),

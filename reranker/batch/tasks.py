@@ -98,9 +98,10 @@ def rerank(tasks: Iterable[Task], rank: Rank, journal: Journal, *, traced: bool 
     """
     unfinished = Unfinished(tasks, journal)
     for result in rank(unfinished):
-        tail = unfinished.tails.pop(result.qid)
+        at_once, tail = len(unfinished.tails), unfinished.tails.pop(result.qid)
         if isinstance(result, Ranking):
-            journal.add(result.qid, _entry(result, tail) | ({"trace": result.trace.to_dict()} if traced else {}))
+            trace = {"trace": result.trace.to_dict() | {"at_once": at_once}} if traced else {}  # seconds hold the waiting for the others
+            journal.add(result.qid, _entry(result, tail) | trace)
             yield result
         elif isinstance(result.error, EngineLost):
             raise result.error
