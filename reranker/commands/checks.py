@@ -90,7 +90,7 @@ def _paths(value: Any) -> list[Path]:
 
 def _replaces(output: Path, source: Path) -> bool:
     """Whether writing `output` changes `source`: the same file, or a file of a collection's or a model's folder."""
-    if _same(output, source) or _same(output.with_name(f"{output.name}.part.jsonl"), source):
+    if _same(output, source) or _same(Path(f"{output}.part.jsonl"), source):
         return not source.is_dir()
     if not source.is_dir() or not output.is_file():
         return False
