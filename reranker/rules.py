@@ -82,6 +82,10 @@ EFFECTS = (
         "of a model; only with {model}",
         ("bench strategies",),
     ),
+    Effect(("small", "large", "seeds"), without("model"), "of the oracles, and {model} takes their place", ("bench cascade",)),
+    Effect(("model",), with_("cascade"), "is the small one; give the large one by {cascade}", ("bench cascade",)),
+    Effect(("defer_budget", "defer_rule"), lambda given: False, "every rule is measured, at each {budget}", ("bench cascade",)),
+    Effect(tuple(name for name in SETTINGS if name != "strategy"), with_("model"), "of models; only with {model}", ("bench cascade",)),
     Effect(
         ("model",),
         lambda given: given.get("backend") != Backend.oracle,

@@ -167,6 +167,7 @@ def strategies(
 
 
 @bench.command()
+@expanded
 def cascade(
     run: Run,
     queries: Queries,
@@ -183,29 +184,37 @@ def cascade(
     large: Annotated[float, option(LOAD, "The large oracle's noise.")] = 0.25,
     budget: Annotated[list[float] | None, option(LOAD, "Shares of a query's windows; by default 0, 0.1, … 1.")] = None,
     seeds: Annotated[int, option(LOAD, "Draws of the oracles' noise.")] = 10,
+    model: Annotated[str | None, option(MODEL, "A small model in place of the small oracle; --cascade names the large one.")] = None,
+    *,
+    settings: SetupSettings,
     save_rule: Annotated[Path | None, option(LOAD, "Where to keep the learned rule, for --defer-rule.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """nDCG@10 against the share of windows deferred to the large scorer, for each rule of deferral and for a coin."""
     from firstrank.eval.bench import cascade as work
     from firstrank.eval.bench.collection import read_collection
+    from firstrank.reranker.setup import Setup
     from firstrank.reranker.strategies.register import parse_strategy
 
     parsed = parse_strategy(strategy)
     budgets = budget or [tenth / 10 for tenth in range(11)]
-    oracles = work.Oracles(small, large)
+    oracles: work.Pair = work.Oracles(small, large)
+    if model is not None:
+        oracles, seeds = work.open_models(Setup.of(model, **settings)), 1
     labelled = read_collection(fit_run, fit_queries, fit_corpus, fit_qrels, depth)
     collection = read_collection(run, queries, corpus, qrels, depth)
     rule = work.fitted(labelled, oracles, parsed, seeds)
     if save_rule is not None:
         rule.save(save_rule)
     points = work.measure(collection, oracles, rule, parsed, budgets, seeds)
+    if isinstance(oracles, work.Models):
+        oracles.close()
     facts = {
         "run": str(run),
         "fitted_on": str(fit_run),
         "strategy": strategy,
-        "small": small,
-        "large": large,
+        "small": small if model is None else model,
+        "large": large if model is None else settings.get("cascade"),
         "seeds": seeds,
         "depth": depth,
     }

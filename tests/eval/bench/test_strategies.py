@@ -131,5 +131,20 @@ def test_a_cascade_beside_a_coin(small, tmp_path, monkeypatch):
     table = run(small, tmp_path, "cascade", *source, "--budget", "0.5", "--seeds", "1").stdout
     assert "above random" in table
     assert "50%" in table
-    with pytest.raises(InputError, match="from 0 to 1"):
+    with pytest.raises(InputError, match="must be between 0 and 1"):
         run(small, tmp_path, "cascade", *source, "--budget", "30")
+
+
+def test_a_cascade_of_two_models(small, tmp_path, tiny_model):
+    source = ["--fit-run", str(small / "run.trec"), "--fit-queries", str(small), "--fit-corpus", str(small), "--fit-qrels", str(small)]
+    options = ["--strategy", "sliding:window=6,stride=3", "--budget", "0", "--budget", "1", "--depth", "9", "--threads", "1", "--json"]
+    done = run(small, tmp_path, "cascade", *source, *options, "--model", str(tiny_model), "--cascade", str(tiny_model))
+    found = json.loads(done.stdout)
+    assert (found["small"], found["large"], found["seeds"]) == (str(tiny_model), str(tiny_model), 1)
+    assert {point["effectiveness"] for point in found["points"]} == {found["points"][0]["effectiveness"]}
+    for more, said in (
+        (("--model", "x"), "give the large one by --cascade"),
+        (("--cascade", "x"), "--cascade: of models; only with --model"),
+    ):
+        with pytest.raises(InputError, match=said):
+            run(small, tmp_path, "cascade", *source, *more)

@@ -251,7 +251,7 @@ def words(draw: random.Random, command: str, files: list[str], tiny: Path, numbe
             extra.append(str(value))
         elif values is None:
             extra.append(option)
-        elif draw.random() < 0.1 and option in given:
+        elif draw.random() < 0.1 and option in given and option != "--backend":  # without it the default model would rank
             del given[option]
         else:
             given[option] = draw.choice(values) if isinstance(values, list) else str(value)
