@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from firstrank.reranker.commands.checks import checked
-from firstrank.reranker.commands.console import complain, show_notes
+from firstrank.reranker.commands.console import complain, show_notes, widen_help
 from firstrank.reranker.commands.interrupts import INTERRUPTED, Interrupted
 from firstrank.reranker.errors import FirstrankError
 
@@ -64,6 +64,7 @@ def main() -> None:
     if sys.platform == "win32":
         sys.exit("Firstrank runs on Linux and macOS; on Windows, run it in the Windows Subsystem for Linux (WSL)")
     show_notes()
+    widen_help()
     try:
         app()
     except FirstrankError as error:

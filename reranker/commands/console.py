@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+_NARROWEST = 100
+"""columns of a table or a help page: a terminal that has fewer wraps them, where rich would cut names short"""
+
+
+def widen_help() -> None:
+    """Help pages at their full width on a narrow terminal; wherever Typer keeps it under another name they stay as they were."""
+    from typer import rich_utils
+
+    if shutil.get_terminal_size().columns < _NARROWEST:
+        rich_utils.MAX_WIDTH = _NARROWEST
 
 
 def note(text: str) -> None:
@@ -46,7 +58,12 @@ def print_table(table: Table) -> None:
     """A table, whose cells are text as it is. Where the terminal is too narrow, lines are folded: what must be typed is never cut."""
     for column in table.columns:
         column.overflow = "fold"
-    Console(stderr=_on_standard_error, highlight=False, emoji=False, markup=False).print(table)
+    console = Console(stderr=_on_standard_error, highlight=False, emoji=False, markup=False)
+    if table.columns:
+        names = table.columns[0]
+        names.no_wrap, names.min_width = True, max((len(str(cell)) for cell in names.cells), default=0)
+        console.width = max(console.width, _NARROWEST)
+    console.print(table)
 
 
 def print_measures(measured: Mapping[str, Mapping[str, float]]) -> None:
