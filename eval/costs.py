@@ -15,6 +15,7 @@ from firstrank.reranker.runs.records import json_lines
 TraceObject = Mapping[str, Any]
 """a line of `--trace FILE.jsonl`"""
 
+_SECONDS = ("p50", "p95", "p99", "mean", "lowest", "p25", "p75", "highest")
 _NUMBERS = ("rounds", "prompt_tokens", "generated_tokens", "seconds")
 
 
@@ -35,9 +36,26 @@ class Latency:
     rounds: float
     prompt_tokens: float
     generated_tokens: float
+    at_once: int | None = 1
+    """queries that were ranked at a time: with more than one, seconds hold the waiting for others. None: the traces do not say"""
+
+    @property
+    def alone(self) -> bool:
+        """Whether the seconds are a query's own."""
+        return self.at_once is None or self.at_once <= 1
+
+    @property
+    def uncertain(self) -> tuple[str, ...]:
+        """Percentiles that so few queries do not tell: fewer than one of them lies beyond."""
+        return tuple(name for name, least in (("p95", 20), ("p99", 100)) if self.queries < least)
+
+    def shown(self, name: str) -> str:
+        """A percentile as a table shows it: three digits, marked where it is uncertain; a dash where it is a batch's."""
+        return f"{getattr(self, name):.3g}{'*' if name in self.uncertain else ''}" if self.alone else "—"
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        found = asdict(self) | {"alone": self.alone, "uncertain": list(self.uncertain)}
+        return found if self.alone else found | dict.fromkeys(_SECONDS)
 
 
 def latency_of(traces: Sequence[TraceObject]) -> Latency:
@@ -62,6 +80,7 @@ def latency_of(traces: Sequence[TraceObject]) -> Latency:
         rounds=mean(trace["rounds"] for trace in traces),
         prompt_tokens=mean(trace["prompt_tokens"] for trace in traces),
         generated_tokens=mean(trace["generated_tokens"] for trace in traces),
+        at_once=max((int(trace.get("at_once", 0)) for trace in traces), default=0) or None,
     )
 
 

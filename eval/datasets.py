@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from firstrank.reranker.errors import FormatError, InputError, MachineError
@@ -28,9 +29,20 @@ class Dataset:
     split: str
     queries: Mapping[str, str]
     qrels: Qrels
+    corpus: str | None = None
+    """where the passages are; None: `source`, unless `has_texts` is false"""
+    has_texts: bool = True
+    query_source: str = ""
+    """where the queries are; `source` unless they are a file of their own"""
+
+    def __post_init__(self) -> None:
+        if not self.query_source:
+            object.__setattr__(self, "query_source", self.source)
 
     def passages(self, docids: Sequence[str]) -> dict[str, Passage]:
         """Those of the docids whose text can be had here: a report is whole without them, so what is in the way is only warned of."""
+        if not self.has_texts:
+            return {}
         try:
             texts = self.texts(lambda: docids)
         except FormatError:
@@ -45,7 +57,12 @@ class Dataset:
 
     def texts(self, wanted: Docids) -> Texts:
         """The passages of those docids, as far as they have a text."""
-        return open_texts(self.source, wanted, missing="skip")
+        return open_texts(self.corpus or self.source, wanted, missing="skip")
+
+    def first(self, queries: int | None) -> Dataset:
+        """The dataset of its first judged queries; None is all."""
+        kept = dict(islice(self.qrels.items(), queries))
+        return replace(self, qrels=kept, queries={qid: self.queries[qid] for qid in kept})
 
     def judged(self, run: Run, *, drop_self: bool = False) -> Run:
         """What of a run counts: its judged queries, without the candidate whose docid is the qid if told so (ArguAna).
@@ -82,3 +99,17 @@ def open_dataset(source: str, split: str | None = None) -> Dataset:
             f"{source}: {len(lacking)} judged queries have no text, the first of them {lacking[0]!r}: are these its judgments?"
         )
     return Dataset(name, source, split, queries, qrels)
+
+
+def of_files(qrels: str, queries: str | None = None, corpus: str | None = None) -> Dataset:
+    """A dataset of single files: judgments, and where they are given the texts of queries and passages.
+
+    A judged query without text is an error only where queries are given: figures need none.
+    """
+    judged = read_qrels(qrels)
+    texts = dict.fromkeys(judged, "")
+    if queries is not None:
+        texts |= {query.qid: query.text for query in read_queries(queries) if query.qid in judged}
+        if lacking := [qid for qid in judged if not texts[qid]]:
+            raise InputError(f"{queries}: {len(lacking)} queries that {qrels} judges have no text, the first of them {lacking[0]!r}")
+    return Dataset(Path(qrels).name, qrels, "as given", texts, judged, corpus, corpus is not None, queries or "")

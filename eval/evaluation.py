@@ -12,7 +12,17 @@ import numpy as np
 from firstrank.eval.answers import Responses, responses_of
 from firstrank.eval.costs import Latency, TraceObject, latency_of
 from firstrank.eval.datasets import Dataset
-from firstrank.eval.significance import Floats, holm, interval, paired_t, pairs_of, randomisation
+from firstrank.eval.significance import (
+    CORRECTION_NAMES,
+    CORRECTIONS,
+    Floats,
+    draws_for,
+    interval,
+    is_exact,
+    paired_t,
+    pairs_of,
+    randomisation,
+)
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.measures import default_measures, measurable, per_query, relevance_cutoff
 from firstrank.reranker.runs.trec import Run
@@ -29,6 +39,8 @@ class System:
     run: Run
     traces: Sequence[TraceObject] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    unjudged: tuple[str, ...] = ()
+    """queries of its run that nobody judged: they do not count"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +77,33 @@ class Comparison:
     b: str
     difference: Estimate
     t: float
-    t_holm: float
+    t_adjusted: float
     randomisation: float
-    randomisation_holm: float
+    randomisation_adjusted: float
     wins: int
     ties: int
     losses: int
 
     @property
     def significant(self) -> bool:
-        """By the randomisation test, corrected for all pairs compared."""
-        return self.randomisation_holm < ALPHA
+        """By the randomisation test, corrected for the family."""
+        return self.randomisation_adjusted < ALPHA
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How systems are compared."""
+
+    baseline: str | None = None
+    """the one system that the others are compared with; None: every pair"""
+    correction: str = "holm"
+    relevant_from: int | None = None
+    """the lowest grade that counts as relevant where a measure knows only yes and no; None: by the collection's grades"""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.correction not in CORRECTIONS:
+            raise InputError(f"correction {self.correction!r}: unknown; there are {', '.join(CORRECTIONS)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +115,41 @@ class Evaluation:
     systems: tuple[Measured, ...]
     comparisons: tuple[Comparison, ...]
     values: Mapping[str, Floats]
-    seed: int
+    method: Method
+
+    @property
+    def seed(self) -> int:
+        return self.method.seed
+
+    @property
+    def relevant_from(self) -> int:
+        """The cutoff of the measures that are shown unless others are asked for."""
+        return relevance_cutoff(self.dataset.qrels) if self.method.relevant_from is None else self.method.relevant_from
+
+    @property
+    def tested(self) -> str:
+        """Which test and which family a significant difference is by."""
+        pairs, queries = len(pairs_of_systems([one.name for one in self.systems], self.method.baseline)), len(self.qids)
+        if not pairs:
+            return "no test: there is one system"
+        draws = draws_for(pairs)
+        how = f"all {2**queries:,} sign flips" if is_exact(queries, draws) else f"{draws:,} drawn sign flips"
+        against = f"each system against {self.method.baseline}" if self.method.baseline else f"all pairs of {len(self.systems)} systems"
+        count = f"{pairs} comparison{'s' if pairs > 1 else ''}"
+        corrected = f"{CORRECTION_NAMES[self.method.correction]} over {count}"
+        return f"paired randomisation test, {how}; p < {ALPHA} after {corrected}: {against}, each measure by itself"
+
+    @property
+    def notes(self) -> list[str]:
+        """Queries that do not meet, system by system."""
+        found = []
+        for one in self.systems:
+            if one.missing:
+                found.append(f"{one.name} lacks {len(one.missing)} of {len(self.qids)} judged queries, each counts 0: {some(one.missing)}")
+            if one.system.unjudged:
+                unjudged = one.system.unjudged
+                found.append(f"{one.name} has {len(unjudged)} queries that are not judged and do not count: {some(unjudged)}")
+        return found
 
     @property
     def qids(self) -> list[str]:
@@ -109,27 +171,43 @@ class Evaluation:
         return sorted(found)
 
 
-def measures_of(dataset: Dataset) -> tuple[str, ...]:
+def some(names: Sequence[str], shown: int = 5) -> str:
+    return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")
+
+
+def measures_of(dataset: Dataset, relevant_from: int | None = None) -> tuple[str, ...]:
     """What a report shows unless told otherwise; the cutoff for binary relevance is the dataset's, and stands in the names."""
-    rel = f"(rel={relevance_cutoff(dataset.qrels)})"
-    return (*default_measures(dataset.qrels), f"P{rel}@1", "Judged@10")
+    cutoff = relevance_cutoff(dataset.qrels) if relevant_from is None else relevant_from
+    return (*default_measures(dataset.qrels, cutoff), f"P(rel={cutoff})@1", "Judged@10")
 
 
-def evaluate(dataset: Dataset, systems: Sequence[System], measures: Sequence[str] | None = None, seed: int = 0) -> Evaluation:
+def pairs_of_systems(names: Sequence[str], baseline: str | None) -> list[tuple[int, int]]:
+    """Which systems are compared, by their places: every pair, or each with the baseline."""
+    if baseline is None:
+        return list(pairs_of(len(names)))
+    first = names.index(baseline)
+    return [(first, place) for place in range(len(names)) if place != first]
+
+
+def evaluate(dataset: Dataset, systems: Sequence[System], measures: Sequence[str] | None = None, method: Method = Method()) -> Evaluation:
     """Measures and compares systems over all judged queries; one that a run lacks counts 0.
 
-    `seed` is for the bootstrap and the randomisation test. Raises InputError for two systems of one name and for a measure
-    that ir_measures does not know.
+    The method's seed is for the bootstrap and the randomisation test. Raises InputError for two systems of one name, for a baseline
+    that is none of them, and for a measure that ir_measures does not know.
     """
     names = [system.name for system in systems]
     if len(set(names)) < len(names):
         raise InputError(f"two systems have the same name: {', '.join(names)}")
-    measures = measurable(measures or measures_of(dataset), dataset.qrels)
+    if method.baseline is not None and method.baseline not in names:
+        raise InputError(f"--baseline {method.baseline}: none of the systems; they are {', '.join(names)}")
+    measures = measurable(measures or measures_of(dataset, method.relevant_from), dataset.qrels)
     values = _values(dataset, systems, measures)
-    intervals = {measure: interval(values[measure], seed) for measure in measures}
+    intervals = {measure: interval(values[measure], method.seed) for measure in measures}
     found = tuple(_measured(dataset, system, place, values, intervals) for place, system in enumerate(systems))
-    compared = [one for measure in measures if not measure.startswith("Judged") for one in _compare(measure, names, values[measure], seed)]
-    return Evaluation(dataset, measures, found, tuple(compared), values, seed)
+    compared = [
+        one for measure in measures if not measure.startswith("Judged") for one in _compare(measure, names, values[measure], method)
+    ]
+    return Evaluation(dataset, measures, found, tuple(compared), values, method)
 
 
 def _values(dataset: Dataset, systems: Sequence[System], measures: Sequence[str]) -> dict[str, Floats]:
@@ -144,16 +222,17 @@ def _measured(dataset: Dataset, system: System, place: int, values: Mapping[str,
     return Measured(system, estimates, missing, latency, responses_of(system.traces))
 
 
-def _compare(measure: str, names: Sequence[str], values: Floats, seed: int) -> list[Comparison]:
-    """Every pair on one measure; the family of Holm's correction is these pairs."""
-    pairs = list(pairs_of(len(names)))
+def _compare(measure: str, names: Sequence[str], values: Floats, method: Method) -> list[Comparison]:
+    """The pairs on one measure; they are the family of the correction."""
+    pairs, seed = pairs_of_systems(names, method.baseline), method.seed
     if not pairs:
         return []
     differences = np.array([values[b] - values[a] for a, b in pairs])
     differences[np.abs(differences) < _EQUAL] = 0.0
     intervals = interval(differences, seed)
     t, drawn = paired_t(differences).tolist(), randomisation(differences, seed).tolist()
-    t_holm, drawn_holm = (holm([1.0 if math.isnan(p) else p for p in family]) for family in (t, drawn))
+    adjusted = CORRECTIONS[method.correction]
+    t_adjusted, drawn_adjusted = (adjusted([1.0 if math.isnan(p) else p for p in family]) for family in (t, drawn))
     return [
         Comparison(
             measure,
@@ -161,9 +240,9 @@ def _compare(measure: str, names: Sequence[str], values: Floats, seed: int) -> l
             names[b],
             Estimate(float(differences[i].mean()), *map(float, intervals[i])),
             t[i],
-            t_holm[i],
+            t_adjusted[i],
             drawn[i],
-            drawn_holm[i],
+            drawn_adjusted[i],
             wins=int((differences[i] > 0).sum()),
             ties=int((differences[i] == 0).sum()),
             losses=int((differences[i] < 0).sum()),

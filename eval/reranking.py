@@ -22,6 +22,7 @@ from firstrank.reranker.batch.job import Inputs, Job, Missing
 from firstrank.reranker.batch.placement import Placement
 from firstrank.reranker.batch.tasks import Rank
 from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.runs.files import fingerprint
 from firstrank.reranker.runs.trec import Run, read_run, write_run
 from firstrank.reranker.setup import Setup
 from firstrank.reranker.types import Failure, Ranking, Request, WorkersOn
@@ -68,7 +69,7 @@ class Reranking:
 
     def system(self, setup: Setup, name: str) -> System:
         """The reranked run with its traces. Raises what `firstrank rerank` raises."""
-        stem = name.replace("/", "_").replace(" ", "_")
+        stem = stem_of(name)
         output, trace = self.folder / f"{stem}.trec", self.folder / f"{stem}.trace.jsonl"
         facts: Facts = model_facts(setup.model, setup.revision) | {
             "backend": setup.backend_name,
@@ -78,10 +79,18 @@ class Reranking:
         facts |= {name: value for name in ("window", "stride") if (value := getattr(setup.schedule, name)) is not None}
         candidates = self.folder / "first_stage.trec"
         write_run(candidates, self.first_stage.values())
-        inputs = Inputs(candidates, self.dataset.source, self.dataset.source, None, self.depth, False, Missing.fail)
+        inputs = Inputs(
+            candidates, self.dataset.query_source, self.dataset.corpus or self.dataset.source, None, self.depth, False, Missing.fail
+        )
+        facts |= {"first stage's hash": fingerprint(candidates)}
         report = Job(inputs, setup, output, trace).run(self.opener(setup, facts))
         _log.info("%s", report)
         return System(name, read_run(output), read_traces(trace), facts)
+
+
+def stem_of(name: str) -> str:
+    """What a system's files are called."""
+    return name.replace("/", "_").replace(" ", "_")
 
 
 def _warmed(reranker: Reranker, requests: Iterable[Request]) -> Iterator[Ranking | Failure]:

@@ -6,15 +6,18 @@ for its work it imports when it works, so that `firstrank --help` answers at onc
 
 from __future__ import annotations
 
+import os
 import sys
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from contextlib import suppress
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
-from firstrank.reranker.commands.console import show_notes
+from firstrank.reranker.commands.checks import checked
+from firstrank.reranker.commands.console import complain, show_notes, widen_help
+from firstrank.reranker.commands.interrupts import INTERRUPTED, Interrupted
 from firstrank.reranker.errors import FirstrankError
 
 GROUP = "firstrank.commands"
@@ -43,8 +46,16 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"firstrank {version('firstrank')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    show: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version, and end.")] = False,
+) -> None:
     """Listwise LLM reranking from the first token's logits."""
 
 
@@ -53,17 +64,28 @@ def main() -> None:
     if sys.platform == "win32":
         sys.exit("Firstrank runs on Linux and macOS; on Windows, run it in the Windows Subsystem for Linux (WSL)")
     show_notes()
+    widen_help()
     try:
         app()
     except FirstrankError as error:
-        Console(stderr=True, highlight=False, emoji=False).print(f"[bold red]error:[/] {_escaped(error)}", soft_wrap=True)
+        complain(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except BrokenPipeError:
+        _leave_pipe()
+        sys.exit(1)
+    except (Interrupted, KeyboardInterrupt):
+        complain("", f"interrupted: {_GO_ON.get(sys.argv[1], 'nothing was written')}")
+        sys.exit(INTERRUPTED)
 
 
-def _escaped(error: Exception) -> str:
-    return str(error).replace("[", "\\[")
+_AGAIN = "run the same command to go on"
+_GO_ON = {"rerank": _AGAIN, "eval": _AGAIN, "train": f"{_AGAIN} from the last checkpoint", "reproduce": _AGAIN}
+
+
+def _leave_pipe() -> None:
+    """Who reads our output has left; nothing more goes there, not even at the end of the program."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _commands() -> dict[str, EntryPoint]:
@@ -79,4 +101,4 @@ def _command(entry: EntryPoint) -> Any:
         single.command(name=entry.name)(found)
         command = typer.main.get_command(single)
     command.name = entry.name
-    return command
+    return checked(command, entry.name)

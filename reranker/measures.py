@@ -25,12 +25,12 @@ _log = logging.getLogger(__name__)
 
 def relevance_cutoff(qrels: Qrels) -> int:
     """The lowest grade that counts as relevant where a measure knows only yes and no: 2 on TREC-DL's scale of 0 to 3, else 1."""
-    return 2 if max(grade for grades in qrels.values() for grade in grades.values()) >= 3 else 1
+    return 2 if max(grade for grades in qrels.values() for grade in grades.values()) == 3 else 1
 
 
-def default_measures(qrels: Qrels) -> Measures:
+def default_measures(qrels: Qrels, relevant_from: int | None = None) -> Measures:
     """What a summary shows; the cutoff for binary relevance stands in the names."""
-    rel = f"(rel={relevance_cutoff(qrels)})"
+    rel = f"(rel={relevance_cutoff(qrels) if relevant_from is None else relevant_from})"
     return "nDCG@10", f"RR{rel}@10", f"AP{rel}", f"R{rel}@100"
 
 

@@ -96,11 +96,16 @@ class Reranker:
         return self._loop.iterate(self._executor.stream(asked, strategy or self._strategy, ordered=ordered))
 
     def close(self) -> None:
-        """Frees the model; idempotent. A call that comes later raises InputError."""
+        """Frees the model; idempotent. A call that comes later raises InputError. What was forked has nothing to free."""
+        if self._loop.inherited:
+            return
         self._executor.close()
         self._loop.cancel()
         self.scorer.close()
         self._loop.close()
+
+    def __reduce__(self) -> Any:
+        raise InputError("a Reranker holds a model and threads, and is not copied or pickled: pass a Setup, and make Reranker(setup) there")
 
     def __enter__(self) -> Reranker:
         return self

@@ -9,8 +9,9 @@ from typing import Any, Self, TypedDict, Unpack, cast, get_type_hints
 
 import yaml
 
+from firstrank.reranker import rules
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.models.catalog import find_model
+from firstrank.reranker.models.catalog import check_revision, find_model
 from firstrank.reranker.models.catalog import read_settings as model_settings
 from firstrank.reranker.runs.files import fingerprint
 from firstrank.reranker.scorers.backends import BackendOptions, BackendSettings, Oracle, backend_of, backend_options, open_scorer
@@ -78,6 +79,7 @@ class Setup:
         """
         check_names(settings, SETTINGS)
         given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+        rules.check(given)
         schedule = Schedule(**{name: given.pop(name) for name in ScheduleSettings.__annotations__ if name in given})
         cascade = _cascade(given)
         revision, prior = given.pop("revision", None), _prior(given)
@@ -114,6 +116,9 @@ class Setup:
         from firstrank.reranker.scorers.cascade.deferral import find_rule
         from firstrank.reranker.scorers.cascade.scorer import check_budget
 
+        if not isinstance(self.backend, Oracle):
+            check_revision(self.model, self.revision)
+        self._prior_alone()
         strategy = self.completed().build()
         if self.schedule.top_k is not None:
             check_strategy(strategy, n, n)
@@ -126,7 +131,9 @@ class Setup:
         own = Prior(()) if isinstance(self.backend, Oracle) else model_settings(self.model).own_prior
         prior = self.prior.completed(own)
         if not prior.sources and (prior.depth is not None or prior.fuse is not None):
-            raise InputError("prior_depth, fuse: only with a prior, and the model has none of its own")
+            said = [name for name, value in (("prior_depth", prior.depth), ("fuse", prior.fuse)) if value is not None]
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in said)
+            raise InputError(f"{', '.join(said)} ({flags}): only with a prior, and the model has none of its own")
         return prior if prior.depth == 0 else None
 
     def facts(self) -> dict[str, str]:
@@ -195,10 +202,6 @@ def _cascade(given: dict[str, Any]) -> Cascade | None:
     """Takes a cascade's settings out of those given."""
     model = given.pop("cascade", None)
     own = {name: given.pop(f"defer_{name}") for name in ("budget", "rule") if f"defer_{name}" in given}
-    if model is None and own:
-        raise InputError(f"{', '.join(f'defer_{name}' for name in own)}: only with a cascade")
-    if model is not None and given.get("backend") == Backend.oracle:
-        raise InputError("cascade defers to a model, and backend oracle has none: try `firstrank bench cascade`")
     return None if model is None else Cascade(model, **own)
 
 

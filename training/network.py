@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm
 
-from firstrank.reranker.errors import InputError, ModelError
+from firstrank.reranker.errors import InputError
 from firstrank.reranker.models.loaded import Model
+from firstrank.reranker.models.network import load_network as read_weights
 from firstrank.training.config import Config, ProbeLoss, Tuning
 from firstrank.training.lisa import layers_of
 from firstrank.training.lm import Head, token_losses
@@ -36,15 +37,9 @@ def load_network(model: Model, config: Config) -> Any:
 
     Raises ModelError where the weights cannot be read, InputError where the recipe asks for parts that they do not have.
     """
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
     dtype = torch.bfloat16 if config.tuning.precision == "bfloat16" else torch.float32
-    try:
-        network = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, attn_implementation="sdpa")
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
-        raise ModelError(f"model {model.name!r}: cannot load the weights in {model.path}: {error}") from error
+    base = None if model.base is None else Path(model.base)
+    network = read_weights(model.name, Path(model.path), dtype, base=base)
     network.config.use_cache = False
     labels = model.prompter.label_ids(len(model.prompter.identifiers)) if config.loss.rank.weight else None
     _give_losses(network, labels, config.loss.probe)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from firstrank.reranker.scorers.base import Scorer, Session
 from firstrank.reranker.scorers.cascade.deferral import LearnedRule, Rule, discounts, entropy, fit, margin
 from firstrank.reranker.scorers.cascade.scorer import CascadeScorer
 from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
+from firstrank.reranker.setup import Setup
 from firstrank.reranker.types import Ranking, Request, Scores, Strategy
 
 Deferring = Callable[[Scorer, Scorer, float, int], Scorer]
@@ -44,6 +45,36 @@ class Oracles:
 
 
 @dataclass(frozen=True, slots=True)
+class Models:
+    """A small and a large model, loaded once; they draw nothing, so one seed is enough."""
+
+    small: Scorer
+    large: Scorer
+
+    def open(self, collection: Collection, seed: int) -> tuple[Scorer, Scorer]:
+        return self.small, self.large
+
+    def close(self) -> None:
+        self.small.close()
+        self.large.close()
+
+
+def open_models(setup: Setup) -> Models:
+    """The two models of a setup with a cascade. Raises what loading them raises."""
+    assert setup.cascade is not None
+    small, _ = replace(setup, cascade=None).open_scorer()
+    try:
+        large, _ = replace(setup, model=setup.cascade.model, cascade=None, revision=None).open_scorer()
+    except BaseException:
+        small.close()
+        raise
+    return Models(small, large)
+
+
+Pair = Oracles | Models
+
+
+@dataclass(frozen=True, slots=True)
 class RuleFigures:
     """One rule at one budget."""
 
@@ -60,7 +91,7 @@ class RuleFigures:
     randomisation: float
 
 
-def fitted(collection: Collection, oracles: Oracles, strategy: Strategy, seeds: int) -> LearnedRule:
+def fitted(collection: Collection, oracles: Pair, strategy: Strategy, seeds: int) -> LearnedRule:
     """A rule learned from the small scorer's windows on a labelled run."""
     windows: list[tuple[Sequence[float], Sequence[float]]] = []
     for seed in range(seeds):
@@ -70,15 +101,13 @@ def fitted(collection: Collection, oracles: Oracles, strategy: Strategy, seeds: 
 
 
 def measure(
-    collection: Collection, oracles: Oracles, rule: LearnedRule, strategy: Strategy, budgets: Sequence[float], seeds: int
+    collection: Collection, oracles: Pair, rule: LearnedRule, strategy: Strategy, budgets: Sequence[float], seeds: int
 ) -> list[RuleFigures]:
     """A point for each rule and budget, random deferral first."""
     return [point for budget in budgets for point in _at(collection, oracles, rule, strategy, budget, seeds)]
 
 
-def _at(
-    collection: Collection, oracles: Oracles, rule: LearnedRule, strategy: Strategy, budget: float, seeds: int
-) -> Iterator[RuleFigures]:
+def _at(collection: Collection, oracles: Pair, rule: LearnedRule, strategy: Strategy, budget: float, seeds: int) -> Iterator[RuleFigures]:
     random = np.zeros(0)
     for name, cascade in _cascades(rule).items():
         runs = [collection.rank(cascade(*oracles.open(collection, seed), budget, seed), strategy) for seed in range(seeds)]

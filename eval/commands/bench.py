@@ -11,8 +11,6 @@ import typer
 
 from firstrank.reranker.commands.console import print_json, print_table
 from firstrank.reranker.commands.options import INPUT, MODEL, OUTPUT, AsJson, Corpus, Depth, Queries, Run, expanded, option
-from firstrank.reranker.errors import InputError
-from firstrank.reranker.types import Backend
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -152,12 +150,6 @@ def strategies(
     from firstrank.reranker.setup import Setup
     from firstrank.reranker.strategies.register import parse_strategy
 
-    _check_seeds(seeds)
-    _check_noises(noise or ())
-    if model is not None and noise:
-        raise InputError("--noise is the oracle's, and --model takes its place: give one of them")
-    if settings and (model is None or settings.get("backend") == Backend.oracle):
-        raise InputError(f"{', '.join(settings)}: of a model; only with --model")
     names = strategy or list(work.STRATEGIES)
     for name in names:
         parse_strategy(name)
@@ -175,6 +167,7 @@ def strategies(
 
 
 @bench.command()
+@expanded
 def cascade(
     run: Run,
     queries: Queries,
@@ -191,48 +184,42 @@ def cascade(
     large: Annotated[float, option(LOAD, "The large oracle's noise.")] = 0.25,
     budget: Annotated[list[float] | None, option(LOAD, "Shares of a query's windows; by default 0, 0.1, … 1.")] = None,
     seeds: Annotated[int, option(LOAD, "Draws of the oracles' noise.")] = 10,
+    model: Annotated[str | None, option(MODEL, "A small model in place of the small oracle; --cascade names the large one.")] = None,
+    *,
+    settings: SetupSettings,
     save_rule: Annotated[Path | None, option(LOAD, "Where to keep the learned rule, for --defer-rule.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """nDCG@10 against the share of windows deferred to the large scorer, for each rule of deferral and for a coin."""
     from firstrank.eval.bench import cascade as work
     from firstrank.eval.bench.collection import read_collection
+    from firstrank.reranker.setup import Setup
     from firstrank.reranker.strategies.register import parse_strategy
 
-    _check_seeds(seeds)
-    _check_noises((small, large))
     parsed = parse_strategy(strategy)
     budgets = budget or [tenth / 10 for tenth in range(11)]
-    if wrong := [one for one in budgets if not 0 <= one <= 1]:
-        raise InputError(f"--budget {wrong[0]:g}: is a share of a query's windows, from 0 to 1")
-    oracles = work.Oracles(small, large)
+    oracles: work.Pair = work.Oracles(small, large)
+    if model is not None:
+        oracles, seeds = work.open_models(Setup.of(model, **settings)), 1
     labelled = read_collection(fit_run, fit_queries, fit_corpus, fit_qrels, depth)
     collection = read_collection(run, queries, corpus, qrels, depth)
     rule = work.fitted(labelled, oracles, parsed, seeds)
     if save_rule is not None:
         rule.save(save_rule)
     points = work.measure(collection, oracles, rule, parsed, budgets, seeds)
+    if isinstance(oracles, work.Models):
+        oracles.close()
     facts = {
         "run": str(run),
         "fitted_on": str(fit_run),
         "strategy": strategy,
-        "small": small,
-        "large": large,
+        "small": small if model is None else model,
+        "large": large if model is None else settings.get("cascade"),
         "seeds": seeds,
         "depth": depth,
     }
     found = work.write(points, facts, output)
     print_json(found) if as_json else print_table(_cascade_table(points))
-
-
-def _check_seeds(seeds: int) -> None:
-    if seeds < 1:
-        raise InputError(f"--seeds {seeds}: must be at least 1")
-
-
-def _check_noises(noises: list[float] | tuple[float, ...]) -> None:
-    if wrong := [one for one in noises if not 0 <= one < float("inf")]:
-        raise InputError(f"noise {wrong[0]:g}: a standard deviation is 0 or more")
 
 
 def _throughput_table(found: Throughput) -> Table:

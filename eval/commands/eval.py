@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from firstrank.reranker.commands.console import note, print_json
-from firstrank.reranker.commands.options import INPUT, MODEL, OUTPUT, DropSelf, expanded, option
+from firstrank.reranker.commands.options import INPUT, MODEL, OUTPUT, DropSelf, Limit, expanded, option
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.types import Backend
 
@@ -17,14 +18,27 @@ if TYPE_CHECKING:
 STATISTICS = "Statistics"
 
 
+class Correction(StrEnum):
+    """How p-values are adjusted for the number of tests; see `firstrank.eval.significance`."""
+
+    holm = "holm"
+    bonferroni = "bonferroni"
+    bh = "bh"
+    none = "none"
+
+
 @expanded
 def evaluate(
-    dataset: Annotated[str, option(INPUT, "A BEIR folder, or ir_datasets:ID: queries, judgments and texts.")],
     output: Annotated[Path, option(OUTPUT, "The folder for report.html, report.json, per_query.csv, tables and plots.")],
+    dataset: Annotated[str | None, option(INPUT, "A BEIR folder, or ir_datasets:ID with queries, judgments and texts.")] = None,
+    qrels: Annotated[str | None, option(INPUT, "Judgments alone, in place of a dataset.")] = None,
+    queries: Annotated[str | None, option(INPUT, "With --qrels: the queries' texts, for the report and for --rerank.")] = None,
+    corpus: Annotated[str | None, option(INPUT, "With --qrels: the passages, for the report and for --rerank.")] = None,
     run: Annotated[list[Path] | None, option(INPUT, "A TREC run or RankLLM's JSONL; the first is what others are compared with.")] = None,
     split: Annotated[str | None, option(INPUT, "The split of a BEIR folder; by default test.")] = None,
     trace: Annotated[list[str] | None, option(INPUT, "NAME=FILE: what a run cost, as firstrank rerank --trace wrote it.")] = None,
     drop_self: DropSelf = False,
+    limit: Limit = None,
     rerank: Annotated[list[str] | None, option(MODEL, "A model that reranks the first run, as a further system.")] = None,
     depth: Annotated[int, option(MODEL, "Candidates of a query to rerank.")] = 100,
     *,
@@ -32,27 +46,42 @@ def evaluate(
     placement: Placement,
     measure: Annotated[list[str] | None, option(STATISTICS, "In ir_measures' words: nDCG@10, RR(rel=2)@10. The first leads.")] = None,
     seed: Annotated[int, option(STATISTICS, "For the bootstrap, the randomisation test, and strategies that draw.")] = 0,
+    baseline: Annotated[str | None, option(STATISTICS, "Compare with this system only (the name of a run); by default every pair.")] = None,
+    correction: Annotated[
+        Correction, option(STATISTICS, "For many tests: holm, bonferroni, bh (false discoveries) or none.")
+    ] = Correction.holm,
+    relevant_from: Annotated[
+        int | None, option(STATISTICS, "The lowest grade that counts as relevant; by default 2 on a scale of 0 to 3 (TREC-DL), else 1.")
+    ] = None,
+    provenance: Annotated[
+        bool, option(OUTPUT, "Below the table, each row's files with their SHA-256, and the command.", "--provenance")
+    ] = False,
     no_texts: Annotated[bool, option(OUTPUT, "Do not read the corpus: the report shows docids, no passages.", "--no-texts")] = False,
     as_json: Annotated[bool, option(OUTPUT, "Print the report as JSON.", "--json")] = False,
 ) -> None:
     """Measures runs and models side by side: effectiveness with significance, and what a query costs."""
+    from firstrank.eval.evaluation import Method
     from firstrank.eval.report import tables
     from firstrank.eval.report.files import report_object
     from firstrank.eval.reranking import opener_of
-    from firstrank.eval.study import Study
+    from firstrank.eval.study import Files, Study
     from firstrank.reranker.setup import Setup
 
     if settings.get("backend") == Backend.oracle:
         raise InputError("--backend oracle: eval measures models; firstrank rerank and firstrank bench strategies take an oracle")
-    if settings and not rerank:
-        raise InputError(f"{', '.join(settings)}: how a model reranks; only with --rerank MODEL")
     settings["seed"] = seed
     setups = [placement.fitted(Setup.of(model, **settings)) for model in dict.fromkeys(rerank or ())]
     how = opener_of(placement)
-    study = Study(dataset, split, run or (), trace or (), setups, output, depth, drop_self, measure or (), seed, not no_texts, how)
+    method = Method(baseline, correction.value, relevant_from, seed)
+    files = None if qrels is None else Files(qrels, queries, corpus)
+    study = Study(
+        dataset, split, run or (), trace or (), setups, output, depth, drop_self, measure or (), method, not no_texts, limit, files, how
+    )
     evaluation = study.run()
     if as_json:
         print_json(report_object(evaluation, study.facts()))
         return
     print(tables.markdown(evaluation))
+    if provenance:
+        print(tables.provenance(evaluation, study.facts()))
     note(f"{output / 'report.html'}: the whole report")

@@ -15,10 +15,9 @@ from firstrank.eval.report import tables
 from firstrank.eval.report.html import report_page
 from firstrank.eval.report.plots import write_plots
 from firstrank.reranker.errors import MachineError, MissingExtra
-from firstrank.reranker.measures import relevance_cutoff
 from firstrank.reranker.runs.files import whole_file
 
-_FORM = 1
+_FORM = 2
 """of report.json; a new number where a field changes its meaning"""
 
 
@@ -75,9 +74,12 @@ def report_object(evaluation: Evaluation, facts: Mapping[str, Any]) -> dict[str,
             "split": dataset.split,
             "queries": len(dataset.qrels),
             "judgments": sum(map(len, dataset.qrels.values())),
-            "relevant_from_grade": relevance_cutoff(dataset.qrels),
+            "relevant_from_grade": evaluation.relevant_from,
         },
         "averaging": "all judged queries; one that a run lacks counts 0",
+        "tested": evaluation.tested,
+        "correction": evaluation.method.correction,
+        "baseline": evaluation.method.baseline,
         "measures": list(evaluation.measures),
         "seed": evaluation.seed,
         "systems": [_system(one) for one in evaluation.systems],
@@ -92,6 +94,7 @@ def _system(one: Measured) -> dict[str, Any]:
         "run": one.system.run.name,
         "measures": {name: asdict(estimate) for name, estimate in one.estimates.items()},
         "missing_queries": list(one.missing),
+        "unjudged_queries": list(one.system.unjudged),
         "latency": one.latency.to_dict() if one.latency else None,
         "responses": one.responses.to_dict() if one.responses else None,
         "facts": dict(one.system.facts),

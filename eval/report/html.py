@@ -14,7 +14,6 @@ from firstrank.eval.evaluation import ALPHA, Evaluation
 from firstrank.eval.report.svg import Point, effectiveness_against_latency, sorted_bars
 from firstrank.eval.report.tables import letter
 from firstrank.eval.significance import RESAMPLES
-from firstrank.reranker.measures import relevance_cutoff
 
 DEPTH = 10
 """ranks of a query that the page shows"""
@@ -36,14 +35,16 @@ def render(template: str, **context: Any) -> str:
 def report_page(evaluation: Evaluation, facts: Mapping[str, Any], *, passages: bool = True) -> str:
     """The whole report of an evaluation; without `passages` the corpus is not read, and single queries show docids."""
     systems, primary = evaluation.systems, evaluation.primary
-    points = [Point(one.name, one.latency.p50 if one.latency else None, one.estimates[primary].mean) for one in systems]
+    points = [
+        Point(one.name, one.latency.p50 if one.latency and one.latency.alone else None, one.estimates[primary].mean) for one in systems
+    ]
     return render(
         "report.html.j2",
         title=f"{evaluation.dataset.name}: {len(systems)} systems",
         evaluation=evaluation,
         facts=facts,
         judgments=sum(map(len, evaluation.dataset.qrels.values())),
-        cutoff=relevance_cutoff(evaluation.dataset.qrels),
+        cutoff=evaluation.relevant_from,
         resamples=RESAMPLES,
         alpha=ALPHA,
         best={name: max(one.estimates[name].mean for one in systems) for name in evaluation.measures},

@@ -18,7 +18,7 @@ def write_plots(folder: Path, evaluation: Evaluation) -> None:
     _effectiveness(folder, evaluation)
     if len(evaluation.systems) > 1:
         _differences(folder, evaluation)
-    if any(one.latency for one in evaluation.systems):
+    if any(one.latency and one.latency.alone for one in evaluation.systems):
         _latency(folder, evaluation)
 
 
@@ -63,7 +63,8 @@ def _latency(folder: Path, evaluation: Evaluation) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
     points = [
-        Point(one.name, one.latency.p50 if one.latency else None, one.estimates[evaluation.primary].mean) for one in evaluation.systems
+        Point(one.name, one.latency.p50 if one.latency and one.latency.alone else None, one.estimates[evaluation.primary].mean)
+        for one in evaluation.systems
     ]
     with _figure(folder, "latency", 4.2) as axes:
         for point in points:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import string
-from collections.abc import Callable, Sequence
-from typing import TextIO
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TextIO
 
-from firstrank.eval.evaluation import ALPHA, Evaluation
+from firstrank.eval.evaluation import Evaluation
 
 COST = ("p50 s", "p95 s", "windows", "prompt tokens")
+_JUDGED = "judgments' hash"
 _LATEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
 _LATEX |= {"^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
 
@@ -48,13 +49,22 @@ def write_per_query(file: TextIO, evaluation: Evaluation) -> None:
             writer.writerow([qid, measure, *(f"{value:.6f}" for value in evaluation.values[measure][:, place])])
 
 
+def provenance(evaluation: Evaluation, facts: Mapping[str, Any]) -> str:
+    """A line a row of the table: which file it was, and its hash, or how it was reranked; and the command."""
+    lines = [f"command: {facts.get('command', '')}", f"judgments: {facts.get('dataset')}, sha256 {facts.get(_JUDGED)}"]
+    for place, one in enumerate(evaluation.systems):
+        said = ", ".join(f"{name} {value}" for name, value in one.system.facts.items())
+        lines.append(f"{letter(place)} {one.name}: {said}")
+    return "\n".join(lines)
+
+
 def _rows(evaluation: Evaluation, mark: Callable[[str, Sequence[int]], str]) -> list[list[str]]:
     costs = any(system.latency for system in evaluation.systems)
     rows = [["system", *evaluation.measures, *(COST if costs else ())]]
     for place, system in enumerate(evaluation.systems):
         cells = [mark(f"{system.estimates[name].mean:.4f}", evaluation.better_than(place, name)) for name in evaluation.measures]
         cost = system.latency
-        spent = [f"{cost.p50:.3f}", f"{cost.p95:.3f}", f"{cost.windows:.1f}", f"{cost.prompt_tokens:.0f}"] if cost else ["—"] * len(COST)
+        spent = [cost.shown("p50"), cost.shown("p95"), f"{cost.windows:.1f}", f"{cost.prompt_tokens:.0f}"] if cost else ["—"] * len(COST)
         rows.append([f"{letter(place)} {system.name}", *cells, *(spent if costs else ())])
     return rows
 
@@ -68,10 +78,20 @@ def _superscript(value: str, beaten: Sequence[int]) -> str:
 
 
 def _legend(evaluation: Evaluation) -> str:
-    return (
-        f"Means over {len(evaluation.qids)} judged queries. Letters after a value: the systems that it significantly exceeds "
-        f"(paired randomisation test, p < {ALPHA}, Holm's correction over all pairs)."
+    costs = [one.latency for one in evaluation.systems if one.latency]
+    marked = (
+        "* of so few queries, a percentile is little more than the slowest." if any(cost.alone and cost.uncertain for cost in costs) else ""
     )
+    batch = "— seconds: many queries at once, so none has a latency of its own." if any(not cost.alone for cost in costs) else ""
+    said = [
+        f"Means over {len(evaluation.qids)} judged queries; relevant: grades of {evaluation.relevant_from} and more, "
+        "unless a measure's name says another.",
+        f"Letters after a value: the systems that it significantly exceeds ({evaluation.tested}).",
+        *(f"{note}." for note in evaluation.notes),
+        marked,
+        batch,
+    ]
+    return " ".join(filter(None, said))
 
 
 def _escaped(text: str) -> str:

@@ -52,6 +52,8 @@ class Inputs:
     depth: int
     drop_self: bool
     missing: Missing
+    limit: int | None = None
+    """so many queries only, the first of the run"""
 
     def check(self, *, needs_run: bool = True) -> None:
         together = {"--run": self.run, "--queries": self.queries, "--corpus": self.corpus}
@@ -68,7 +70,8 @@ class Inputs:
 
         sources = {"run": self.run, "queries": self.queries, "corpus": self.corpus, "requests": self.requests}
         hashed = {f"--{name}": fingerprint(source) for name, source in sources.items() if source is not None}
-        return hashed | {"--depth": str(self.depth), "--drop-self": str(self.drop_self), "--missing": self.missing.value}
+        limited = {} if self.limit is None else {"--limit": str(self.limit)}
+        return hashed | {"--depth": str(self.depth), "--drop-self": str(self.drop_self), "--missing": self.missing.value} | limited
 
     def tasks(self) -> Tasks:
         """The queries, read as far as it takes to know their ids and candidates; texts are read when they are asked for."""
@@ -78,11 +81,11 @@ class Inputs:
         from firstrank.reranker.texts.sources import open_texts
 
         if self.requests is not None:
-            return FileTasks.of(self.requests, self.depth, self.drop_self)
+            return FileTasks.of(self.requests, self.depth, self.drop_self, self.limit)
         assert self.run is not None
         assert self.queries is not None
         assert self.corpus is not None
-        run = read_run(self.run)
+        run = read_run(self.run).first(self.limit)
         queries = queries_of(run, read_queries(self.queries), self.queries)
         texts = open_texts(self.corpus, lambda: self._candidates(run), missing=self.missing.value)
         return RunTasks(run, queries, texts, self.depth, self.drop_self)
@@ -155,6 +158,8 @@ class Job:
     tail: bool = True
     on_error: OnError = OnError.fail
     qrels: Qrels | None = None
+    tag: str = "firstrank"
+    """the last column of a TREC run"""
 
     def facts(self) -> dict[str, str]:
         """What must be the same for this job to resume an interrupted one."""
@@ -193,6 +198,10 @@ class Job:
             kept = {one.failure.qid: one.entry() for one in tally.failed} if self.on_error is OnError.keep else {}
             written = self._write(Finished(tasks.run.keys(), journal, kept))
             journal.delete()
+        if tally.failed and not tally.ranked and not journal.resumed:
+            raise _fault(tally)(
+                f"all {total} queries failed, so {self.output} is {'the first stage' if kept else 'empty'}; the first: {_first(tally)}"
+            )
         return Report(self.output, tally, journal.resumed, self._measured(tasks.run, written))
 
     def _tell_of_fetching(self) -> None:
@@ -205,8 +214,7 @@ class Job:
         for qid, reason in tally.reasons().items():
             _log.info("query %r failed: %s", qid, reason)
         if tally.failed and self.on_error is OnError.fail:
-            fault = InputError if all(isinstance(one.failure.error, InputError) for one in tally.failed) else RequestFailed
-            raise fault(
+            raise _fault(tally)(
                 f"{len(tally.failed)} of {total} queries failed, so {self.output} was not written. Finished queries are kept in {journal}: "
                 "the same command tries the others again; --on-error skip leaves them out, --on-error keep writes them in first-stage order"
             )
@@ -223,19 +231,34 @@ class Job:
         if requests is not None and run is not None:
             write_requests(self.output, reordered(requests, run))
         else:
-            write_run(self.output, lists if run is None else run.values())
+            write_run(self.output, lists if run is None else run.values(), tag=self.tag)
         if self.trace is not None:
             finished.write_traces(self.trace)
         return run
 
     def _measured(self, before: Run, written: Run | None) -> Mapping[str, Mapping[str, float]]:
-        """measure -> {"first stage": value, "reranked": value}, over all judged queries.
+        """measure -> {"first stage": value, "reranked": value}, over all judged queries; with a limit, over those within it.
 
         Of the lists that were written, not of the file read again: in it scores strictly decrease, so that it is read in their order.
         """
         from firstrank.reranker.measures import compare
 
-        return {} if self.qrels is None or written is None else compare({"first stage": before, "reranked": written}, self.qrels)
+        if self.qrels is None or written is None:
+            return {}
+        limited = self.inputs.limit is not None
+        judged = {qid: grades for qid, grades in self.qrels.items() if not limited or qid in before}
+        if not judged:
+            raise InputError(f"none of the {len(before)} queries is judged: nothing was measured")
+        return compare({"first stage": before, "reranked": written}, judged)
+
+
+def _fault(tally: Tally) -> type[InputError | RequestFailed]:
+    return InputError if all(isinstance(one.failure.error, InputError) for one in tally.failed) else RequestFailed
+
+
+def _first(tally: Tally) -> str:
+    qid, reason = next(iter(tally.reasons().items()))
+    return f"{qid!r}: {reason}"
 
 
 def ranked_in(path: Path) -> Run:

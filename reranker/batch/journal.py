@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from firstrank.reranker.errors import InputError, MachineError
-from firstrank.reranker.runs.files import BEGUN, lock
+from firstrank.reranker.runs.files import BEGUN, is_standard_output, lock
 
 Entry = dict[str, Any]
 
@@ -63,7 +63,7 @@ def open_journal(output: Path, facts: Mapping[str, str]) -> Iterator[Journal]:
     name = output.name + _SUFFIX
     header = json.dumps({"firstrank": 1, "facts": dict(facts)}).encode() + b"\n"
     with ExitStack() as stack:
-        special = output.exists() and not output.is_file()
+        special = is_standard_output(output) or (output.exists() and not output.is_file())
         path = Path(stack.enter_context(TemporaryDirectory())) / name if special else output.with_name(name)
         try:
             writer = stack.enter_context(path.open("ab", buffering=0))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -64,12 +65,12 @@ class FileTasks:
     drop_self: bool = False
 
     @classmethod
-    def of(cls, path: Path, depth: int, drop_self: bool = False) -> Self:
+    def of(cls, path: Path, depth: int, drop_self: bool = False, limit: int | None = None) -> Self:
         """Reads the file once, for its ids and scores."""
-        return cls(read_lists(path), path, depth, drop_self)
+        return cls(read_lists(path).first(limit), path, depth, drop_self)
 
     def __iter__(self) -> Iterator[Task]:
-        for request, scores in read_requests(self.path):
+        for request, scores in islice(read_requests(self.path), len(self.run)):
             pairs = zip(request.passages, scores.tolist(), strict=True)
             kept = [(passage, score) for passage, score in pairs if not (self.drop_self and passage.docid == request.qid)]
             top, rest = kept[: self.depth], kept[self.depth :]
@@ -106,9 +107,10 @@ def rerank(tasks: Iterable[Task], rank: Rank, journal: Journal, *, traced: bool 
     """
     unfinished = Unfinished(tasks, journal)
     for result in rank(unfinished):
-        tail = unfinished.tails.pop(result.qid)
+        at_once, tail = len(unfinished.tails), unfinished.tails.pop(result.qid)
         if isinstance(result, Ranking):
-            journal.add(result.qid, _entry(result, tail) | ({"trace": result.trace.to_dict()} if traced else {}))
+            trace = {"trace": result.trace.to_dict() | {"at_once": at_once}} if traced else {}  # seconds hold the waiting for the others
+            journal.add(result.qid, _entry(result, tail) | trace)
             yield result
         elif isinstance(result.error, EngineLost):
             raise result.error

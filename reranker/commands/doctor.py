@@ -48,15 +48,16 @@ class Finding:
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Says what this machine has, what is missing, and how to get it. Exit code 1 where something needed is broken."""
     from rich.table import Table
+    from rich.text import Text
 
     found = list(findings())
     if as_json:
         print_json({"findings": [asdict(finding) for finding in found]})
     else:
         table = Table("", "what", "found")
-        marks = {"ok": "[green]ok[/]", "absent": "[dim]absent[/]", "warning": "[yellow]warning[/]", "broken": "[red]broken[/]"}
+        colours = {"ok": "green", "absent": "dim", "warning": "yellow", "broken": "red"}
         for finding in found:
-            table.add_row(marks[finding.verdict], finding.what, finding.detail.replace("[", "\\["))
+            table.add_row(Text(finding.verdict, colours[finding.verdict]), finding.what, finding.detail)
         print_table(table)
     if any(finding.verdict == "broken" for finding in found):
         raise typer.Exit(1)

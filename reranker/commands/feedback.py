@@ -120,14 +120,31 @@ class Rounds:
             raise InputError("--feedback retrieves again, from --corpus: it takes --run (or nothing), not --requests")
         folder = self.job.output.with_name(self.job.output.name + ".feedback")
         self._resume(folder)
-        run = self._first(folder)
+        run = first = self._first(folder)
         with ranking as rank:
             for number in range(1, self.rounds + 1):
                 run = self._round(folder, number, run, rank)
             note("the last reranking")
             report = replace(self.job, inputs=replace(self.job.inputs, run=run)).run(nullcontext(rank))
+        report = replace(report, measured=self._measured(folder, first, report))
         shutil.rmtree(folder, ignore_errors=True)
         return report
+
+    def _measured(self, folder: Path, first: Path, report: Report) -> Mapping[str, Mapping[str, float]]:
+        """Every retrieval and every reranking, in the order in which they were made."""
+        from firstrank.reranker.measures import compare
+        from firstrank.reranker.runs.trec import read_run
+
+        if self.job.qrels is None or not report.measured:
+            return report.measured
+        runs = {"retrieval 1": read_run(first)}
+        for number in range(1, self.rounds + 1):
+            runs[f"reranking {number}"] = read_run(folder / f"{number}-reranked.trec")
+            runs[f"retrieval {number + 1}"] = read_run(folder / f"{number}-retrieved.trec")
+        asked = self.job.inputs.limit is not None
+        judged = {qid: grades for qid, grades in self.job.qrels.items() if not asked or qid in runs["reranking 1"]}
+        found = compare(runs, judged, list(report.measured))
+        return {name: {**values, f"reranking {self.rounds + 1}": report.measured[name]["reranked"]} for name, values in found.items()}
 
     def _resume(self, folder: Path) -> None:
         facts = self.job.facts() | {"--vectors": str(self.vectors), "--feedback": str(self.rounds)}

@@ -34,6 +34,8 @@ Queries = Annotated[str, option(INPUT, "JSONL, TSV, a BEIR folder, or ir_dataset
 Corpus = Annotated[str, option(INPUT, "A BEIR folder, corpus.jsonl[.gz], a .tsv, ir_datasets:ID, or lucene:DIR.")]
 Depth = Annotated[int, option(INPUT, "Candidates of a query.")]
 DropSelf = Annotated[bool, option(INPUT, "Leave out the candidate whose docid is the qid (ArguAna).", "--drop-self")]
+Limit = Annotated[int | None, option(INPUT, "So many queries only, the first ones; measures are over them.")]
+Tag = Annotated[str, option(OUTPUT, "The last column of the run: what the system is called.")]
 AsJson = Annotated[bool, option(OUTPUT, "As JSON.", "--json")]
 
 
@@ -110,6 +112,13 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
     vars(run)["__signature__"] = Signature(parameters)
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def tag_of(text: str) -> str:
+    """Raises InputError for what is not one word."""
+    if not text or text.split() != [text]:
+        raise InputError(f"--tag {text!r}: must be one word, for a run's columns are parted by spaces")
+    return text
 
 
 def window_of(text: str) -> int | str:

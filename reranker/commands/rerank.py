@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from firstrank.reranker.batch.job import Inputs, Job, Missing, OnError
 from firstrank.reranker.commands.console import note, print_json, print_measures
-from firstrank.reranker.commands.options import ERRORS, FEEDBACK, INPUT, MODEL, OUTPUT, DropSelf, expanded, option
+from firstrank.reranker.commands.options import ERRORS, FEEDBACK, INPUT, MODEL, OUTPUT, DropSelf, Limit, Tag, expanded, option, tag_of
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.types import Backend
 
@@ -25,6 +25,7 @@ def rerank(
     requests: Annotated[Path | None, option(INPUT, "RankLLM's JSONL, in place of run, queries and corpus.")] = None,
     depth: Annotated[int, option(INPUT, "Candidates of a query to rerank.")] = 100,
     drop_self: DropSelf = False,
+    limit: Limit = None,
     model: Annotated[str, option(MODEL, "A name (firstrank models list), a folder, or a Hugging Face id.")] = "default",
     *,
     settings: SetupSettings,
@@ -39,21 +40,20 @@ def rerank(
     no_tail: Annotated[bool, option(OUTPUT, "Write the reranked candidates only.", "--no-tail")] = False,
     trace: Annotated[Path | None, option(OUTPUT, "What each query asked and cost, as JSONL.")] = None,
     qrels: Annotated[str | None, option(OUTPUT, "Judgments: measure the first stage and the output (and feed the oracle).")] = None,
+    tag: Tag = "firstrank",
     as_json: Annotated[bool, option(OUTPUT, "The summary as JSON.", "--json")] = False,
 ) -> None:
     """Reranks the candidates of a TREC run with a listwise model: one prefill a window, ranked by the first token's logits."""
     from firstrank.reranker.runs.qrels import read_qrels
     from firstrank.reranker.setup import Setup
 
-    inputs = Inputs(run, queries, corpus, requests, depth, drop_self, missing)
+    inputs = Inputs(run, queries, corpus, requests, depth, drop_self, missing, limit)
     inputs.check(needs_run=not feedback)
-    if vectors is not None and not feedback:
-        raise InputError(f"--vectors {vectors}: only with --feedback")
     if settings.get("backend") == Backend.oracle:
         settings |= oracle_settings(qrels)
     judged = settings.get("qrels") or (None if qrels is None else read_qrels(qrels))
     setup = placement.fitted(Setup.of(model, **settings))
-    job = Job(inputs, setup, output, trace, not no_tail, on_error, judged)
+    job = Job(inputs, setup, output, trace, not no_tail, on_error, judged, tag_of(tag))
     if feedback:
         from firstrank.reranker.commands.feedback import Rounds
 

@@ -11,6 +11,7 @@ import typer
 
 from firstrank.reranker.batch.progress import Progress
 from firstrank.reranker.commands.console import note, print_json, print_measures
+from firstrank.reranker.commands.options import tag_of
 from firstrank.reranker.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def retrieve(
     depth: Annotated[int, typer.Option(help="Candidates of a query.")] = 100,
     drop_self: Annotated[bool, typer.Option("--drop-self", help="Leave out the candidate whose docid is the qid (ArguAna).")] = False,
     retriever: Annotated[str, typer.Option(help="bm25, rm3, dense:MODEL, sparse:MODEL, hybrid:MODEL or pyserini:INDEX.")] = "bm25",
+    limit: Annotated[int | None, typer.Option(help="So many queries only, the first ones; measures are over them.")] = None,
+    tag: Annotated[str | None, typer.Option(help="The last column of the run; by default the retriever's name.")] = None,
     save_vectors: Annotated[Path | None, typer.Option(help="dense, hybrid: a folder for the vectors, for firstrank feedback.")] = None,
     qrels: Annotated[str | None, typer.Option(help="Judgments: retrieve their queries only, and measure the run.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
@@ -35,24 +38,23 @@ def retrieve(
     from firstrank.reranker.runs.queries import read_queries
     from firstrank.reranker.runs.trec import Run, write_run
 
-    if depth < 1:
-        raise InputError(f"--depth {depth}: must be at least 1")
     if corpus is None and not retriever.startswith("pyserini:"):
         raise InputError(f"--corpus: not given; {retriever} reads it (only pyserini:INDEX holds its own)")
-    if save_vectors is not None and not retriever.startswith(("dense:", "hybrid:")):
-        raise InputError(f"--save-vectors {save_vectors}: {retriever} has no vectors; use dense:MODEL or hybrid:MODEL")
     check_writable(output)
     judged = read_qrels(qrels) if qrels is not None else None
     wanted = [query for query in read_queries(queries) if judged is None or query.qid in judged]
     if not wanted:
         raise InputError(f"{queries}: none of its queries is judged in {qrels}")
+    if limit is not None:
+        wanted = wanted[:limit]
+        judged = None if judged is None else {query.qid: judged[query.qid] for query in wanted}
     started = time.perf_counter()
     first_stage = retrievers.open_retriever(retriever, corpus or "")
     indexed = time.perf_counter() - started
     with Progress("retrieving", len(wanted)) as progress:
         found = retrievers.retrieve(first_stage, _counted(wanted, progress), depth, drop_self=drop_self)
         run = None if judged is None else Run(found)
-        write_run(output, found if run is None else run.values(), tag=retriever.partition(":")[0])
+        write_run(output, found if run is None else run.values(), tag=tag_of(tag or retriever.partition(":")[0]))
     if save_vectors is not None:
         first_stage.save(save_vectors)  # type: ignore[attr-defined]  # it has vectors: checked above
     seconds = time.perf_counter() - started - indexed

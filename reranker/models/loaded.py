@@ -9,7 +9,8 @@ from typing import Any
 
 from firstrank.reranker.errors import ModelError
 from firstrank.reranker.models import weights
-from firstrank.reranker.models.catalog import find_model
+from firstrank.reranker.models.catalog import check_revision, find_model
+from firstrank.reranker.models.folder import adapter_base, check_folder, has_tokenizer, is_adapter
 from firstrank.reranker.models.spec import SETTINGS_FILE, ModelSpec
 from firstrank.reranker.prompt.prompter import Prompter
 from firstrank.reranker.types import Answer
@@ -24,6 +25,8 @@ class Model:
     path: str
     tokenizer: Any
     prompter: Prompter
+    base: str | None = None
+    """of an adapter: the folder with the weights that it changes"""
 
     def within(self, *contexts: int | None) -> Model:
         """The model with its prompts held to the smallest of these contexts (in tokens; None is any) and its own."""
@@ -52,9 +55,13 @@ def load_model(
     spec, folder = find_model(name)
     spec = spec.model_copy(update={"answer": answer}) if answer else spec
     spec = changed(spec) if changed else spec
+    check_revision(name, revision)
     path = folder or weights.fetch(spec, revision, tensors=tensors)
-    tokenizer = _tokenizer(name, path)
-    return Model(name, spec, str(path), tokenizer, prompter_of(spec, tokenizer, path))
+    base = _base(name, path, tensors=tensors)
+    check_folder(name, path)
+    tokenizer = _tokenizer(name, path if base is None or has_tokenizer(path) else base)
+    configured = path if base is None or (path / "config.json").is_file() else base
+    return Model(name, spec, str(path), tokenizer, prompter_of(spec, tokenizer, configured), None if base is None else str(base))
 
 
 def prompter_of(spec: ModelSpec, tokenizer: Any, path: Path) -> Prompter:
@@ -74,11 +81,35 @@ def prompter_of(spec: ModelSpec, tokenizer: Any, path: Path) -> Prompter:
         raise ModelError(f"model {spec.name!r}, template {spec.template_name!r}: {error}") from error
 
 
+def _base(name: str, path: Path, *, tensors: bool) -> Path | None:
+    """The folder of the model that an adapter is for, fetched if need be; None where the folder holds no adapter."""
+    if not is_adapter(path):
+        return None
+    base, revision = adapter_base(path)
+    try:
+        spec, folder = find_model(base)
+        found = folder or weights.fetch(spec, revision if spec.weights.hub else None, tensors=tensors)
+        if is_adapter(found):
+            raise ModelError(f"{found}: holds an adapter too: merge it into its own base first")
+        check_folder(base, found)
+    except ModelError as error:
+        raise ModelError(
+            f"model {name!r}: is an adapter for {base!r}, which cannot be had: {error}. "
+            f"Where it is elsewhere now, say so in {path / 'adapter_config.json'}: base_model_name_or_path"
+        ) from error
+    return found
+
+
 def _tokenizer(name: str, path: Path) -> Any:
     from transformers import AutoTokenizer
 
+    if not has_tokenizer(path):
+        raise ModelError(
+            f"model {name!r}: cannot load the tokenizer in {path}: there is none (tokenizer.json, or tokenizer.model): "
+            "copy it there from the model that this one was made of"
+        )
     try:
-        return AutoTokenizer.from_pretrained(path)
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except Exception as error:
         raise ModelError(f"model {name!r}: cannot load the tokenizer in {path}: {_first_line(error)}") from error
 
@@ -87,7 +118,7 @@ def _context(path: Path) -> int:
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(path).get_text_config()
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False).get_text_config()
     except Exception as error:
         raise ModelError(f"{path}: cannot read config.json: {_first_line(error)}") from error
     context = getattr(config, "max_position_embeddings", None)

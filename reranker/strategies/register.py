@@ -59,6 +59,15 @@ def parse_strategy(text: str, **defaults: Any) -> Strategy:
     return Named(text.strip(), strategy)
 
 
+def said_in(text: str) -> tuple[set[str], set[str]]:
+    """The numbers that a strategy has, those of what it wraps among them, and those that its text says."""
+    name, _, rest = text.strip().partition(":")
+    given = _pairs(text, rest)
+    said = set(given)
+    _, legal = _build(name.strip(), given, {})
+    return set(legal), said
+
+
 def either(first: Strategy, second: Strategy) -> Strategy:
     """`first`, or `second` for a request that `first` refuses before its first window (a top_k beyond what it guarantees there …)."""
 

@@ -31,11 +31,17 @@ class Schedule:
 
         A stride or passes without a strategy mean `sliding`, the one that has both.
         """
-        strategy = self.strategy or (SLIDING if self.stride or self.passes else own.strategy)
+        strategy = self.strategy or (SLIDING if self.stride is not None or self.passes is not None else own.strategy)
         stride = self.stride
         if stride is None and self.window != "auto" and own.stride is not None:
             stride = min(own.stride, max(1, self.window // 2)) if self.window else own.stride
-        return replace(self, strategy=strategy, window=self.window or own.window, stride=stride, passes=self.passes or own.passes)
+        return replace(
+            self,
+            strategy=strategy,
+            window=self.window or own.window,
+            stride=stride,
+            passes=own.passes if self.passes is None else self.passes,
+        )
 
     def build(self, top_k: int | None = None) -> Strategy:
         """The strategy itself; `top_k` in place of the schedule's own.
@@ -47,6 +53,6 @@ class Schedule:
             self.strategy or SLIDING,
             window=self.window or WINDOW,
             stride=stride,
-            passes=self.passes or PASSES,
+            passes=PASSES if self.passes is None else self.passes,
             top_k=self.top_k if top_k is None else top_k,
         )

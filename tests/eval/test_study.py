@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import subprocess
 import sys
@@ -222,3 +223,60 @@ def test_bad_input_on_the_command_line_is_a_sentence(folder, tmp_path):
     assert done.returncode == 2
     assert "no such file" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def evaluated(*words):
+    return CliRunner().invoke(app, ["eval", *map(str, words)])
+
+
+def test_judgments_alone_are_enough_and_texts_may_come_beside_them(folder, tmp_path):
+    runs = [word for n in (1, 2) for word in ("--run", collection.write_run(tmp_path / f"r{n}.trec", n, quality=n - 1))]
+    files = ("--qrels", folder / "qrels/test.tsv")
+    whole = json.loads(evaluated("--dataset", folder, *runs, "--output", tmp_path / "a", "--json").stdout)
+    alone = json.loads(evaluated(*files, *runs, "--output", tmp_path / "b", "--json").stdout)
+    texts = ("--queries", folder / "queries.jsonl", "--corpus", folder / "corpus.jsonl")
+    beside = json.loads(evaluated(*files, *texts, *runs, "--output", tmp_path / "c", "--json").stdout)
+    measures = [[one["measures"] for one in found["systems"]] for found in (whole, alone, beside)]
+    assert measures[0] == measures[1] == measures[2]
+    assert "what is number" not in (tmp_path / "b/report.html").read_text()
+    assert "what is number" in (tmp_path / "c/report.html").read_text()
+    assert "Passage d1 text" in (tmp_path / "c/report.html").read_text()
+
+
+def test_a_source_is_said_once(folder, tmp_path):
+    run = collection.write_run(tmp_path / "base.trec", 1)
+    rest = ("--run", run, "--output", tmp_path / "out")
+    for words, said in (
+        (("--dataset", folder, "--qrels", folder), "leave out --qrels, --queries, --corpus"),
+        (("--dataset", folder, "--corpus", folder), "leave out"),
+        ((), "--dataset: not given; give it, or judgments by --qrels"),
+        (("--qrels", folder, "--rerank", "default"), "--rerank: reads queries and passages"),
+        (("--qrels", folder, "--split", "dev"), "--split: only with --dataset"),
+    ):
+        assert said in str(evaluated(*words, *rest).exception)
+
+
+def test_a_limit_a_baseline_and_where_each_row_came_from(folder, tmp_path):
+    runs = [word for n in (1, 2, 3) for word in ("--run", collection.write_run(tmp_path / f"r{n}.trec", n))]
+    done = evaluated("--dataset", folder, *runs, "--output", tmp_path / "out", "--limit", 5, "--baseline", "r2", "--provenance")
+    assert done.exit_code == 0, done.exception
+    assert "Means over 5 judged queries" in done.stdout
+    assert "over 2 comparisons: each system against r2" in done.stdout
+    assert done.stdout.index("| a r2 |") < done.stdout.index("| b r1 |")
+    for n in (1, 2, 3):
+        assert hashlib.sha256((tmp_path / f"r{n}.trec").read_bytes()).hexdigest() in done.stdout
+    assert f"judgments: {folder}, sha256 {hashlib.sha256((folder / 'qrels/test.tsv').read_bytes()).hexdigest()}" in done.stdout
+    wrong = evaluated("--dataset", folder, *runs, "--output", tmp_path / "out", "--baseline", "r9")
+    assert "--baseline r9: give the name of a run: r1, r2, r3" in str(wrong.exception)
+
+
+def test_queries_of_a_run_that_nobody_judged_are_counted(folder, tmp_path):
+    run = collection.write_run(tmp_path / "more.trec", 1, queries=collection.QUERIES + 3)
+    done = evaluated("--dataset", folder, "--run", run, "--output", tmp_path / "out")
+    assert "more has 3 queries that are not judged and do not count: q12, q13, q14" in done.stdout
+
+
+def test_a_run_that_reranking_would_replace_is_refused(folder, tmp_path, tiny_model):
+    run = collection.write_run(tmp_path / "first_stage.trec", 1)
+    done = evaluated("--dataset", folder, "--run", run, "--rerank", tiny_model, "--output", tmp_path)
+    assert "would be replaced by what is reranked into" in str(done.exception)

@@ -38,15 +38,18 @@ def test_names_become_the_parts_that_they_belong_to():
     [
         ({"devise": "cuda"}, r"no setting is called 'devise' \(did you mean 'device'\?\)"),
         ({"backend": "nonesense"}, "backend 'nonesense': unknown; there are transformers, vllm, openai, oracle"),
-        ({"noise": 0.5}, "backend 'transformers' has no option noise"),
-        ({"backend": "vllm", "lanes": 2}, "backend 'vllm' has no option lanes; it has dtype, engine, constrained"),
-        ({"backend": "openai", "dtype": "float32"}, "backend 'openai' has no option dtype; it has base_urls, transport, engine"),
+        ({"noise": 0.5}, "noise: only with backend oracle"),
+        ({"backend": "vllm", "lanes": 2}, "lanes: only with backend transformers"),
+        ({"backend": "openai", "dtype": "float32"}, "dtype: only with backend transformers or vllm"),
         ({"backend": "vllm", "engine": {"tensor_paralel_size": 2}}, "tensor_paralel_size: unknown; there are mode"),
         ({"backend": "openai", "engine": {"labels": "all"}}, "labels: Input should be 'ids' or 'top'"),
         ({"backend": "oracle"}, "scores by judgments"),
-        ({"backend": "oracle", "qrels": {}, "device": "cpu"}, "backend 'oracle' has no option device"),
+        ({"backend": "oracle", "qrels": {}, "device": "cpu"}, "device: only with backend transformers"),
         ({"backend": "oracle", "qrels": {}, "cascade": "large"}, "backend oracle has none"),
-        ({"defer_budget": 0.5}, "defer_budget: only with a cascade"),
+        ({"defer_budget": 0.5}, "defer_budget: only with cascade"),
+        ({"passes": 0}, "passes 0: must be at least 1"),
+        ({"threads": 0}, "threads 0: must be at least 1"),
+        ({"strategy": "topdown", "stride": 5}, r"stride: the strategy 'topdown' has none; it has budget, k, top_k, window"),
     ],
 )
 def test_what_does_not_exist_or_has_no_effect_is_refused(settings, problem):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstrank.reranker.errors import InputError, MachineError, ModelError, ScorerError
 from firstrank.reranker.models.loaded import Model
-from firstrank.reranker.models.weights import merged
+from firstrank.reranker.models.network import load_network
 from firstrank.reranker.prompt.prompter import EncodedRequest
 from firstrank.reranker.scorers.batcher import Batcher
 from firstrank.reranker.scorers.transformers.generation import Generation
@@ -53,7 +53,7 @@ class TransformersScorer:
         self._device = torch.device(_device(options.device))
         self._on_cpu = self._device.type == "cpu"
         self._lanes = options.lanes
-        threads = _lane_threads(options.threads or torch.get_num_threads(), options.lanes, self._on_cpu)
+        threads = _lane_threads(torch.get_num_threads() if options.threads is None else options.threads, options.lanes, self._on_cpu)
         self.dtype = _dtype(options.dtype, model.spec.dtype, self._on_cpu)
         self.network = _load(model, self._device, self.dtype) if network is None else network
         if self._lanes > 1:
@@ -149,6 +149,8 @@ def _device(wanted: Device) -> str:
 def _lane_threads(threads: int, lanes: int, on_cpu: bool) -> int:
     if lanes != 1 and not on_cpu:
         raise InputError(f"--lanes {lanes}: for CPUs only; a GPU takes many windows in one batch")
+    if threads < 1:
+        raise InputError(f"--threads {threads}: give 1 or more")
     if not 1 <= lanes <= threads:
         raise InputError(f"--lanes {lanes}: give 1 to {threads}, the number of threads, which lanes share")
     return threads // lanes
@@ -179,21 +181,13 @@ def _dtype(asked: str | None, of_model: str | None, on_cpu: bool) -> torch.dtype
 
 def _load(model: Model, device: torch.device, dtype: torch.dtype) -> Any:
     import torch
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    base = None if model.base is None else Path(model.base)
     try:
-        if (Path(model.path) / "adapter_config.json").is_file():
-            network: Any = merged(Path(model.path), dtype=dtype)
-        else:
-            network = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, attn_implementation="sdpa")
+        network = load_network(model.name, Path(model.path), dtype, base=base)
         return network.to(device).eval().requires_grad_(False)
     except torch.OutOfMemoryError as error:
         raise MachineError(f"model {model.name!r}: its weights do not fit into the memory of {device}") from error
-    except Exception as error:  # what safetensors and a model's own code raise has no common root
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"model {model.name!r}: cannot load the weights in {model.path}: {reason}") from error
 
 
 def _prepare_thread(threads: int) -> None:

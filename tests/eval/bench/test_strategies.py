@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from firstrank.eval.bench import strategies
 from firstrank.eval.bench.collection import read_collection
-from firstrank.eval.commands.bench import bench
+from firstrank.reranker.cli import app
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.scorers.cascade.deferral import read_rule
 from firstrank.reranker.setup import Setup
@@ -35,7 +35,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(small: Path, output: Path, command: str, *more: str):
     source = ["--run", str(small / "run.trec"), "--queries", str(small), "--corpus", str(small), "--qrels", str(small)]
-    return CliRunner().invoke(bench, [command, *source, "--output", str(output), *more], catch_exceptions=False)
+    return CliRunner().invoke(app, ["bench", command, *source, "--output", str(output), *more], catch_exceptions=False)
 
 
 def test_what_trec_dl_2019_promises_of_each_schedule(data):
@@ -103,10 +103,10 @@ def test_a_model_ranks_with_its_own_window_where_a_strategy_names_none(small, ti
     [
         (("--strategy", "slidng"), "unknown strategy"),
         (("--seeds", "0"), "at least 1"),
-        (("--noise", "-1"), "0 or more"),
+        (("--noise", "-1"), "--noise -1: must be at least 0"),
         (("--depth", "0"), "--depth 0"),
         (("--model", "default", "--noise", "1"), "give one of them"),
-        (("--threads", "1"), "threads: of a model; only with --model"),
+        (("--threads", "1"), "--threads: of a model; only with --model"),
     ],
 )
 def test_bad_options_are_refused(small, tmp_path, more, message):
@@ -131,5 +131,20 @@ def test_a_cascade_beside_a_coin(small, tmp_path, monkeypatch):
     table = run(small, tmp_path, "cascade", *source, "--budget", "0.5", "--seeds", "1").stdout
     assert "above random" in table
     assert "50%" in table
-    with pytest.raises(InputError, match="from 0 to 1"):
+    with pytest.raises(InputError, match="must be between 0 and 1"):
         run(small, tmp_path, "cascade", *source, "--budget", "30")
+
+
+def test_a_cascade_of_two_models(small, tmp_path, tiny_model):
+    source = ["--fit-run", str(small / "run.trec"), "--fit-queries", str(small), "--fit-corpus", str(small), "--fit-qrels", str(small)]
+    options = ["--strategy", "sliding:window=6,stride=3", "--budget", "0", "--budget", "1", "--depth", "9", "--threads", "1", "--json"]
+    done = run(small, tmp_path, "cascade", *source, *options, "--model", str(tiny_model), "--cascade", str(tiny_model))
+    found = json.loads(done.stdout)
+    assert (found["small"], found["large"], found["seeds"]) == (str(tiny_model), str(tiny_model), 1)
+    assert {point["effectiveness"] for point in found["points"]} == {found["points"][0]["effectiveness"]}
+    for more, said in (
+        (("--model", "x"), "give the large one by --cascade"),
+        (("--cascade", "x"), "--cascade: of models; only with --model"),
+    ):
+        with pytest.raises(InputError, match=said):
+            run(small, tmp_path, "cascade", *source, *more)

@@ -75,7 +75,7 @@ def test_bad_input_is_a_sentence(small, tmp_path):
     run.write_text("unknown Q0 d 1 1.0 t\n")
     with pytest.raises(InputError, match="--save-vectors"):
         call("feedback", "--run", run, "--vectors", tmp_path, "--output", tmp_path / "out.trec")
-    with pytest.raises(InputError, match="bm25 has no vectors"):
+    with pytest.raises(InputError, match="--save-vectors: only with --retriever dense:MODEL or hybrid:MODEL"):
         call("retrieve", "--queries", small, "--corpus", small, "--output", run, "--save-vectors", tmp_path / "v")
     with pytest.raises(InputError, match="only with --feedback"):
         call("rerank", "--run", run, "--queries", small, "--corpus", small, "--output", tmp_path / "out.trec", "--vectors", tmp_path)

@@ -63,7 +63,7 @@ def test_what_cannot_work_is_refused_with_a_way_out(inputs, monkeypatch, tmp_pat
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--defer-budget", "30"], "from 0 to 1"),
+        (["--defer-budget", "30"], "--defer-budget 30: must be between 0 and 1"),
         (["--defer-rule", "hunch"], "use entropy, margin"),
         (["--model", "no-such"], "no such name"),
     ],

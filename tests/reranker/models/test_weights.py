@@ -13,6 +13,7 @@ import pytest
 from firstrank.reranker.errors import MachineError, ModelError
 from firstrank.reranker.models import weights
 from firstrank.reranker.models.loaded import load_model
+from firstrank.reranker.models.network import load_network, merged
 from firstrank.reranker.models.spec import ModelSpec, Weights
 from firstrank.reranker.scorers.transformers.options import TransformersOptions
 from firstrank.reranker.scorers.transformers.scorer import TransformersScorer
@@ -212,7 +213,7 @@ def test_an_adapter_is_merged_into_what_is_here_as_into_the_base_that_it_names(t
     adapted = get_peft_model(base(), LoraConfig(task_type="CAUSAL_LM", r=2, target_modules="all-linear", init_lora_weights=False))
     folder = shutil.copytree(tiny_model, tmp_path / "adapted", ignore=shutil.ignore_patterns("model.safetensors"))
     adapted.save_pretrained(folder)
-    here, named = (one.state_dict() for one in (weights.merged(folder, base()), weights.merged(folder, dtype=torch.float32)))
+    here, named = (one.state_dict() for one in (merged(folder, base()), load_network("some", folder, torch.float32, base=tiny_model)))
     plain = base().state_dict()
     assert here.keys() == named.keys() == plain.keys()
     assert all(torch.equal(here[name], named[name]) for name in plain)

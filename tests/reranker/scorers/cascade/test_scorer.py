@@ -147,5 +147,5 @@ def test_a_setup_takes_a_cascade_by_name_and_rule(tiny_model):
 
 
 def test_deferral_without_a_cascade_has_no_effect_and_is_refused():
-    with pytest.raises(InputError, match="defer_budget: only with a cascade"):
+    with pytest.raises(InputError, match="defer_budget: only with cascade"):
         Setup.of(defer_budget=0.2)

@@ -1,0 +1,19 @@
+"""Where the program `firstrank` begins: Ctrl-C is in hand before anything else is imported."""
+
+from __future__ import annotations
+
+import sys
+
+from firstrank.reranker.commands.interrupts import INTERRUPTED, Interrupted, interruptible
+
+
+def main() -> None:
+    """The command line (`firstrank.reranker.cli.main`)."""
+    if sys.argv[1:2] != ["serve"]:  # a server drains
+        interruptible()
+    try:
+        from firstrank.reranker.cli import main as command_line
+
+        command_line()
+    except Interrupted:  # while importing: nothing has begun
+        sys.exit(INTERRUPTED)
