@@ -9,11 +9,11 @@ from typing import Any, Self, TypedDict, Unpack, cast, get_type_hints
 
 import yaml
 
-from firstrank.reranker import rules
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.models.catalog import check_revision, find_model
 from firstrank.reranker.models.catalog import read_settings as model_settings
 from firstrank.reranker.runs.files import fingerprint
+from firstrank.reranker.scorers import rules
 from firstrank.reranker.scorers.backends import BackendOptions, BackendSettings, Oracle, backend_of, backend_options, open_scorer
 from firstrank.reranker.scorers.base import Scorer
 from firstrank.reranker.scorers.openai.options import OpenAIOptions

@@ -19,4 +19,4 @@ def test_the_wheel_holds_one_package_with_all_that_the_folders_hold(tmp_path):
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
     there = (path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file())
     expected = {f"firstrank/{path}" for path in there if "__pycache__" not in path.parts}
-    assert found == expected | {"firstrank/__init__.py"}
+    assert found == expected | {"firstrank/__init__.py", "firstrank/__main__.py"}

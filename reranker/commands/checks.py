@@ -39,7 +39,7 @@ def checked(command: Any, path: str) -> Any:
 
 
 def _check(context: Any, path: str) -> None:
-    from firstrank.reranker import rules
+    from firstrank.reranker.scorers import rules
 
     parameters = context.command.params
     given = {one.name: context.params[one.name] for one in parameters if _said(context, one.name)}

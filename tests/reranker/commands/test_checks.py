@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from firstrank.reranker import rules
 from firstrank.reranker.cli import _commands
 from firstrank.reranker.commands.checks import _INPUTS, _OUTPUTS
+from firstrank.reranker.scorers import rules
 
 RERANK = [
     ("--encoder minilm", "--encoder: only with --feedback"),

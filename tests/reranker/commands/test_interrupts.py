@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-PROGRAM = "from firstrank.reranker.start import main; main()"
+PROGRAM = "from firstrank.__main__ import main; main()"
 
 
 def started(words, cache):

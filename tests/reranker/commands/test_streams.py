@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-PROGRAM = "from firstrank.reranker.start import main; main()"
+PROGRAM = "from firstrank.__main__ import main; main()"
 
 
 def called(batch, changes, given=b"", then=""):

@@ -1,4 +1,4 @@
-"""Where the program `firstrank` begins: Ctrl-C is in hand before anything else is imported."""
+"""Where the program `firstrank` begins (also `python -m firstrank`): Ctrl-C is in hand before anything else is imported."""
 
 from __future__ import annotations
 
@@ -17,3 +17,7 @@ def main() -> None:
         command_line()
     except Interrupted:  # while importing: nothing has begun
         sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()
