@@ -80,6 +80,10 @@ def print_measures(measured: Mapping[str, Mapping[str, float]]) -> None:
 class Notes(logging.Handler):
     """Shows what the library logs as notes."""
 
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Other packages may set their own loggers to speak of everything."""
+        return record.levelno >= logging.WARNING or record.name.partition(".")[0] == "firstrank"
+
     def emit(self, record: logging.LogRecord) -> None:
         note(self.format(record))
 

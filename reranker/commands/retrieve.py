@@ -25,6 +25,10 @@ def retrieve(
     depth: Annotated[int, typer.Option(help="Candidates of a query.")] = 100,
     drop_self: Annotated[bool, typer.Option("--drop-self", help="Leave out the candidate whose docid is the qid (ArguAna).")] = False,
     retriever: Annotated[str, typer.Option(help="bm25, rm3, dense:MODEL, sparse:MODEL, hybrid:MODEL or pyserini:INDEX.")] = "bm25",
+    language: Annotated[
+        str | None,
+        typer.Option(help="How BM25 splits and stems words: de, fr, zh …; by default it goes by the script, with English stems."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="So many queries only, the first ones; measures are over them.")] = None,
     tag: Annotated[str | None, typer.Option(help="The last column of the run; by default the retriever's name.")] = None,
     save_vectors: Annotated[Path | None, typer.Option(help="dense, hybrid: a folder for the vectors, for firstrank feedback.")] = None,
@@ -49,7 +53,7 @@ def retrieve(
         wanted = wanted[:limit]
         judged = None if judged is None else {query.qid: judged[query.qid] for query in wanted}
     started = time.perf_counter()
-    first_stage = retrievers.open_retriever(retriever, corpus or "")
+    first_stage = retrievers.open_retriever(retriever, corpus or "", language)
     indexed = time.perf_counter() - started
     with Progress("retrieving", len(wanted)) as progress:
         found = retrievers.retrieve(first_stage, _counted(wanted, progress), depth, drop_self=drop_self)

@@ -108,6 +108,12 @@ EFFECTS = (
     Effect(("feedback",), without("requests"), "retrieves again, from --corpus: it takes --run (or nothing), not {requests}", ("rerank",)),
     Effect(("missing",), without("requests"), "{requests} holds every text", ("rerank",)),
     Effect(("address", "workers", "gpus_per_worker"), among("workers_on", "ray"), "only with {workers_on} ray"),
+    Effect(
+        ("language",),
+        among("retriever", "bm25", "rm3", "hybrid", default="bm25"),
+        "only with {retriever} bm25, rm3 or hybrid:MODEL",
+        ("retrieve",),
+    ),
     Effect(("save_vectors",), among("retriever", "dense:", "hybrid:"), "only with {retriever} dense:MODEL or hybrid:MODEL", ("retrieve",)),
     Effect(
         ("corpus",),

@@ -104,3 +104,14 @@ def test_retrieve_for_judged_queries_only(batch, firstrank):
     ended = firstrank(*arguments, "--qrels", batch.file("qrels.txt"))
     assert ended.code == 2
     assert "none of its queries is judged" in ended.err
+
+
+def test_retrieve_by_language(firstrank, tmp_path):
+    (tmp_path / "corpus.tsv").write_text("d1\tDie Katze schläft\nd2\tHunde bellen\n")
+    (tmp_path / "queries.tsv").write_text("q1\tKatzen\n")
+    arguments = ["retrieve", "--queries", tmp_path / "queries.tsv", "--corpus", tmp_path / "corpus.tsv", "--output", tmp_path / "run.trec"]
+    ended = firstrank(*map(str, arguments), "--language", "de")
+    assert (ended.code, (tmp_path / "run.trec").read_text().split()[2]) == (0, "d1")
+    assert "Building index" not in ended.err  # of another package's
+    ended = firstrank(*map(str, arguments), "--language", "de", "--retriever", "dense:minilm")
+    assert (ended.code, "only with --retriever bm25, rm3 or hybrid:MODEL" in ended.err) == (2, True)
