@@ -59,12 +59,13 @@ def among(option: str, *values: str, default: str = "") -> Callable[[Given], boo
     return lambda given: str(given.get(option, default)).startswith(values)
 
 
-def _of_backend(setting: str, *spellings: str) -> Effect:
+def _of_backend(setting: str, *spellings: str, but: tuple[str, ...] = ()) -> Effect:
     takers = backends_with(setting)
     return Effect(
         (setting, *spellings),
         lambda given: given.get("backend", Backend.transformers) in takers,
         f"only with {{backend}} {' or '.join(takers)}",
+        but=but,
     )
 
 
@@ -98,7 +99,8 @@ EFFECTS = (
         "defers to a model, and {backend} oracle has none: try `firstrank bench cascade`",
     ),
     Effect(("defer_budget", "defer_rule"), with_("cascade"), "only with {cascade}"),
-    *(_of_backend(name) for name in (*LOCAL, "noise")),
+    *map(_of_backend, LOCAL),
+    _of_backend("noise", but=("bench strategies",)),
     _of_backend("base_urls", "base_url"),
     _of_backend("engine", "engine_arg"),
     Effect(("prefix_cache",), among("backend", "vllm"), "only with {backend} vllm"),

@@ -62,10 +62,10 @@ def test_a_loop_that_is_dropped_ends_its_thread_and_frees_its_files():
     del loop
     gc.collect()
     for _ in range(100):
-        if threads_of("firstrank-loop") == before:
+        if threads_of("firstrank-loop") <= before:
             break
         time.sleep(0.05)
-    assert threads_of("firstrank-loop") == before
+    assert threads_of("firstrank-loop") <= before  # one that an earlier test dropped may end meanwhile
     assert open_files() <= files
 
 
