@@ -11,7 +11,8 @@ from firstrank.reranker.errors import InputError
 from firstrank.reranker.models.catalog import read_settings
 from firstrank.reranker.models.spec import ModelSpec
 from firstrank.reranker.strategies.schedule import Schedule
-from firstrank.training.config import Config, Ramp, Range, read_config
+from firstrank.training.config import Config, read_config
+from firstrank.training.ramps import Ramp, Range
 from firstrank.training.run import exported_spec
 
 PLAIN = {"train": "a.jsonl", "output": "out"}
