@@ -67,7 +67,7 @@ class Turns:
 
 
 class Admission:
-    """Counts the requests in the house; `most` says how many it holds."""
+    """Counts the requests in the service; `most` says how many it holds."""
 
     def __init__(self, most: Callable[[], int]) -> None:
         self.inside = 0
@@ -75,7 +75,7 @@ class Admission:
 
     @contextmanager
     def enter(self) -> Iterator[None]:
-        """Raises Overloaded where the house is full."""
+        """Raises Overloaded where the service is full."""
         if self.inside >= self._most():
             raise Overloaded(f"{self.inside} requests are here already, and there is no room for more")
         self.inside += 1

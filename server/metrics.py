@@ -44,7 +44,7 @@ class Metrics:
         self.in_flight = Gauge("firstrank_windows_in_flight", "Windows asked for and not answered yet.", ("model",), registry=to)
         self._ready = Gauge("firstrank_model_ready", "1 where a model can rank.", ("model",), registry=to)
 
-    def watch_house(self, inside: Callable[[], int]) -> None:
+    def watch_inside(self, inside: Callable[[], int]) -> None:
         self._inside.set_function(inside)
 
     def watch_model(self, model: str, waiting: Callable[[], int], running: Callable[[], int], ready: Callable[[], bool]) -> None:

@@ -34,7 +34,7 @@ class Service:
         self.stopping = False
         self._stop_at = float("inf")
         self._limits: set[asyncio.Timeout] = set()
-        metrics.watch_house(lambda: self.admission.inside)
+        metrics.watch_inside(lambda: self.admission.inside)
 
     async def rank(self, model: ServedModel, request: Request, strategy: Strategy, deadline: float) -> Ranking:
         """The ranking, once it is this request's turn. `deadline` is a time of the loop's clock.
@@ -80,7 +80,7 @@ class Service:
         return Refused(503, "the service is being stopped", kind="stopping", retry_after=5, headers={"connection": "close"})
 
     def full(self, error: Overloaded) -> Refused:
-        """The answer to a request for which the house has no room."""
+        """The answer to a request for which the service has no room."""
         backlog = max(model.turns.seconds() for model in self.registry.models.values())
         return Refused(429, str(error), retry_after=retry_after(backlog))
 
