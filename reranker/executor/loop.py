@@ -105,6 +105,8 @@ async def _next(items: AsyncIterator[T]) -> T:
 
 async def _close(items: AsyncIterator[Any]) -> None:
     if close := getattr(items, "aclose", None):
+        while getattr(items, "ag_running", False):  # an interrupted step is still ending
+            await asyncio.sleep(0)
         await close()
 
 

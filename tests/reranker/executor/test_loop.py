@@ -138,3 +138,31 @@ def test_a_dropped_reranker_leaves_no_thread():
             break
         time.sleep(0.05)
     assert threading.active_count() <= before
+
+
+def test_an_interrupt_in_the_middle_of_a_step_ends_the_iteration_and_nothing_else_is_raised():
+    """The step is cancelled, and takes a while to end; only then can the iterator be closed."""
+    ended = []
+
+    async def items():
+        try:
+            yield 1
+            await asyncio.sleep(20)
+        finally:
+            await asyncio.sleep(0.1)
+            ended.append(True)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    loop, before = LoopThread(), signal.signal(signal.SIGALRM, interrupt)
+    try:
+        found = loop.iterate(items())
+        assert next(found) == 1
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            next(found)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        loop.close()
+    assert ended == [True]
