@@ -19,12 +19,14 @@ from firstrank.reranker.prompt.words import spans
 from firstrank.reranker.types import Passage
 
 _TOKEN = 4
-"""bytes of UTF-8 taken for a token; English has a few more, code a few less, Chinese and Thai about as many"""
+"""of a text's width (characters of the Latin script, bytes of others) that make a token; English has a few more, code a few less"""
 _TITLE = 2
 """a title takes at most one part in so many"""
 
 _GAP = re.compile(r"(?<=[.!?।॥؟۔։።])\s+|\n\s*\n|(?<=[\u0e00-\u0eff])\s+(?=[\u0e00-\u0eff])")
 """between sentences; Thai and Lao have a space there, and nothing else"""
+_WIDE = re.compile("[\u0370-\u1fff\u2c00-\U0010ffff]")
+"""what is not of the Latin script, nor punctuation that it uses: counts its bytes, as about so many tokens come of it"""
 _CLOSED = re.compile(r"(?<=[。！？｡])(?![。！？｡」』”）])")
 """between sentences that no space divides"""
 
@@ -58,14 +60,14 @@ def excerpts(query: str, passages: Sequence[Passage], tokens: int) -> tuple[Pass
 def _excerpt(passage: Passage, text: Text, weights: Mapping[str, float], room: int) -> Passage:
     title = _shortened(passage.title, room // _TITLE)
     seen = {word.stem for word in text.titled if word.end <= len(title)}
-    return replace(passage, title=title, text=text.text[_best(text, seen, weights, room - len(title.encode("utf-8", "surrogatepass"))) :])
+    return replace(passage, title=title, text=text.text[_best(text, seen, weights, room - _width(title)) :])
 
 
 def _best(text: Text, seen: Collection[str], weights: Mapping[str, float], width: int) -> int:
-    """Where the sentence begins from which on `width` bytes hold the heaviest words not `seen` yet; the first of equals."""
+    """Where the sentence begins from which on a part so wide holds the heaviest words not `seen` yet; the first of equals."""
     words = [word for word in text.words if word.stem not in seen]
-    begins, ends = [word.start for word in words], _bytes(text.text, [word.end for word in words])
-    places = dict(zip(text.starts, _bytes(text.text, text.starts), strict=True))
+    begins, ends = [word.start for word in words], _widths(text.text, [word.end for word in words])
+    places = dict(zip(text.starts, _widths(text.text, text.starts), strict=True))
 
     def weight(start: int) -> float:
         held = words[bisect_left(begins, start) : bisect_right(ends, places[start] + width)]
@@ -74,12 +76,15 @@ def _best(text: Text, seen: Collection[str], weights: Mapping[str, float], width
     return max(text.starts, key=weight)
 
 
-def _bytes(text: str, places: Sequence[int]) -> Sequence[int]:
-    """Places of a text, in its order, counted in bytes of UTF-8."""
-    if text.isascii():
+def _width(text: str) -> int:
+    return len(text) + sum(len(character.encode("utf-8", "surrogatepass")) - 1 for character in _WIDE.findall(text))
+
+
+def _widths(text: str, places: Sequence[int]) -> Sequence[int]:
+    """Places of a text, in its order: how wide it is up to each."""
+    if not _WIDE.search(text):
         return places
-    lengths = (len(text[start:end].encode("utf-8", "surrogatepass")) for start, end in pairwise([0, *places]))
-    return list(accumulate(lengths))
+    return list(accumulate(_width(text[start:end]) for start, end in pairwise([0, *places])))
 
 
 def _rarity(texts: Sequence[Text]) -> dict[str, float]:
@@ -101,12 +106,11 @@ def _read(passage: Passage, english: _English, asked: Collection[str]) -> Text:
 
 
 def _shortened(text: str, room: int) -> str:
-    """A title cut to so many bytes, between words if it has any spaces, never within a character."""
-    encoded = text.encode("utf-8", "surrogatepass")
-    if len(encoded) <= room:
+    """A title cut to so much width, between words if it has any spaces."""
+    if _width(text) <= room:
         return text
-    kept = encoded[: room + 1].decode("utf-8", "ignore").rpartition(" ")[0]
-    return kept or encoded[:room].decode("utf-8", "ignore")
+    kept = bisect_right(_widths(text, range(1, len(text) + 1)), room)
+    return text[: kept + 1].rpartition(" ")[0] or text[:kept]
 
 
 class _English:
