@@ -116,6 +116,8 @@ def open_scorer(
         from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
 
         return OracleScorer(backend.qrels, OracleOptions(noise=backend.noise, seed=seed)), ModelSpec()
+    if isinstance(backend, OpenAIOptions):
+        backend.servers()  # no model is fetched for none
     loaded = load_model(model, revision=revision, answer=answer, tensors=not isinstance(backend, OpenAIOptions))
     if isinstance(backend, VLLMOptions):
         from firstrank.reranker.scorers.vllm.scorer import VLLMScorer

@@ -33,6 +33,12 @@ class OpenAIOptions:
     transport: Any = None
     """httpx's, for tests: one that serves both its sync and its async client"""
 
+    def servers(self) -> list[str]:
+        """Each server once. Raises InputError where none is named."""
+        if not self.base_urls:
+            raise InputError("backend openai: no server is named: give --base-url (base_urls in Python), http://127.0.0.1:8000 say")
+        return list(dict.fromkeys(self.base_urls))
+
 
 def server_settings(given: Mapping[str, Any]) -> ServerSettings:
     """Settings by their names. Raises InputError for a name that does not exist and for a value that is not one of its own."""

@@ -28,9 +28,7 @@ class OpenAIScorer:
 
     def __init__(self, model: Model, options: OpenAIOptions = OpenAIOptions()) -> None:
         self._settings = settings = options.server
-        urls = [_base(url) for url in dict.fromkeys(options.base_urls)]
-        if not urls:
-            raise InputError("backend openai: no server is named: give --base-url (base_urls in Python), http://127.0.0.1:8000 say")
+        urls = [_base(url) for url in options.servers()]
         key = os.environ.get("OPENAI_API_KEY")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         with httpx.Client(headers=headers, timeout=60.0, transport=options.transport, trust_env=False) as client:
