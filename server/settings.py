@@ -61,7 +61,7 @@ class ModelSettings(BaseModel):
     base_url: Listed = setting("Model", "openai: a server's address; several are balanced.", ())
     engine_arg: Listed = setting("Model", "vllm, openai: a setting of the engine, KEY=VALUE; several.", ())
     device: str | None = setting("Model", "auto, cpu, cuda or mps.", None)
-    dtype: str | None = setting("Model", "float32, bfloat16 or float16; by default what suits the device.", None)
+    dtype: str | None = setting("Model", "float32, bfloat16, float16 or int8 (CPUs); by default the fastest here.", None)
     threads: int | None = setting("Model", "CPU threads of the model.", None, ge=1)
     lanes: int | None = setting("Model", "CPU: windows at once, which share the threads.", None, ge=1)
     revision: str | None = setting("Model", "The model's revision on the hub.", None)

@@ -88,7 +88,11 @@ def _torch() -> Iterator[Finding]:
         return
     import torch
 
+    from firstrank.reranker.scorers.transformers import arithmetic
+
+    units = arithmetic.units()
     yield Finding("CPU", "ok", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
+    yield Finding("CPU units", "ok", f"{arithmetic.described(units)}; --dtype auto takes {arithmetic.best_for(units)}")
     if torch.cuda.is_available():
         for i in range(torch.cuda.device_count()):
             yield Finding(f"cuda:{i}", "ok", torch.cuda.get_device_name(i))

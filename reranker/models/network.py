@@ -6,6 +6,7 @@ the same with adapters. Both would rank, wrongly.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -22,6 +23,16 @@ _HARMLESS = re.compile(r"rotary_emb\.inv_freq$|\.masked_bias$|\.attn\.bias$|^v_h
 """left over without a loss: buffers that old versions kept, value heads of training, heads that guess further tokens"""
 _EMBEDDINGS = re.compile(r"embed_tokens|lm_head|\.wte\.")
 _SHOWN = 4
+
+
+def hidden_size(folder: Path) -> int | None:
+    """What config.json says; None where it says nothing."""
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    size = found.get("hidden_size", found.get("n_embd")) if isinstance(found, dict) else None
+    return size if isinstance(size, int) else None
 
 
 def load_network(name: str, path: Path, dtype: torch.dtype | None, *, base: Path | None = None) -> Any:

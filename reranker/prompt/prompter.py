@@ -180,6 +180,10 @@ class EncodedRequest:
         """The token ids of a window that shows the candidates `indices` in that order; the model's answer comes next."""
         return self.marked(indices)[0]
 
+    def header(self, n: int) -> Ids:
+        """What a window of n begins with: the token ids before its first passage."""
+        return self.frame(n)[0]
+
     def marked(self, indices: Sequence[int]) -> tuple[Ids, list[int]]:
         """A window's prompt, and where in it each passage has been read: at its label, or at its end where the label comes first."""
         n = len(indices)
