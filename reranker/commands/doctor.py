@@ -88,7 +88,7 @@ def _torch() -> Iterator[Finding]:
         return
     import torch
 
-    from firstrank.reranker.scorers.transformers import arithmetic
+    from firstrank.reranker.models import arithmetic
 
     units = arithmetic.units()
     yield Finding("CPU", "ok", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")

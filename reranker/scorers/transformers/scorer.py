@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firstrank.reranker.errors import InputError, MachineError, ModelError, ScorerError
+from firstrank.reranker.models.arithmetic import Arithmetic, chosen, dtype_of
+from firstrank.reranker.models.int8 import quantize
 from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.models.network import hidden_size, load_network
 from firstrank.reranker.prompt.prompter import EncodedRequest
 from firstrank.reranker.scorers.batcher import Batcher
-from firstrank.reranker.scorers.transformers.arithmetic import Arithmetic, chosen, dtype_of
 from firstrank.reranker.scorers.transformers.generation import Generation
 from firstrank.reranker.scorers.transformers.head import LabelHead
-from firstrank.reranker.scorers.transformers.int8 import quantize
 from firstrank.reranker.scorers.transformers.options import Device, TransformersOptions
 from firstrank.reranker.scorers.transformers.packed import Prefix
 from firstrank.reranker.scorers.transformers.reader import Prompt, Reader, packed_if_same, padded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from firstrank.reranker.errors import ModelError
-from firstrank.reranker.scorers.transformers import arithmetic
+from firstrank.reranker.models import arithmetic
 
 
 @pytest.mark.parametrize(

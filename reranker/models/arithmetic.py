@@ -13,7 +13,7 @@ Arithmetic = Literal["float32", "bfloat16", "float16", "int8"]
 
 KNOWN: tuple[Arithmetic, ...] = ("float32", "bfloat16", "float16", "int8")
 _UNITS = {"avx512_vnni": "VNNI", "avx_vnni": "VNNI", "amx_int8": "AMX int8", "avx512_bf16": "AVX-512 bf16", "amx_bf16": "AMX bf16"}
-_NARROW = 256
+NARROW = 256
 """hidden units below which products are too small for int8 or bf16 to be any faster"""
 
 
@@ -33,10 +33,19 @@ def described(found: tuple[str, ...]) -> str:
 
 
 def best_for(found: tuple[str, ...]) -> Arithmetic:
-    """The fastest arithmetic for a processor with these units."""
+    """The fastest arithmetic for a language model on a processor with these units."""
     if any(name in found for name in ("avx512_vnni", "amx_int8")):
         return "int8"
-    return "bfloat16" if any(name in found for name in ("avx512_bf16", "amx_bf16")) else "float32"
+    return "bfloat16" if _has_bf16(found) else "float32"
+
+
+def best_for_encoders(found: tuple[str, ...]) -> Arithmetic:
+    """The same for a BERT, whose products are so small that int8 is no faster than bf16, and less exact."""
+    return "bfloat16" if _has_bf16(found) else best_for(found)
+
+
+def _has_bf16(found: tuple[str, ...]) -> bool:
+    return any(name in found for name in ("avx512_bf16", "amx_bf16"))
 
 
 def chosen(asked: str | None, of_model: str | None, *, on_cpu: bool, width: int | None = None) -> Arithmetic:
@@ -53,7 +62,7 @@ def chosen(asked: str | None, of_model: str | None, *, on_cpu: bool, width: int 
         if asked == known:
             return known
     if on_cpu:
-        return best_for(units()) if width is None or width >= _NARROW else "float32"
+        return best_for(units()) if width is None or width >= NARROW else "float32"
     return next((known for known in KNOWN if known == of_model and known != "int8"), "bfloat16")
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from firstrank.reranker.models.arithmetic import NARROW
+
 _ZERO = 128
 """activations are stored unsigned: x86's instruction multiplies unsigned by signed bytes"""
 _POWER = 0.4
@@ -46,12 +48,12 @@ class Int8Linear(nn.Module):
 
 
 def quantize(network: nn.Module, example: Callable[[], Any], keep: tuple[nn.Module | None, ...] = ()) -> int:
-    """Puts int8 layers in place of a network's linear ones, but for those to `keep` (its head). Returns how many.
+    """Puts int8 layers in place of a network's wide linear ones, but for those to `keep` (its head). Returns how many.
 
     `example` runs the network on an input like those to come.
     """
     kept = set(map(id, keep))
-    places = [(parent, name, layer) for parent, name, layer in _linear(network) if id(layer) not in kept]
+    places = [(parent, name, layer) for parent, name, layer in _linear(network) if id(layer) not in kept and layer.in_features >= NARROW]
     usual = _usual([layer for _, _, layer in places], example)
     for parent, name, layer in places:
         if id(layer) in usual:  # else nothing ran it, and nothing will

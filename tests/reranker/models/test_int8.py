@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from firstrank.reranker.scorers.transformers.int8 import Int8Linear, quantize
+from firstrank.reranker.models.int8 import Int8Linear, quantize
 
 
 def layer_of(bias=False):
@@ -43,7 +43,8 @@ def test_rows_of_zeros_give_zeros_and_other_dtypes_and_shapes_are_kept():
 
 
 def test_only_what_the_example_ran_is_replaced_and_the_head_is_kept():
-    network = nn.ModuleDict({"body": nn.Linear(8, 8), "unused": nn.Linear(8, 8), "head": nn.Linear(8, 4)})
-    count = quantize(network, lambda: network["head"](network["body"](torch.randn(3, 8))), keep=(network["head"],))
+    network = nn.ModuleDict({name: nn.Linear(256, 256) for name in ("body", "unused", "head")} | {"narrow": nn.Linear(16, 256)})
+    count = quantize(network, lambda: network["head"](network["body"](network["narrow"](torch.randn(3, 16)))), keep=(network["head"],))
     assert count == 1
-    assert [type(network[name]) for name in ("body", "unused", "head")] == [Int8Linear, nn.Linear, nn.Linear]
+    kinds = {name: type(layer) for name, layer in network.items()}
+    assert kinds == {"body": Int8Linear, "unused": nn.Linear, "head": nn.Linear, "narrow": nn.Linear}
