@@ -22,9 +22,11 @@ from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.models.network import load_network
 from firstrank.reranker.prompt.prompter import EncodedRequest
 from firstrank.reranker.scorers.batcher import Batcher
+from firstrank.reranker.scorers.point_session import PointSession
 from firstrank.reranker.scorers.transformers.generation import Generation
 from firstrank.reranker.scorers.transformers.head import LabelHead
 from firstrank.reranker.scorers.transformers.options import Device, TransformersOptions
+from firstrank.reranker.scorers.transformers.pointwise import CPU_TOKENS, Reader, Reading, reading_by
 from firstrank.reranker.types import Request, Scores
 
 if TYPE_CHECKING:
@@ -37,6 +39,10 @@ class Prompt:
 
     prompt: Sequence[int]
     n: int
+
+    @property
+    def tokens(self) -> int:
+        return len(self.prompt)
 
 
 class TransformersScorer:
@@ -59,7 +65,7 @@ class TransformersScorer:
         if self._lanes > 1:
             _check_that_passes_may_overlap(self.network)
         self._answer = self._answerer(options)
-        self._batcher: Batcher[Prompt, Scores] = Batcher(
+        self._batcher: Batcher[Prompt | Reading, Scores] = Batcher(
             self._score_batch,
             max_windows=1 if self._on_cpu else 256,
             max_tokens=options.batch_tokens,
@@ -75,20 +81,24 @@ class TransformersScorer:
     def device(self) -> str:
         return str(self._device)
 
-    def open(self, request: Request) -> TransformersSession:
+    def open(self, request: Request) -> TransformersSession | PointSession:
+        if (prompter := self._model.pointwise) is not None:
+            return PointSession(prompter.encode(request), reading_by(self._batcher), self.name)
         return TransformersSession(self._model.prompter.encode(request), self._batcher)
 
     def close(self) -> None:
         self._batcher.close()
 
-    def _answerer(self, options: TransformersOptions) -> Callable[[Sequence[Prompt]], list[Scores]]:
+    def _answerer(self, options: TransformersOptions) -> Callable[[Sequence[Any]], list[Scores]]:
+        if (prompter := self._model.pointwise) is not None:
+            return Reader(self.network, prompter, most=options.batch_tokens if not self._on_cpu else CPU_TOKENS)
         if self._model.spec.answer == "permutation":
             generation = Generation(self.network, self._model, constrained=options.constrained)
             return lambda windows: [generation.rank(window.prompt, window.n) for window in windows]
         head = LabelHead(self.network)
         return lambda windows: self._first_token(head, windows)
 
-    def _score_batch(self, windows: Sequence[Prompt]) -> list[Scores]:
+    def _score_batch(self, windows: Sequence[Prompt | Reading]) -> list[Scores]:
         import torch
 
         started = time.perf_counter()
@@ -96,10 +106,10 @@ class TransformersScorer:
             with torch.inference_mode():
                 answers = self._answer(windows)
         except torch.OutOfMemoryError as error:
-            raise ScorerError(f"{self._device}: no memory for {len(windows)} windows of {len(windows[0].prompt)} tokens") from error
+            raise ScorerError(f"{self._device}: no memory for {len(windows)} windows of {windows[0].tokens} tokens") from error
         share = (time.perf_counter() - started) / len(windows)
         return [
-            Scores(answer.values, len(window.prompt), answer.generated_tokens, share, self.name, answer.notes, len(windows))
+            Scores(answer.values, window.tokens, answer.generated_tokens, share, self.name, answer.notes, len(windows))
             for window, answer in zip(windows, answers, strict=True)
         ]
 
@@ -120,7 +130,7 @@ class TransformersScorer:
 class TransformersSession:
     """One request's prompts."""
 
-    def __init__(self, encoded: EncodedRequest, batcher: Batcher[Prompt, Scores]) -> None:
+    def __init__(self, encoded: EncodedRequest, batcher: Batcher[Any, Scores]) -> None:
         self._encoded, self._batcher = encoded, batcher
         self.lengths = encoded.lengths
         self.max_window = encoded.max_window
@@ -184,7 +194,7 @@ def _load(model: Model, device: torch.device, dtype: torch.dtype) -> Any:
 
     base = None if model.base is None else Path(model.base)
     try:
-        network = load_network(model.name, Path(model.path), dtype, base=base)
+        network = load_network(model.name, Path(model.path), dtype, base=base, layers=model.spec.layers, norm=model.spec.norm)
         return network.to(device).eval().requires_grad_(False)
     except torch.OutOfMemoryError as error:
         raise MachineError(f"model {model.name!r}: its weights do not fit into the memory of {device}") from error
