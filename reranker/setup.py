@@ -12,6 +12,7 @@ import yaml
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.models.catalog import check_revision, find_model
 from firstrank.reranker.models.catalog import read_settings as model_settings
+from firstrank.reranker.models.spec import ModelSpec
 from firstrank.reranker.runs.files import fingerprint
 from firstrank.reranker.scorers import rules
 from firstrank.reranker.scorers.backends import BackendOptions, BackendSettings, Oracle, backend_of, backend_options, open_scorer
@@ -102,14 +103,23 @@ class Setup:
         try:
             if self.cascade is not None:
                 scorer = self._deferring(scorer, spec.answer)
-            return _behind(self.prior.completed(spec.own_prior), scorer), self.schedule.completed(spec.schedule)
+            return _behind(self.prior.completed(spec.own_prior), scorer), self.schedule.completed(self._own_schedule(spec))
         except BaseException:
             scorer.close()
             raise
 
     def completed(self) -> Schedule:
         """The schedule with what was not said taken from the model's settings; an oracle has none. Loads no model."""
-        return self.schedule if isinstance(self.backend, Oracle) else self.schedule.completed(model_settings(self.model).schedule)
+        return (
+            self.schedule if isinstance(self.backend, Oracle) else self.schedule.completed(self._own_schedule(model_settings(self.model)))
+        )
+
+    def _own_schedule(self, spec: ModelSpec) -> Schedule:
+        """The model's; before a large model, one that reads a passage at a time has the large one's windows."""
+        if self.cascade is None or spec.answer != "pointwise":
+            return spec.schedule
+        large = model_settings(self.cascade.model)
+        return ModelSpec().schedule if large.answer == "pointwise" else large.schedule
 
     def check(self, n: int) -> None:
         """Raises InputError for a schedule, or a cascade's options, that cannot work on n candidates. Loads no model."""

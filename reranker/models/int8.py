@@ -73,7 +73,8 @@ def _usual(layers: list[nn.Linear], example: Callable[[], Any]) -> dict[int, Ten
     found: dict[int, Tensor] = {}
 
     def look(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-        found[id(layer)] = given[0].detach().abs().reshape(-1, given[0].shape[-1]).amax(0)
+        largest = given[0].detach().abs().reshape(-1, given[0].shape[-1]).amax(0)
+        found[id(layer)] = torch.maximum(found.get(id(layer), largest), largest)
 
     hooks = [layer.register_forward_pre_hook(look) for layer in layers]
     try:

@@ -18,23 +18,35 @@ Excerpt = Literal["start", "query"]
 _PASSAGES = "\ue000passages\ue000"
 
 
-class Template(BaseModel):
-    """`{n}` is the number of passages in the window, `{query}` the query, `{label}` an identifier, `{text}` a passage."""
+class PassageForm(BaseModel):
+    """How a template shows a passage's text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(default="", description="set from the file's name")
+    title: str = "{title}. {text}"
+    words: int | None = Field(default=None, ge=1, description="a passage is cut after so many words, its white space made single")
+    tokens: int | None = Field(default=None, ge=1, description="a passage is cut after so many tokens")
+    excerpt: Excerpt = Field(default="start", description="what is shown of a passage with more tokens")
+
+    def text_of(self, title: str, text: str) -> str:
+        """A passage as it is shown: stripped, with its title, cut to `words`."""
+        shown = text.strip()
+        if title := title.strip():
+            shown = self.title.replace("{title}", title).replace("{text}", shown).strip()
+        return shown if self.words is None else " ".join(shown.split()[: self.words])
+
+
+class Template(PassageForm):
+    """`{n}` is the number of passages in the window, `{query}` the query, `{label}` an identifier, `{text}` a passage."""
+
     system: str = ""
     system_joint: str = Field(default="\n ", description="joins system and user text where the chat template has no system role")
     before: str
     passage: str
     after: str
     answer: str = Field(default="[", description="what the assistant's turn begins with; the first label follows")
-    title: str = "{title}. {text}"
     labels: Kind = "letters"
-    words: int | None = Field(default=None, ge=1, description="a passage is cut after so many words, its white space made single")
-    tokens: int | None = Field(default=None, ge=1, description="a passage is cut after so many tokens")
-    excerpt: Excerpt = Field(default="start", description="what is shown of a passage with more tokens")
 
     @model_validator(mode="after")
     def _fields(self) -> Self:
@@ -62,13 +74,6 @@ class Template(BaseModel):
         joined = self.system + self.system_joint + self.before if self.system else self.before
         return self.model_copy(update={"system": "", "before": joined})
 
-    def text_of(self, title: str, text: str) -> str:
-        """A passage as it is shown: stripped, with its title, cut to `words`."""
-        shown = text.strip()
-        if title := title.strip():
-            shown = self.title.replace("{title}", title).replace("{text}", shown).strip()
-        return shown if self.words is None else " ".join(shown.split()[: self.words])
-
 
 class Chat(NamedTuple):
     """A template within a model's chat template: all that stands before and after the passages."""
@@ -77,7 +82,38 @@ class Chat(NamedTuple):
     after: str
 
 
-def read_template(name: str) -> Template:
+class PointTemplate(PassageForm):
+    """A whole prompt that shows one passage: `{query}` is the query, `{text}` the passage, `{instruction}` what is searched for.
+
+    Control tokens are spelled out in it: no chat template is put around it. It is tokenized as one string, but for `{|}`: models that
+    were published with code that tokenizes pieces one by one have it where one piece ends and the next begins.
+    """
+
+    prompt: str
+    instruction: str = Field(default="", description="the instruction of requests that bring none")
+    instructed: str = Field(
+        default="{instruction}", description="how an instruction is said at its place; nothing stands there without one"
+    )
+
+    @model_validator(mode="after")
+    def _places(self) -> Self:
+        for place in ("{query}", "{text}"):
+            if self.prompt.count(place) != 1:
+                raise ValueError(f"prompt: {place} must occur once in it")
+        if self.prompt.index("{text}") < max(self.prompt.index("{query}"), self.prompt.find("{instruction}")):
+            raise ValueError("prompt: {text} must come last, for what stands before it is read once for all passages")
+        if "{instruction}" not in self.prompt and (self.instruction or self.instructed != "{instruction}"):
+            raise ValueError("instruction: the prompt has no {instruction} to put it at")
+        if self.instructed.count("{instruction}") != 1:
+            raise ValueError("instructed: {instruction} must occur once in it")
+        return self
+
+
+AnyTemplate = Template | PointTemplate
+"""of a window, or of one passage a prompt"""
+
+
+def read_template(name: str) -> AnyTemplate:
     """The template `configs/prompts/NAME.yaml`. Raises InputError for a name that is not there and for a malformed file."""
     folder = config_dir() / "prompts"
     path = folder / f"{name}.yaml"
@@ -86,9 +122,10 @@ def read_template(name: str) -> Template:
     return parse_template({"name": name} | read_yaml(path), str(path))
 
 
-def parse_template(fields: Mapping[str, Any], source: str) -> Template:
+def parse_template(fields: Mapping[str, Any], source: str) -> AnyTemplate:
+    """A `PointTemplate` where the fields hold a whole `prompt`."""
     try:
-        return Template.model_validate(fields)
+        return (PointTemplate if "prompt" in fields else Template).model_validate(fields)
     except ValidationError as error:
         raise InputError(f"{source}: {explained(error)}") from error
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from firstrank.reranker.errors import ScorerError
+from firstrank.reranker.errors import ModelError, ScorerError
 from firstrank.reranker.models.loaded import Model
+from firstrank.reranker.prompt import labels
 from firstrank.reranker.prompt.orderings import parse
 from firstrank.reranker.types import Passage, Request, Scores
 
@@ -44,23 +45,34 @@ class LabelsById:
     )
 
     def __init__(self, model: Model) -> None:
-        self._labels = model.prompter.label_ids
+        self._labels = model.answer_ids
+        self._logits = model.pointwise is not None and len(model.answer_ids(1)) == 1
+        """whether a log probability will not do: one token's logit says how good a passage is, its share of the whole does not"""
         self.trial = _small_window(model)
 
     def question(self, prompt: Sequence[int], n: int) -> dict[str, Any]:
-        labels = list(self._labels(n))
-        return _one_token(prompt) | {"logprobs": 1, "logprob_token_ids": labels, "return_tokens_as_token_ids": True}
+        wanted = list(self._labels(n))
+        return _one_token(prompt) | {"logprobs": 1, "logprob_token_ids": wanted, "return_tokens_as_token_ids": True}
 
     def read(self, answer: Any, n: int) -> Scores:
         found = _top_logprobs(answer)
-        return _scores(answer, [found.get(f"token_id:{index}") for index in self._labels(n)], n)
+        if self._logits and found and max(found.values()) <= 0:
+            raise ScorerError(
+                "the model is read by one token's logit, and the server gives log probabilities (start it with --logprobs-mode raw_logits)"
+            )
+        return _scores(answer, [found.get(f"token_id:{index}") for index in self._labels(n)])
 
 
 class LabelsInTop:
     """One token is sampled, and the labels are looked for among its `top` alternatives, by id if the server names ids, else by text."""
 
     def __init__(self, model: Model, top: int) -> None:
-        self._top, self._labels, self._names = top, model.prompter.label_ids, model.prompter.identifiers
+        if model.pointwise is not None and len(model.answer_ids(1)) == 1:
+            raise ModelError(
+                f"model {model.name!r}: is read by one token's logit, which labels=top does not give; use labels=ids, at a vLLM"
+            )
+        self._top, self._labels = top, model.answer_ids
+        self._names = [model.tokenizer.decode([index]) for index in model.answer_ids(labels.MOST)]
         self.trial = _small_window(model)
         self.remedy = (
             f"; labels=top asks for the {top} likeliest tokens, and a label must be one of them: --engine-arg top=100 asks for more"
@@ -72,7 +84,7 @@ class LabelsInTop:
     def read(self, answer: Any, n: int) -> Scores:
         found = _top_logprobs(answer)
         names = zip(self._labels(n), self._names, strict=False)
-        return _scores(answer, [found.get(f"token_id:{index}", found.get(name)) for index, name in names], n)
+        return _scores(answer, [found.get(f"token_id:{index}", found.get(name)) for index, name in names])
 
 
 class Ordered:
@@ -94,18 +106,19 @@ class Ordered:
 
 
 def _small_window(model: Model) -> list[int]:
-    """The prompt of two short passages."""
-    return model.prompter.encode(Request("bees", (Passage("0", "Bees make honey."), Passage("1", "Stones.")))).prompt((0, 1))
+    """The prompt of two short passages, or of the first."""
+    request = Request("bees", (Passage("0", "Bees make honey."), Passage("1", "Stones.")))
+    return model.prompter.encode(request).prompt((0, 1)) if model.pointwise is None else model.pointwise.encode(request).prompt(0)
 
 
 def _one_token(prompt: Sequence[int]) -> dict[str, Any]:
     return {"prompt": list(prompt), "max_tokens": 1, "temperature": 0.0}
 
 
-def _scores(answer: Any, values: Sequence[float | None], n: int) -> Scores:
+def _scores(answer: Any, values: Sequence[float | None]) -> Scores:
     found = [float(value) for value in values if value is not None]
-    if len(found) < n:
-        raise ScorerError(f"the server's answer lacks {n - len(found)} of {n} labels")
+    if lacking := len(values) - len(found):
+        raise ScorerError(f"the server's answer lacks {lacking} of {len(values)} labels")
     return Scores(tuple(found), generated_tokens=_generated(answer))
 
 

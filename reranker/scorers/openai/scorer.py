@@ -19,6 +19,7 @@ from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.scorers.openai.completions import ROUTE, Completion, LabelsById, LabelsInTop, Ordered
 from firstrank.reranker.scorers.openai.options import OpenAIOptions, ServerSettings
 from firstrank.reranker.scorers.openai.servers import Servers, json_of, reason_of
+from firstrank.reranker.scorers.point_session import PointSession, open_session
 from firstrank.reranker.scorers.prompt_session import PromptSession
 from firstrank.reranker.types import Request, Scores
 
@@ -52,8 +53,8 @@ class OpenAIScorer:
         """False while no server answers as it should."""
         return self._servers.alive
 
-    def open(self, request: Request) -> PromptSession:
-        return PromptSession(self, self._model.prompter.encode(request))
+    def open(self, request: Request) -> PromptSession | PointSession:
+        return open_session(self, self._model, request)
 
     def close(self) -> None:
         """Ends the connections."""

@@ -24,11 +24,13 @@ from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.models.network import hidden_size, load_network
 from firstrank.reranker.prompt.prompter import EncodedRequest
 from firstrank.reranker.scorers.batcher import Batcher
+from firstrank.reranker.scorers.point_session import PointSession
 from firstrank.reranker.scorers.transformers.generation import Generation
 from firstrank.reranker.scorers.transformers.head import LabelHead
 from firstrank.reranker.scorers.transformers.options import Device, TransformersOptions
 from firstrank.reranker.scorers.transformers.packed import Prefix
-from firstrank.reranker.scorers.transformers.reader import Prompt, Reader, packed_if_same, padded
+from firstrank.reranker.scorers.transformers.pointwise import points, reading_by
+from firstrank.reranker.scorers.transformers.reader import CPU_TOKENS, Padded, Prompt, Reader, packed_if_same
 from firstrank.reranker.types import Passage, Request, Scores
 
 if TYPE_CHECKING:
@@ -89,7 +91,10 @@ class TransformersScorer:
     def device(self) -> str:
         return str(self._device)
 
-    def open(self, request: Request) -> TransformersSession:
+    def open(self, request: Request) -> TransformersSession | PointSession:
+        if (prompter := self._model.pointwise) is not None:
+            encoded = prompter.encode(request)
+            return PointSession(encoded, reading_by(self._batcher, encoded), self.name)
         return TransformersSession(self._model.prompter.encode(request), self._batcher)
 
     def close(self) -> None:
@@ -99,20 +104,21 @@ class TransformersScorer:
         """`own` networks may be changed; a network that was given is somebody else's."""
         if self._model.spec.answer == "permutation":
             generation = Generation(self.network, self._model, constrained=options.constrained)
-            return lambda windows: [generation.rank(window.whole, window.n) for window in windows]
+            return lambda windows: [generation.rank(window.wholes[0], window.n) for window in windows]
         head = LabelHead(self.network)
-        read = self._reader() if own else padded(self.network, self._device)
+        most = CPU_TOKENS if self._on_cpu else options.batch_tokens
+        read = self._reader(most) if own and self._on_cpu else Padded(self.network, self._device, most)
+        if (prompter := self._model.pointwise) is not None:
+            return points(read, head, prompter)
         return lambda windows: self._first_token(head, read, windows)
 
-    def _reader(self) -> Reader:
-        """In fp32 the plain pass, which is transformers' own to the bit."""
-        if not self._on_cpu or self.dtype == "float32":
-            return padded(self.network, self._device)
-        read = packed_if_same(self.network, self._device)
+    def _reader(self, most: int) -> Reader:
+        """Packed passes; for windows in fp32 the plain pass, which is transformers' own to the bit."""
+        if self.dtype == "float32" and self._model.pointwise is None:
+            return Padded(self.network, self._device, most)
+        read = packed_if_same(self.network, self._device, most)
         if self.dtype == "int8":
-            example = self._model.prompter.encode(_EXAMPLE)
-            prompt = Prompt(Prefix(()), (example.prompt(range(example.max_window)),), example.max_window)
-            quantize(self.network, lambda: read([prompt]), keep=(self.network.get_output_embeddings(),))
+            quantize(self.network, lambda: read([_example(self._model)]), keep=(self.network.get_output_embeddings(),))
         return read
 
     def _score_batch(self, windows: Sequence[Prompt]) -> list[Scores]:
@@ -136,10 +142,18 @@ class TransformersScorer:
         return [Scores(tuple(head(row, labels(window.n)).tolist())) for row, window in zip(read(windows), windows, strict=True)]
 
 
+def _example(model: Model) -> Prompt:
+    if (prompter := model.pointwise) is not None:
+        point = prompter.encode(_EXAMPLE)
+        return Prompt(Prefix(point.header), point.suffixes, len(point.suffixes))
+    window = model.prompter.encode(_EXAMPLE)
+    return Prompt(Prefix(()), (window.prompt(range(window.max_window)),), window.max_window)
+
+
 class TransformersSession:
     """One request's prompts."""
 
-    def __init__(self, encoded: EncodedRequest, batcher: Batcher[Prompt, Scores]) -> None:
+    def __init__(self, encoded: EncodedRequest, batcher: Batcher[Any, Scores]) -> None:
         self._encoded, self._batcher = encoded, batcher
         self._prefixes: dict[tuple[int, ...], Prefix] = {}
         self.lengths = encoded.lengths
@@ -201,7 +215,7 @@ def _load(model: Model, device: torch.device, dtype: torch.dtype) -> Any:
 
     base = None if model.base is None else Path(model.base)
     try:
-        network = load_network(model.name, Path(model.path), dtype, base=base)
+        network = load_network(model.name, Path(model.path), dtype, base=base, layers=model.spec.layers, norm=model.spec.norm)
         return network.to(device).eval().requires_grad_(False)
     except torch.OutOfMemoryError as error:
         raise MachineError(f"model {model.name!r}: its weights do not fit into the memory of {device}") from error

@@ -11,7 +11,7 @@ import transformers
 from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.scorers.transformers.options import TransformersOptions
 from firstrank.reranker.scorers.transformers.packed import NAME, Prefix
-from firstrank.reranker.scorers.transformers.reader import Packed, Prompt, packed_if_same, padded
+from firstrank.reranker.scorers.transformers.reader import CPU_TOKENS, Packed, Padded, Prompt, packed_if_same
 from firstrank.reranker.scorers.transformers.scorer import TransformersScorer
 from firstrank.reranker.types import Passage, Request
 
@@ -62,7 +62,7 @@ def test_ragged_batches_equal_the_plain_pass_in_every_family(family):
     shapes = (5, 12, 3, 31), (0, 9, 1), (17, 300), (2, 1, 1, 1)
     network = network_of(family)
     with torch.inference_mode():
-        expected = torch.cat([padded(network, CPU)([one]) for one in prompts_of(*shapes)])
+        expected = torch.cat([Padded(network, CPU, CPU_TOKENS)([one]) for one in prompts_of(*shapes)])
         read = packed_if_same(network, CPU)
         assert isinstance(read, Packed), "the packed pass was given up"
         found = read(prompts_of(*shapes))

@@ -123,7 +123,7 @@ def test_a_padded_batch_gives_the_same_logits_within_a_hair(tiny_model):
     for window, scores in zip(windows, together, strict=True):
         [alone] = scorer._score_batch([window])
         assert scores.values == pytest.approx(alone.values, abs=1e-4)
-        assert (scores.prompt_tokens, scores.batch) == (len(window.prompt), 4)
+        assert (scores.prompt_tokens, scores.batch) == (window.tokens, 4)
     scorer.close()
 
 
