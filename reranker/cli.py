@@ -19,6 +19,7 @@ from firstrank.reranker.commands.checks import checked
 from firstrank.reranker.commands.console import complain, show_notes, widen_help
 from firstrank.reranker.commands.interrupts import INTERRUPTED, Interrupted
 from firstrank.reranker.errors import FirstrankError
+from firstrank.reranker.models import progress
 
 GROUP = "firstrank.commands"
 _ORDER = ("rerank", "retrieve", "feedback", "serve", "eval", "bench", "reproduce", "train", "data", "models", "doctor")
@@ -65,6 +66,8 @@ def main() -> None:
         sys.exit("Firstrank runs on Linux and macOS; on Windows, run it in the Windows Subsystem for Linux (WSL)")
     show_notes()
     widen_help()
+    if sys.argv[1:2] != ["serve"]:  # its log says what it does
+        progress.draw()
     try:
         app()
     except FirstrankError as error:
