@@ -7,9 +7,10 @@ for its work it imports when it works, so that `firstrank --help` answers at onc
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import suppress
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib.metadata import EntryPoint, entry_points, requires, version
 from typing import Annotated, Any
 
 import typer
@@ -73,12 +74,24 @@ def main() -> None:
     except FirstrankError as error:
         complain(str(error))
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if not _is_needed(missing):
+            raise
+        complain(f"this needs the package {missing!r}, which is not installed: pip install firstrank brings it and all the others")
+        sys.exit(2)
     except BrokenPipeError:
         _leave_pipe()
         sys.exit(1)
     except (Interrupted, KeyboardInterrupt):
         complain("", f"interrupted: {_GO_ON.get(sys.argv[1], 'nothing was written')}")
         sys.exit(INTERRUPTED)
+
+
+def _is_needed(module: str) -> bool:
+    """Whether Firstrank asks for the package of that module, which an installation for evaluation alone does without."""
+    names = {re.match(r"[\w.-]+", one)[0].lower() for one in requires("firstrank") or () if "extra ==" not in one}  # type: ignore[index]  # each has a name
+    return module.replace("_", "-").lower() in names
 
 
 _AGAIN = "run the same command to go on"
