@@ -2,6 +2,7 @@
 
 Typer takes a KeyboardInterrupt for its own and ends with 1; `Interrupted` passes through it. Work that must be undone (files that are not
 whole, workers) is undone on the way. A second Ctrl-C waits for nothing, and neither does one that comes when the command has ended.
+In the first hundredths of a second, until this module is imported, Ctrl-C is still Python's own, which prints where it was.
 """
 
 from __future__ import annotations
