@@ -62,6 +62,7 @@ test-pyserini: .venv-pyserini/.ready
 
 test-integrations: .venv-integrations/.ready
 	.venv-integrations/bin/python -m pytest -m integrations tests/reranker/integrations tests/server/test_clients.py
+	.venv-integrations/bin/python -m pytest tests/reranker/retrievers/test_languages.py
 
 test-ray: .venv-integrations/.ready
 	.venv-integrations/bin/python -m pytest -m ray tests/reranker/batch tests/reranker/integrations tests/eval/test_ray.py tests/server/test_ray.py tests/benchmarks
