@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from firstrank.reranker.config import read_yaml
 from firstrank.reranker.errors import InputError
+from firstrank.reranker.scorers import rules
 from firstrank.reranker.setup import Setup, read_settings
 from firstrank.reranker.strategies.register import parse_strategy
 
@@ -157,9 +158,15 @@ class Settings(ModelSettings, BaseSettings):
             raise ValueError("model: name at least one to serve")
         if unknown := sorted(set(self.alias.values()) - set(self.model)):
             raise ValueError(f"alias: {unknown[0]!r} is not served; served are {', '.join(self.model)}")
-        if self.rate_limit is not None and not self.keys():
-            raise ValueError("rate_limit: counts by key, and there are no keys; set api_keys or api_keys_file")
         return self
+
+    def check(self) -> None:
+        """Raises InputError for a setting that has no effect beside the others, and for one that no model can have."""
+        here = self.model_dump(include=self.model_fields_set - {"model"})
+        for name, served in self.model.items():
+            given = here | served.model_dump(include=served.model_fields_set - {"source"})
+            rules.check({field: value for field, value in given.items() if value not in (None, ())}, _flag, "serve")
+            self.setup(name)
 
     def keys(self) -> tuple[str, ...]:
         """All bearer keys, from the setting and from the file. Raises InputError where the file cannot be read or holds none."""
@@ -188,11 +195,16 @@ class Settings(ModelSettings, BaseSettings):
         return Setup.of(self.model[name].source or name, **read_settings(given))
 
 
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def load_settings(**flags: Any) -> Settings:
     """The settings, with `flags` above all other sources. Raises InputError that names the setting and says what is wrong."""
     try:
         settings = Settings(**flags)
         settings.keys()
+        settings.check()
         return settings
     except ValidationError as error:
         found = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in error.errors()]

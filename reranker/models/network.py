@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,9 @@ def merged(adapter: Path, network: Any, name: str = "") -> Any:
     from peft import PeftModel, get_peft_model_state_dict
     from peft.utils.save_and_load import load_peft_weights
 
-    adapted = PeftModel.from_pretrained(network, str(adapter))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # for whoever maintains peft
+        adapted = PeftModel.from_pretrained(network, str(adapter))
     wanted = get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
     found = load_peft_weights(str(adapter), device="cpu").keys()
     surplus = {one for one in found - wanted if not _EMBEDDINGS.search(one)}  # peft may save whole embeddings beside

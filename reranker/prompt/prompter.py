@@ -239,7 +239,7 @@ class EncodedRequest:
             return one.opening, one.closing
         trail = self._prompter.cut_closing
         whole = one.closing if self._prompter.template.label_first else one.opening
-        kept = whole[: len(whole) - len(trail) - surplus] + trail
+        kept = whole[: self._prompter.encoder.whole(whole, len(whole) - len(trail) - surplus)] + trail
         return (one.opening, kept) if self._prompter.template.label_first else (kept, one.closing)
 
 

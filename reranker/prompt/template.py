@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from firstrank.reranker.config import config_dir, explained, read_yaml
 from firstrank.reranker.errors import InputError, ModelError
 from firstrank.reranker.prompt.labels import Kind
+from firstrank.reranker.prompt.words import first_words
 
 Excerpt = Literal["start", "query"]
 """a text's start, or from the sentence on where most of the query's words are, see `firstrank.reranker.prompt.excerpt`"""
@@ -34,7 +35,7 @@ class PassageForm(BaseModel):
         shown = text.strip()
         if title := title.strip():
             shown = self.title.replace("{title}", title).replace("{text}", shown).strip()
-        return shown if self.words is None else " ".join(shown.split()[: self.words])
+        return shown if self.words is None else first_words(shown, self.words)
 
 
 class Template(PassageForm):

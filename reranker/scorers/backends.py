@@ -16,6 +16,7 @@ from firstrank.reranker.scorers.vllm.settings import parsed_settings
 from firstrank.reranker.types import Answer, Backend
 
 if TYPE_CHECKING:
+    from firstrank.reranker.models.loaded import Model
     from firstrank.reranker.models.spec import ModelSpec
 
 
@@ -106,6 +107,7 @@ def open_scorer(
     Raises InputError for an unknown backend or option, ModelError for a model that cannot be used, MissingExtra.
     """
     from firstrank.reranker.models.loaded import load_model
+    from firstrank.reranker.models.progress import working
     from firstrank.reranker.models.spec import ModelSpec
 
     if isinstance(backend, str):
@@ -118,15 +120,20 @@ def open_scorer(
         return OracleScorer(backend.qrels, OracleOptions(noise=backend.noise, seed=seed)), ModelSpec()
     if isinstance(backend, OpenAIOptions):
         backend.servers()  # no model is fetched for none
-    loaded = load_model(model, revision=revision, answer=answer, tensors=not isinstance(backend, OpenAIOptions))
-    if isinstance(backend, VLLMOptions):
+    with working(f"loading model {model}"):
+        loaded = load_model(model, revision=revision, answer=answer, tensors=not isinstance(backend, OpenAIOptions))
+        return _scorer(loaded, backend), loaded.spec
+
+
+def _scorer(model: Model, options: TransformersOptions | VLLMOptions | OpenAIOptions) -> Scorer:
+    if isinstance(options, VLLMOptions):
         from firstrank.reranker.scorers.vllm.scorer import VLLMScorer
 
-        return VLLMScorer(loaded, backend), loaded.spec
-    if isinstance(backend, OpenAIOptions):
+        return VLLMScorer(model, options)
+    if isinstance(options, OpenAIOptions):
         from firstrank.reranker.scorers.openai.scorer import OpenAIScorer
 
-        return OpenAIScorer(loaded, backend), loaded.spec
+        return OpenAIScorer(model, options)
     from firstrank.reranker.scorers.transformers.scorer import TransformersScorer
 
-    return TransformersScorer(loaded, backend), loaded.spec
+    return TransformersScorer(model, options)

@@ -50,6 +50,10 @@ def with_(option: str) -> Callable[[Given], bool]:
     return lambda given: bool(given.get(option))
 
 
+def either(*options: str) -> Callable[[Given], bool]:
+    return lambda given: any(given.get(option) for option in options)
+
+
 def without(*options: str) -> Callable[[Given], bool]:
     return lambda given: not any(given.get(option) for option in options)
 
@@ -124,6 +128,7 @@ EFFECTS = (
         ("retrieve",),
     ),
     Effect(("steps", "rate"), among("objective", "kl", "ranknet", default="kl"), "only with {objective} kl or ranknet", ("feedback",)),
+    Effect(("rate_limit",), either("api_keys", "api_keys_file"), "counts by key; only with {api_keys} or {api_keys_file}", ("serve",)),
     Effect(("split", "run"), with_("dataset"), "only with {dataset}", ("bench latency",)),
     Effect(("clients", "requests", "depth"), with_("server"), "only with {server}", ("bench throughput",)),
     Effect(("windows", "passages"), without("server"), "not with {server}, whose requests have a depth", ("bench throughput",)),
@@ -137,7 +142,7 @@ EFFECTS = (
     Effect(("split",), with_("dataset"), "only with {dataset}", ("eval",)),
     Effect(("queries", "corpus"), with_("qrels"), "only with {qrels}", ("eval",)),
     Effect(("relevant_from",), without("measure"), "{measure} says it itself, as RR(rel=2)@10", ("eval",)),
-    Effect(("no_texts",), lambda given: bool(given.get("dataset") or given.get("corpus")), "no corpus is given", ("eval",)),
+    Effect(("no_texts",), either("dataset", "corpus"), "no corpus is given", ("eval",)),
 )
 
 RANGES: Mapping[str, tuple[float, float]] = {
