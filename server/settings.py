@@ -64,6 +64,7 @@ class ModelSettings(BaseModel):
     dtype: str | None = setting("Model", "float32, bfloat16 or float16; by default what suits the device.", None)
     threads: int | None = setting("Model", "CPU threads of the model.", None, ge=1)
     lanes: int | None = setting("Model", "CPU: windows at once, which share the threads.", None, ge=1)
+    instruction: str | None = setting("Model", "What is searched for, for requests that do not say it.", None)
     revision: str | None = setting("Model", "The model's revision on the hub.", None)
     prior: str | None = setting("Model", "Cheap scorers before the model: dense:minilm=0.5,sparse:splade-tiny=0.5, or none.", None)
     prior_depth: int | None = setting("Model", "The best by the prior that the model reads; by default the model's.", None, ge=0)
