@@ -81,6 +81,9 @@ class ModelSettings(BaseModel):
     stride: int | None = setting("Windows", "Places that the window moves; by default the model's.", None, ge=1)
     passes: int | None = setting("Windows", "Times over the list.", None, ge=1)
     seed: int = setting("Windows", "For strategies that draw.", 0)
+    check: Literal["off", "warn", "strict"] = setting(
+        "Model", "At start a dozen obvious questions are asked: a model that fails is warned of, or (strict) refused.", "warn"
+    )
     slots: int | None = setting("Windows", "Requests ranked at a time; by default what keeps the backend busy.", None, ge=1)
 
     @field_validator("strategy")
@@ -185,7 +188,7 @@ class Settings(ModelSettings, BaseSettings):
 
     def setup(self, name: str) -> Setup:
         """What it takes to open the model `name`."""
-        given = self.model_settings(name).model_dump(exclude={"slots"}, exclude_none=True)
+        given = self.model_settings(name).model_dump(exclude={"slots", "check"}, exclude_none=True)
         return Setup.of(self.model[name].source or name, **read_settings(given))
 
 

@@ -106,6 +106,12 @@ EFFECTS = (
     Effect(("prefix_cache",), among("backend", "vllm"), "only with {backend} vllm"),
     Effect((*SCHEDULE, *CASCADE, "instruction"), _reads, "with {prior_depth} 0 no model reads anything"),
     Effect(("fuse",), _reads, "with {prior_depth} 0 the prior's order is the whole order"),
+    Effect(
+        (*SCHEDULE, *PRIOR, *CASCADE, "seed", "noise"),
+        lambda given: False,
+        "the check asks one model for single windows: it has no strategy, no prior and no cascade",
+        ("models check",),
+    ),
     Effect(("vectors", "encoder"), with_("feedback"), "only with {feedback}", ("rerank",)),
     Effect(("feedback",), without("requests"), "retrieves again, from --corpus: it takes --run (or nothing), not {requests}", ("rerank",)),
     Effect(("missing",), without("requests"), "{requests} holds every text", ("rerank",)),
