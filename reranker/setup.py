@@ -59,6 +59,7 @@ class SetupSettings(ScheduleSettings, BackendSettings, total=False):
     cascade: str | None
     defer_budget: float | None
     defer_rule: str | None
+    instruction: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class Setup:
     cascade: Cascade | None = None
     revision: str | None = None
     prior: Prior = Prior()
+    instruction: str | None = None
+    """what is searched for, for requests that do not say it themselves"""
 
     @classmethod
     def of(cls, model: str = "default", **settings: Unpack[SetupSettings]) -> Self:
@@ -83,8 +86,9 @@ class Setup:
         rules.check(given)
         schedule = Schedule(**{name: given.pop(name) for name in ScheduleSettings.__annotations__ if name in given})
         cascade = _cascade(given)
-        revision, prior = given.pop("revision", None), _prior(given)
-        return cls(model, backend_options(given.pop("backend", Backend.transformers), **given), schedule, cascade, revision, prior)
+        revision, prior, instruction = given.pop("revision", None), _prior(given), given.pop("instruction", None)
+        backend = backend_options(given.pop("backend", Backend.transformers), **given)
+        return cls(model, backend, schedule, cascade, revision, prior, instruction)
 
     @property
     def backend_name(self) -> Backend:
@@ -99,7 +103,7 @@ class Setup:
         """The scorer, and the schedule with what was not said taken from the model. Raises what `open_scorer` raises."""
         if (prior := self._prior_alone()) is not None:
             return _behind(prior, None), self.completed()
-        scorer, spec = open_scorer(self.model, self.backend, revision=self.revision, seed=self.schedule.seed)
+        scorer, spec = open_scorer(self.model, self.backend, revision=self.revision, seed=self.schedule.seed, instruction=self.instruction)
         try:
             if self.cascade is not None:
                 scorer = self._deferring(scorer, spec.answer)
@@ -128,6 +132,7 @@ class Setup:
 
         if not isinstance(self.backend, Oracle):
             check_revision(self.model, self.revision)
+            model_settings(self.model).instructed(self.instruction)
         self._prior_alone()
         strategy = self.completed().build()
         if self.schedule.top_k is not None:
@@ -150,6 +155,8 @@ class Setup:
         """What must be the same for a batch to be resumed. Loads no model."""
         models = [self.model] if not isinstance(self.backend, Oracle) else []
         told = {"model": self.model, "backend": str(self.backend_name), "revision": repr(self.revision)}
+        if self.instruction is not None:
+            told["instruction"] = self.instruction
         told |= _said(self.backend) | _said(self.schedule) | {f"prior {name}": value for name, value in _said(self.prior).items()}
         if self.cascade is not None:
             told |= {f"cascade {name}": value for name, value in _said(self.cascade).items()}

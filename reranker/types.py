@@ -79,6 +79,8 @@ class Scores:
     notes: tuple[str, ...] = ()
     batch: int = 1
     """windows that were scored together with this one, itself included"""
+    label_mass: float | None = None
+    """the labels' share of the probability of all tokens, where the engine tells it"""
 
 
 UNBOUNDED = 1 << 62

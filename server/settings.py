@@ -65,6 +65,7 @@ class ModelSettings(BaseModel):
     dtype: str | None = setting("Model", "float32, bfloat16, float16 or int8 (CPUs); by default the fastest here.", None)
     threads: int | None = setting("Model", "CPU threads of the model.", None, ge=1)
     lanes: int | None = setting("Model", "CPU: windows at once, which share the threads.", None, ge=1)
+    instruction: str | None = setting("Model", "What is searched for, for requests that do not say it.", None)
     revision: str | None = setting("Model", "The model's revision on the hub.", None)
     prior: str | None = setting("Model", "Cheap scorers before the model: dense:minilm=0.5,sparse:splade-tiny=0.5, or none.", None)
     prior_depth: int | None = setting("Model", "The best by the prior that the model reads; by default the model's.", None, ge=0)
@@ -81,6 +82,9 @@ class ModelSettings(BaseModel):
     stride: int | None = setting("Windows", "Places that the window moves; by default the model's.", None, ge=1)
     passes: int | None = setting("Windows", "Times over the list.", None, ge=1)
     seed: int = setting("Windows", "For strategies that draw.", 0)
+    check: Literal["off", "warn", "strict"] = setting(
+        "Model", "At start a dozen obvious questions are asked: a model that fails is warned of, or (strict) refused.", "warn"
+    )
     slots: int | None = setting("Windows", "Requests ranked at a time; by default what keeps the backend busy.", None, ge=1)
 
     @field_validator("strategy")
@@ -191,7 +195,7 @@ class Settings(ModelSettings, BaseSettings):
 
     def setup(self, name: str) -> Setup:
         """What it takes to open the model `name`."""
-        given = self.model_settings(name).model_dump(exclude={"slots"}, exclude_none=True)
+        given = self.model_settings(name).model_dump(exclude={"slots", "check"}, exclude_none=True)
         return Setup.of(self.model[name].source or name, **read_settings(given))
 
 

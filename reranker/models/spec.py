@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from firstrank.reranker.errors import InputError
+from firstrank.reranker.prompt.places import check_instruction
 from firstrank.reranker.prompt.pointwise import Pointwise
 from firstrank.reranker.prompt.template import AnyTemplate, Excerpt, PointTemplate, Template, read_template
 from firstrank.reranker.strategies.prior import Prior
@@ -59,6 +60,7 @@ class ModelSpec(BaseModel):
     template: str | Template | PointTemplate = "first"
     passage_tokens: int | None = Field(default=None, ge=1, description="passages are cut after so many tokens, in place of the template's")
     excerpt: Excerpt | None = Field(default=None, description="what is shown of one with more: its start, or the query's part")
+    instruction: str | None = Field(default=None, description="stands at the template's {instruction}, in place of the template's own")
     answer: Answer = "logits"
     pointwise: Pointwise | None = Field(default=None, description="with answer: pointwise, the tokens whose logits are a passage's score")
     layers: int | None = Field(default=None, ge=1, description="the first so many layers of the network are kept; by default all")
@@ -119,6 +121,14 @@ class ModelSpec(BaseModel):
     def source(self) -> str:
         return str(self.weights)
 
+    def instructed(self, instruction: str | None) -> Self:
+        """With another instruction. Raises InputError where the template has no place for one."""
+        if instruction is None:
+            return self
+        spec = self.model_copy(update={"instruction": instruction})
+        spec._template()
+        return spec
+
     def read_template(self) -> Template:
         """The template of windows. Raises InputError where the model's is none."""
         template = self._template()
@@ -137,5 +147,7 @@ class ModelSpec(BaseModel):
 
     def _template(self) -> AnyTemplate:
         template = read_template(self.template) if isinstance(self.template, str) else self.template
-        own = {"tokens": self.passage_tokens, "excerpt": self.excerpt}
+        if self.instruction is not None:
+            check_instruction(template, self.instruction)
+        own = {"tokens": self.passage_tokens, "excerpt": self.excerpt, "instruction": self.instruction}
         return template.model_copy(update={name: value for name, value in own.items() if value is not None})

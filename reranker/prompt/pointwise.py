@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from firstrank.reranker.errors import InputError, ModelError
 from firstrank.reranker.prompt.encoder import CONTROL, Data, Encoder, Ids, Piece, Text, Trusted
 from firstrank.reranker.prompt.excerpt import excerpts
+from firstrank.reranker.prompt.places import filled, instruction_of
 from firstrank.reranker.prompt.template import PointTemplate
 from firstrank.reranker.types import UNBOUNDED, Passage, Request
 
@@ -71,8 +72,8 @@ class PointPrompter:
 
     def encode(self, request: Request) -> PointRequest:
         """A request's prompts. Raises InputError for a query that leaves no room for a passage, and for an instruction without a place."""
-        instruction, query = self._instruction(request), request.query.strip()
-        *earlier, parts = [_filled(piece, self.template.instructed, instruction, query) for piece in self._before.split(_APART)]
+        instruction = instruction_of(self.template, request)
+        *earlier, parts = [filled(piece, self.template, instruction, request.query) for piece in self._before.split(_APART)]
         pieces = [*(Piece(one) for one in earlier), Piece(parts, "", self._space + _LETTER)]
         header = [index for ids in self.encoder.batch(pieces) for index in ids]
         room = self.context - len(header) - len(self.tail) - 1
@@ -89,13 +90,6 @@ class PointPrompter:
         if parts and isinstance(parts[-1], Trusted) and self.encoder.ends_in_control(parts[-1]):
             return CONTROL
         return "".join(parts)[-1:]
-
-    def _instruction(self, request: Request) -> str:
-        if request.instruction is None:
-            return self.template.instruction
-        if "{instruction}" not in self.template.prompt:
-            raise InputError(f"instruction: the template {self.template.name!r} of this model has no place for one; leave it out")
-        return request.instruction.strip()
 
     def _suffixes(self, request: Request, left: str, most: int) -> tuple[tuple[int, ...], ...]:
         suffixes = self._encoded(request.passages, left)
@@ -126,18 +120,6 @@ class PointRequest:
     def prompt(self, index: int) -> Ids:
         """The whole prompt of one candidate."""
         return [*self.header, *self.suffixes[index]]
-
-
-def _filled(text: str, instructed: str, instruction: str, query: str) -> tuple[Text, ...]:
-    """A literal with its places filled: what a caller gave is data."""
-    before, after = instructed.split("{instruction}")
-    at: dict[str, tuple[Text, ...]] = {
-        "{query}": (Data(query),),
-        "{instruction}": (Trusted(before), Data(instruction), Trusted(after)) if instruction else (),
-    }
-    pieces = re.split(r"(\{query\}|\{instruction\})", text)
-    parts = [part for piece in pieces for part in at.get(piece, (Trusted(piece),)) if part]
-    return tuple(parts)
 
 
 def _token_id(tokenizer: Any, name: str, token: str | int) -> int:

@@ -17,10 +17,12 @@ Excerpt = Literal["start", "query"]
 """a text's start, or from the sentence on where most of the query's words are, see `firstrank.reranker.prompt.excerpt`"""
 
 _PASSAGES = "\ue000passages\ue000"
+_TEXTS = ("system", "before", "after", "prompt")
+"""of a template, where its places may stand"""
 
 
-class PassageForm(BaseModel):
-    """How a template shows a passage's text."""
+class Form(BaseModel):
+    """What the two kinds of template share: how a passage's text is shown, and what stands at `{instruction}`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,6 +31,23 @@ class PassageForm(BaseModel):
     words: int | None = Field(default=None, ge=1, description="a passage is cut after so many words, its white space made single")
     tokens: int | None = Field(default=None, ge=1, description="a passage is cut after so many tokens")
     excerpt: Excerpt = Field(default="start", description="what is shown of a passage with more tokens")
+    instruction: str = Field(default="", description="stands at {instruction}, for requests that bring none of their own")
+    instructed: str = Field(
+        default="{instruction}", description="how an instruction is said at its place; without one, nothing stands there"
+    )
+
+    @property
+    def takes_instruction(self) -> bool:
+        """Whether there is a place for one."""
+        return any("{instruction}" in getattr(self, name, "") for name in _TEXTS)
+
+    @model_validator(mode="after")
+    def _instruction(self) -> Self:
+        if not self.takes_instruction and (self.instruction or self.instructed != "{instruction}"):
+            raise ValueError("instruction: the template has no {instruction} to put it at")
+        if self.instructed.count("{instruction}") != 1:
+            raise ValueError("instructed: {instruction} must occur once in it")
+        return self
 
     def text_of(self, title: str, text: str) -> str:
         """A passage as it is shown: stripped, with its title, cut to `words`."""
@@ -38,8 +57,11 @@ class PassageForm(BaseModel):
         return shown if self.words is None else first_words(shown, self.words)
 
 
-class Template(PassageForm):
-    """`{n}` is the number of passages in the window, `{query}` the query, `{label}` an identifier, `{text}` a passage."""
+class Template(Form):
+    """`{n}` is the number of passages in the window, `{query}` the query, `{label}` an identifier, `{text}` a passage.
+
+    `{instruction}` may stand before or after the passages, or in the system text: what is searched for, and how to judge it.
+    """
 
     system: str = ""
     system_joint: str = Field(default="\n ", description="joins system and user text where the chat template has no system role")
@@ -83,7 +105,7 @@ class Chat(NamedTuple):
     after: str
 
 
-class PointTemplate(PassageForm):
+class PointTemplate(Form):
     """A whole prompt that shows one passage: `{query}` is the query, `{text}` the passage, `{instruction}` what is searched for.
 
     Control tokens are spelled out in it: no chat template is put around it. It is tokenized as one string, but for `{|}`: models that
@@ -91,10 +113,6 @@ class PointTemplate(PassageForm):
     """
 
     prompt: str
-    instruction: str = Field(default="", description="the instruction of requests that bring none")
-    instructed: str = Field(
-        default="{instruction}", description="how an instruction is said at its place; nothing stands there without one"
-    )
 
     @model_validator(mode="after")
     def _places(self) -> Self:
@@ -103,10 +121,6 @@ class PointTemplate(PassageForm):
                 raise ValueError(f"prompt: {place} must occur once in it")
         if self.prompt.index("{text}") < max(self.prompt.index("{query}"), self.prompt.find("{instruction}")):
             raise ValueError("prompt: {text} must come last, for what stands before it is read once for all passages")
-        if "{instruction}" not in self.prompt and (self.instruction or self.instructed != "{instruction}"):
-            raise ValueError("instruction: the prompt has no {instruction} to put it at")
-        if self.instructed.count("{instruction}") != 1:
-            raise ValueError("instructed: {instruction} must occur once in it")
         return self
 
 

@@ -99,11 +99,13 @@ def open_scorer(
     revision: str | None = None,
     answer: Answer | None = None,
     seed: int = 0,
+    instruction: str | None = None,
     **settings: Unpack[BackendSettings],
 ) -> tuple[Scorer, ModelSpec]:
     """A scorer for a model's name, and the model's own settings; an oracle has none, and gets the defaults.
 
     The backend's options come whole, or by their names. `answer` is in place of the model's own; `seed` is the oracle's.
+    `instruction` is for requests that bring none, in place of the template's own.
     Raises InputError for an unknown backend or option, ModelError for a model that cannot be used, MissingExtra.
     """
     from firstrank.reranker.models.loaded import load_model
@@ -121,7 +123,13 @@ def open_scorer(
     if isinstance(backend, OpenAIOptions):
         backend.servers()  # no model is fetched for none
     with working(f"loading model {model}"):
-        loaded = load_model(model, revision=revision, answer=answer, tensors=not isinstance(backend, OpenAIOptions))
+        loaded = load_model(
+            model,
+            revision=revision,
+            answer=answer,
+            changed=lambda spec: spec.instructed(instruction),
+            tensors=not isinstance(backend, OpenAIOptions),
+        )
         return _scorer(loaded, backend), loaded.spec
 
 

@@ -183,7 +183,7 @@ def test_an_instruction_without_a_place_is_refused():
     [
         ({"prompt": "{query}"}, r"prompt: \{text\} must occur once"),
         ({"prompt": "{text} {query}"}, r"\{text\} must come last"),
-        ({"prompt": "{query} {text}", "instruction": "find it"}, r"the prompt has no \{instruction\}"),
+        ({"prompt": "{query} {text}", "instruction": "find it"}, r"the template has no \{instruction\}"),
         ({"prompt": "{instruction}{query} {text}", "instructed": "do it"}, r"instructed: \{instruction\} must occur once"),
     ],
 )
