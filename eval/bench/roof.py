@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from firstrank.reranker.models.int8 import Int8Linear
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -47,25 +49,40 @@ def flops_of_window(shape: Shape, tokens: int) -> float:
     return 2.0 * shape.parameters * tokens + 2.0 * shape.layers * shape.width * tokens**2
 
 
-def product_rate(shape: Shape, tokens: int, device: Any = "cpu", dtype: Any = None) -> float:
-    """FLOP/s of the fastest of the model's matrix products with `tokens` rows: each is run once to warm up, then timed once."""
+def product_rate(shape: Shape, tokens: int, device: Any = "cpu", arithmetic: str = "float32") -> float:
+    """FLOP/s of the fastest of the model's matrix products with `tokens` rows: each is run once to warm up, then timed once.
+
+    In int8 with what goes with it: activations are made whole numbers, and the sums are scaled.
+    """
     import torch
 
     best = 0.0
     for outputs, inputs in shape.products:
-        left = torch.randn(tokens, inputs, device=device, dtype=dtype)
-        right = torch.randn(outputs, inputs, device=device, dtype=dtype).t()
-        result = torch.empty(tokens, outputs, device=device, dtype=dtype)
-        _seconds(left, right, result)
-        best = max(best, 2.0 * tokens * inputs * outputs / _seconds(left, right, result))
+        layer: Any = torch.nn.Linear(inputs, outputs, bias=False, device=device).requires_grad_(False)
+        rows = torch.randn(tokens, inputs, device=device)
+        if arithmetic == "int8":
+            layer = Int8Linear(layer, rows.abs().amax(0))
+        else:
+            layer, rows = (one.to(getattr(torch, arithmetic)) for one in (layer, rows))
+        _seconds(layer, rows)
+        best = max(best, 2.0 * tokens * inputs * outputs / _seconds(layer, rows))
     return best
 
 
-def _seconds(left: Any, right: Any, result: Any) -> float:
+def bandwidth() -> float:
+    """Bytes a second that this machine's CPU copies within its memory, read and written; the best of three."""
+    import torch
+
+    left = torch.ones(1 << 26)
+    right = torch.empty_like(left)
+    return max(2.0 * left.nbytes / _seconds(right.copy_, left) for _ in range(3))
+
+
+def _seconds(work: Any, given: Any) -> float:
     import torch
 
     started = time.perf_counter()
-    torch.mm(left, right, out=result)
-    if result.is_cuda:
-        torch.cuda.synchronize(result.device)
+    work(given)
+    if given.is_cuda:
+        torch.cuda.synchronize(given.device)
     return time.perf_counter() - started

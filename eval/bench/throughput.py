@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,10 @@ class Throughput:
     """of all windows"""
     roof: float
     """FLOP/s"""
+    products: Mapping[str, float]
+    """arithmetic -> FLOP/s of the model's fastest matrix product, on a CPU"""
+    bandwidth: float
+    """bytes a second, of the CPU's memory"""
 
     @property
     def windows_per_second(self) -> float:
@@ -93,7 +97,7 @@ def measure(setup: Setup, load: Load | None = None, *, passages: int = 20) -> Th
     """
     import torch
 
-    from firstrank.eval.bench.roof import flops_of_window, product_rate, shape_of
+    from firstrank.eval.bench.roof import bandwidth, flops_of_window, product_rate, shape_of
     from firstrank.reranker import Reranker
     from firstrank.reranker.models.loaded import load_model
 
@@ -102,7 +106,7 @@ def measure(setup: Setup, load: Load | None = None, *, passages: int = 20) -> Th
     scorer, _ = setup.open_scorer()
     load = load or Load(ROUNDS * scorer.concurrency, passages)
     shape = shape_of(load_model(setup.model, revision=setup.revision).path)
-    device, dtype = getattr(scorer, "device", "cpu"), getattr(scorer, "dtype", torch.float32)
+    device, dtype = getattr(scorer, "device", "cpu"), str(getattr(scorer, "dtype", "float32"))
     with Reranker(scorer, strategy="full") as reranker:
         tokens = [*_scored(reranker, list(load.requests())[:1])]  # the first window of a process is slower
         seconds, lengths, rates = 0.0, [], []
@@ -115,7 +119,7 @@ def measure(setup: Setup, load: Load | None = None, *, passages: int = 20) -> Th
         model=setup.model,
         backend=setup.backend_name,
         device=str(device),
-        dtype=str(dtype).removeprefix("torch."),
+        dtype=dtype,
         threads=torch.get_num_threads(),
         windows=len(lengths),
         passages=load.passages,
@@ -123,6 +127,8 @@ def measure(setup: Setup, load: Load | None = None, *, passages: int = 20) -> Th
         seconds=seconds,
         flops=sum(flops_of_window(shape, length) for length in lengths),
         roof=max(rates),
+        products={arithmetic: product_rate(shape, tokens[0], "cpu", arithmetic) for arithmetic in ("float32", "bfloat16", "int8")},
+        bandwidth=bandwidth(),
     )
 
 

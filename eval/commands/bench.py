@@ -227,6 +227,8 @@ def _throughput_table(found: Throughput) -> Table:
         ("model", f"{found.model}, {found.backend}, {found.dtype} on {found.device}, {found.threads} threads"),
         ("windows", f"{found.windows} of {found.passages} passages, {found.prompt_tokens / found.windows:.0f} tokens each"),
         ("rate", f"{found.windows_per_second:.3g} windows/s, {found.tokens_per_second:.0f} tokens/s"),
+        ("products", ", ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in found.products.items())),
+        ("memory", f"{found.bandwidth / 1e9:.1f} GB/s copied"),
         ("FLOP/s", f"{found.flops / found.seconds / 1e9:.1f} G of {found.roof / 1e9:.1f} G: {found.share:.3f} of the roof"),
     )
 

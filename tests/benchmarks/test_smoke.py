@@ -76,6 +76,16 @@ def test_what_strategies_cost_in_tokens(bench, collection, tiny_model):
     assert re.findall(r"(\S+) +\d+ tokens  (.+)", said)[0] == ("sliding:window=6,stride=3", "1.000")
 
 
+def test_systems_side_by_side(bench, collection, tiny_model):
+    systems = [f"model={tiny_model},dtype={dtype},strategy=sliding:window=6;stride=3" for dtype in ("float32", "bfloat16")]
+    words = [word for system in systems for word in ("--system", system)]
+    found = json.loads(bench("compare", "--collection", collection, "--run", collection / "runs/bm25.trec.gz", "--rounds", 2, *words))
+    exact, coarse = (found["systems"][system] for system in systems)
+    assert (exact["ratio"], exact["tau"], exact["p"]) == (1.0, 1.0, 1.0)
+    assert coarse["ratios"][0] <= coarse["ratio"] <= coarse["ratios"][1]
+    assert -1 <= coarse["tau"] <= 1
+
+
 def test_what_a_prior_gives(bench, collection, tiny_model):
     run = collection / "runs" / "bm25.trec.gz"
     said = bench("prior", "--collection", collection, "--run", run, "--model", tiny_model, "--depth", 6, "--queries", 3, "--threads", 1)
