@@ -50,7 +50,7 @@ def report(what, seconds, scores, at_once):
 def with_scorer(run, **options):
     """Runs `run(scorer)` on an engine of its own."""
     with asyncio.Runner() as loop:
-        scorer, _ = open_scorer("default", "vllm", **options)
+        scorer, _ = open_scorer("first-smollm2", "vllm", **options)
         try:
             loop.run(score_all(scorer, windows(2, seed=99), 2))
             return loop.run(run(scorer))
@@ -74,7 +74,7 @@ def batching():
     """64 requests at once through the executor against one at a time, in turn, on short windows and on long ones."""
     for dtype in ("float32", "bfloat16"):
         engine = {"max_model_len": 4096, "enable_prefix_caching": False}  # passes repeat their prompts
-        with Reranker("default", backend="vllm", strategy="full", dtype=dtype, engine=engine) as reranker:
+        with Reranker("first-smollm2", backend="vllm", strategy="full", dtype=dtype, engine=engine) as reranker:
             for n, count in ((SHORT, 64), (LONG, 12)):
                 requests = windows(count, n, seed=n)
                 passes = [(ranked(reranker, requests, 1), ranked(reranker, requests, 64)) for _ in range(1 + PASSES)]
@@ -128,7 +128,7 @@ def ordering():
 def parity():
     """Long windows: vLLM's two modes, and a server of its own, against transformers."""
     asked = windows(24, LONG, seed=7)
-    reference, _ = open_scorer("default", dtype="float32")
+    reference, _ = open_scorer("first-smollm2", dtype="float32")
     expected = asyncio.run(score_all(reference, asked, 1))
     reference.close()
 
@@ -144,7 +144,7 @@ def parity():
     for mode in ("generate", "pooling"):
         compare(mode, with_scorer(run, engine={"mode": mode, "max_model_len": 4096}))
     with tempfile.TemporaryDirectory() as scratch, served(Path(scratch)) as address:
-        remote, _ = open_scorer("default", "openai", base_urls=(address,))
+        remote, _ = open_scorer("first-smollm2", "openai", base_urls=(address,))
         compare("remote", asyncio.run(run(remote)))
 
 
@@ -154,7 +154,7 @@ def adapter():
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = load_model("default")
+    model = load_model("first-smollm2")
     source, asked = model.path, windows(10, seed=8)
     with tempfile.TemporaryDirectory() as scratch:
         torch.manual_seed(0)
@@ -167,7 +167,7 @@ def adapter():
         Path(scratch, "merged", "firstrank.yaml").write_text(json.dumps(card))
         merged, _ = open_scorer(f"{scratch}/merged", dtype="float32")
         expected = asyncio.run(score_all(merged, asked, 1))
-        plain, _ = open_scorer("default", dtype="float32")
+        plain, _ = open_scorer("first-smollm2", dtype="float32")
         unadapted = asyncio.run(score_all(plain, asked, 1))
 
         async def run(scorer):
@@ -186,7 +186,7 @@ def parallel():
     On a machine of one NUMA node vLLM wants VLLM_CPU_OMP_THREADS_BIND="0|1".
     """
     asked = windows(6, seed=9)
-    reference, _ = open_scorer("default", dtype="float32")
+    reference, _ = open_scorer("first-smollm2", dtype="float32")
     expected = asyncio.run(score_all(reference, asked, 1))
     for size in ("pipeline_parallel_size", "data_parallel_size"):
 

@@ -222,7 +222,7 @@ def without_vllm(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
         pass
 
     def open_scorer(model: str, backend: str = "transformers", *, answer: str | None = None, **options: Any) -> Any:
-        scorer, spec = opened(str(tiny_model) if model == "default" else model, dtype="float32", answer=answer)
+        scorer, spec = opened(str(tiny_model) if model == "first-smollm2" else model, dtype="float32", answer=answer)
         scorer.engine = SimpleNamespace(reset_prefix_cache=reset_prefix_cache)
         return scorer, spec
 

@@ -15,7 +15,7 @@ ENGINE = {"max_model_len": 2048}
 
 def test_first_and_generation_on_the_same_engine():
     requests = workload.of_docstrings(3, 4)
-    plan = Plan(Setup.of("default", backend="vllm", engine=ENGINE), requests[:2], requests[2:], [1, 2], 1, "reset")
+    plan = Plan(Setup.of("first-smollm2", backend="vllm", engine=ENGINE), requests[:2], requests[2:], [1, 2], 1, "reset")
     first, generation = measure(plan, [FIRST, GENERATION])
     for one in (first, generation):
         assert [(timing.concurrency, timing.latency.queries) for timing in one.timings] == [(1, 2), (2, 2)]

@@ -59,7 +59,7 @@ def whole(made, text, query=QUERY, instruction=None):
     return filled.replace("{query}", query.strip()).replace("{text}", made.template.text_of("", text))
 
 
-PAIRS = [("qwen3-reranker", "qwen"), ("compact-mark", "default"), ("sentencepiece", "v1"), ("sentencepiece", "v3")]
+PAIRS = [("qwen3-reranker", "qwen"), ("compact-mark", "first-smollm2"), ("sentencepiece", "v1"), ("sentencepiece", "v3")]
 
 
 @pytest.mark.parametrize(("template", "name"), PAIRS)
@@ -139,7 +139,7 @@ def test_bge_rerankers_prompt_is_the_published_one():
 def test_a_mark_prompt_is_a_window_of_one_up_to_its_label():
     from firstrank.reranker.models.loaded import load_model
 
-    made, window = prompter("compact-mark", "default"), load_model("default").prompter
+    made, window = prompter("compact-mark", "first-smollm2"), load_model("first-smollm2").prompter
     text = "Bees rest at night."
     prompt, marks = window.encode(request_of(text)).marked([0])
     assert made.encode(request_of(text)).prompt(0) == prompt[: marks[0] + 1]
@@ -175,7 +175,7 @@ def test_of_a_long_passage_the_query_s_part_is_shown_where_the_model_says_so():
 
 def test_an_instruction_without_a_place_is_refused():
     with pytest.raises(InputError, match=r"compact-mark.*has no place for one"):
-        prompter("compact-mark", "default").encode(request_of("words", instruction="prefer new ones"))
+        prompter("compact-mark", "first-smollm2").encode(request_of("words", instruction="prefer new ones"))
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_template_that_is_wrong_says_where(fields, problem):
 
 
 def test_tokens_and_templates_of_another_tokenizer_are_refused():
-    real = tokenizer("default")
+    real = tokenizer("first-smollm2")
     with pytest.raises(ModelError, match=r"pointwise\.yes: 'perhaps so' is no token; the tokenizer makes \["):
         PointPrompter(real, read_template("compact-mark"), Pointwise(yes="perhaps so"), context=512)
     with pytest.raises(ModelError, match=r"pointwise\.no: 99999999 is not a token's id"):

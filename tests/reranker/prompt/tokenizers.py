@@ -27,10 +27,10 @@ MISTRAL_CHAT = (
 @cache
 def real_tokenizer(name: str) -> Any:
     """`default`, `tekken`, or a version of SentencePiece; made once, for it takes seconds."""
-    if name == "default":
+    if name == "first-smollm2":
         from firstrank.reranker.models.loaded import load_model
 
-        return load_model("default").tokenizer
+        return load_model("first-smollm2").tokenizer
     if name == "tekken":
         return tekken()
     with tempfile.TemporaryDirectory() as folder:

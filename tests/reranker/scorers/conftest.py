@@ -20,7 +20,7 @@ def reference(parity_windows):
     """What transformers makes of them, in fp32."""
     from firstrank.reranker.scorers.backends import open_scorer
 
-    scorer, _ = open_scorer("default", dtype="float32", threads=1)
+    scorer, _ = open_scorer("first-smollm2", dtype="float32", threads=1)
     scores = asyncio.run(score_all(scorer, parity_windows, 2))
     scorer.close()
     return scores

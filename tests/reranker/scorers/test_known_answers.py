@@ -85,10 +85,10 @@ def findings(name) -> Findings:
 
 
 def test_the_default_model_is_accepted_and_refused_with_a_scrambled_template(tmp_path):
-    found = findings("default")
+    found = findings("first-smollm2")
     print("default:", found)
-    require(found, "default")
-    folder = shutil.copytree(load_model("default").path, tmp_path / "scrambled", copy_function=shutil.copyfile)
+    require(found, "first-smollm2")
+    folder = shutil.copytree(load_model("first-smollm2").path, tmp_path / "scrambled", copy_function=shutil.copyfile)
     (folder / "firstrank.yaml").write_text(SCRAMBLED)
     scrambled = findings(str(folder))
     print("scrambled:", scrambled)

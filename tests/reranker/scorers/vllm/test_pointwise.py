@@ -29,7 +29,7 @@ context: 2048
 def folder(tmp_path_factory):
     """The first layers of the default model's network."""
     folder = tmp_path_factory.mktemp("mark") / "model"
-    shutil.copytree(load_model("default").path, folder)
+    shutil.copytree(load_model("first-smollm2").path, folder)
     (folder / "firstrank.yaml").write_text(CARD)
     return folder
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.vllm
 
 def test_the_pooler_gives_the_label_logits_of_transformers(parity_windows, reference):
     with asyncio.Runner() as loop:
-        scorer, _ = open_scorer("default", "vllm", engine={"mode": "pooling", "max_model_len": 4096})
+        scorer, _ = open_scorer("first-smollm2", "vllm", engine={"mode": "pooling", "max_model_len": 4096})
         try:
             found = loop.run(score_all(scorer, parity_windows, 8))
             assert_agree(found, reference)

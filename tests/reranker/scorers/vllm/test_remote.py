@@ -29,7 +29,7 @@ def counts(url):
 
 
 def test_a_server_answers_by_token_id_as_transformers_does(url, parity_windows, reference):
-    scorer, _ = open_scorer("default", "openai", base_urls=(url,))
+    scorer, _ = open_scorer("first-smollm2", "openai", base_urls=(url,))
     before = counts(url)
     found = asyncio.run(score_all(scorer, parity_windows, 16))
     assert_agree(found, reference)
@@ -38,14 +38,14 @@ def test_a_server_answers_by_token_id_as_transformers_does(url, parity_windows, 
 
 
 def test_a_server_answers_for_a_hundred_labels(url):
-    scorer, _ = open_scorer("default", "openai", base_urls=(url,))
+    scorer, _ = open_scorer("first-smollm2", "openai", base_urls=(url,))
     request = Request("do bees make honey?", tuple(Passage(str(i), f"bees, part {i}") for i in range(100)))
     [scores] = asyncio.run(score_all(scorer, [request], 1))
     assert len(set(scores.values)) > 90
 
 
 def test_an_ordering_is_generated_by_a_server(url, parity_windows):
-    scorer, _ = open_scorer("default", "openai", base_urls=(url,), answer="permutation")
+    scorer, _ = open_scorer("first-smollm2", "openai", base_urls=(url,), answer="permutation")
     [scores] = asyncio.run(score_all(scorer, parity_windows[:1], 1))
     assert sorted(scores.values) == list(range(1, 9))
     assert scores.generated_tokens > 1

@@ -33,7 +33,7 @@ def loop():
 
 @pytest.fixture(scope="module")
 def scorer(loop):
-    scorer, _ = open_scorer("default", "vllm", engine={"mode": "generate", "max_model_len": 4096})
+    scorer, _ = open_scorer("first-smollm2", "vllm", engine={"mode": "generate", "max_model_len": 4096})
     yield scorer
     scorer.close()
 
@@ -144,7 +144,7 @@ def test_an_engine_that_is_killed_fails_the_request_with_a_reason_and_a_fresh_sc
         loop.run(score_all(scorer, asked[:1], 1))
     for name in ("OMP_NUM_THREADS", "VLLM_CPU_OMP_THREADS_BIND"):
         monkeypatch.delenv(name)
-    fresh, _ = open_scorer("default", "vllm", answer="permutation", engine={"max_model_len": 4096})
+    fresh, _ = open_scorer("first-smollm2", "vllm", answer="permutation", engine={"max_model_len": 4096})
     try:
         check_that_a_constrained_ordering_is_complete(loop, fresh)
     finally:

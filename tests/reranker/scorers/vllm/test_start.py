@@ -14,7 +14,7 @@ from firstrank.reranker.scorers.backends import open_scorer
 pytestmark = pytest.mark.vllm
 
 
-def refused(model="default", **engine):
+def refused(model="first-smollm2", **engine):
     with pytest.raises(ModelError) as error:
         open_scorer(model, "vllm", engine=engine)
     said = str(error.value)
@@ -34,7 +34,7 @@ def test_no_memory(capfd):
 
 @pytest.mark.parametrize(("mode", "name"), [("generate", "HorseForCausalLM"), ("pooling", "HorseForSequenceClassification")])
 def test_a_model_that_vllm_does_not_know(tmp_path, mode, name):
-    folder = shutil.copytree(load_model("default").path, tmp_path / "model")
+    folder = shutil.copytree(load_model("first-smollm2").path, tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"architectures": ["HorseForCausalLM"], "auto_map": {}}))
     said = refused(str(folder), mode=mode)
