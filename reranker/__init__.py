@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from firstrank.reranker.scorers.backends import BackendOptions, Oracle, open_scorer
     from firstrank.reranker.scorers.base import Scorer, Session
     from firstrank.reranker.scorers.cascade.scorer import CascadeScorer
+    from firstrank.reranker.scorers.chat.options import ChatOptions, ChatSettings
+    from firstrank.reranker.scorers.decisions.options import DecisionOptions, DecisionSettings
     from firstrank.reranker.scorers.openai.options import OpenAIOptions, ServerSettings
     from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
     from firstrank.reranker.scorers.prior import PriorScorer
@@ -75,7 +77,11 @@ __all__ = [
     "BackendOptions",
     "Cascade",
     "CascadeScorer",
+    "ChatOptions",
+    "ChatSettings",
     "DeadlineExceeded",
+    "DecisionOptions",
+    "DecisionSettings",
     "Document",
     "EngineLost",
     "EngineSettings",
@@ -162,6 +168,8 @@ _NAMES = {
     "scorers.backends": "BackendOptions Oracle open_scorer",
     "scorers.base": "Scorer Session",
     "scorers.cascade.scorer": "CascadeScorer",
+    "scorers.chat.options": "ChatOptions ChatSettings",
+    "scorers.decisions.options": "DecisionOptions DecisionSettings",
     "scorers.openai.options": "OpenAIOptions ServerSettings",
     "scorers.oracle": "OracleOptions OracleScorer",
     "scorers.prior": "PriorScorer",

@@ -11,11 +11,19 @@ import yaml
 
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.models.catalog import check_revision, find_model
-from firstrank.reranker.models.catalog import read_settings as model_settings
 from firstrank.reranker.models.spec import ModelSpec
 from firstrank.reranker.runs.files import fingerprint
 from firstrank.reranker.scorers import rules
-from firstrank.reranker.scorers.backends import BackendOptions, BackendSettings, Oracle, backend_of, backend_options, open_scorer
+from firstrank.reranker.scorers.backends import (
+    HOSTED,
+    BackendOptions,
+    BackendSettings,
+    Oracle,
+    backend_of,
+    backend_options,
+    open_scorer,
+    spec_of,
+)
 from firstrank.reranker.scorers.base import Scorer
 from firstrank.reranker.scorers.openai.options import OpenAIOptions
 from firstrank.reranker.scorers.transformers.options import TransformersOptions
@@ -97,7 +105,7 @@ class Setup:
     @property
     def is_local(self) -> bool:
         """Whether a model's weights are needed on this machine."""
-        return not isinstance(self.backend, Oracle | OpenAIOptions)
+        return not isinstance(self.backend, (Oracle, OpenAIOptions, *HOSTED))
 
     def open_scorer(self) -> tuple[Scorer, Schedule]:
         """The scorer, and the schedule with what was not said taken from the model. Raises what `open_scorer` raises."""
@@ -115,14 +123,16 @@ class Setup:
     def completed(self) -> Schedule:
         """The schedule with what was not said taken from the model's settings; an oracle has none. Loads no model."""
         return (
-            self.schedule if isinstance(self.backend, Oracle) else self.schedule.completed(self._own_schedule(model_settings(self.model)))
+            self.schedule
+            if isinstance(self.backend, Oracle)
+            else self.schedule.completed(self._own_schedule(spec_of(self.model, self.backend)))
         )
 
     def _own_schedule(self, spec: ModelSpec) -> Schedule:
         """The model's; before a large model, one that reads a passage at a time has the large one's windows."""
         if self.cascade is None or spec.answer != "pointwise":
             return spec.schedule
-        large = model_settings(self.cascade.model)
+        large = spec_of(self.cascade.model, self.backend)
         return ModelSpec().schedule if large.answer == "pointwise" else large.schedule
 
     def check(self, n: int) -> None:
@@ -130,9 +140,9 @@ class Setup:
         from firstrank.reranker.scorers.cascade.deferral import find_rule
         from firstrank.reranker.scorers.cascade.scorer import check_budget
 
-        if not isinstance(self.backend, Oracle):
+        if not isinstance(self.backend, (Oracle, *HOSTED)):
             check_revision(self.model, self.revision)
-            model_settings(self.model).instructed(self.instruction)
+        spec_of(self.model, self.backend).instructed(self.instruction)
         self._prior_alone()
         strategy = self.completed().build()
         if self.schedule.top_k is not None:
@@ -143,7 +153,7 @@ class Setup:
 
     def _prior_alone(self) -> Prior | None:
         """The prior, where the model is to read nothing. Raises InputError for a depth or weight without a prior."""
-        own = Prior(()) if isinstance(self.backend, Oracle) else model_settings(self.model).own_prior
+        own = spec_of(self.model, self.backend).own_prior
         prior = self.prior.completed(own)
         if not prior.sources and (prior.depth is not None or prior.fuse is not None):
             said = [name for name, value in (("prior_depth", prior.depth), ("fuse", prior.fuse)) if value is not None]
@@ -165,6 +175,8 @@ class Setup:
             told["defer_rule"] = fingerprint(self.cascade.rule)
         if isinstance(self.backend, Oracle):
             told["qrels"] = fingerprint(self.backend.source)
+        if isinstance(self.backend, HOSTED):
+            return told | {f"settings of {name}": repr(spec_of(name, self.backend)) for name in models}
         return told | dict(map(_model_fact, models))
 
     def _deferring(self, small: Scorer, answer: str) -> Scorer:

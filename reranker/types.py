@@ -19,6 +19,8 @@ class Backend(StrEnum):
     transformers = "transformers"
     vllm = "vllm"
     openai = "openai"
+    chat = "chat"
+    decisions = "decisions"
     oracle = "oracle"
 
 
@@ -81,6 +83,8 @@ class Scores:
     """windows that were scored together with this one, itself included"""
     label_mass: float | None = None
     """the labels' share of the probability of all tokens, where the engine tells it"""
+    cost: float = 0.0
+    """US dollars, of hosted models whose prices are known"""
 
 
 UNBOUNDED = 1 << 62
@@ -143,6 +147,8 @@ class Trace:
     seconds: float
     certified: int
     notes: tuple[str, ...] = ()
+    cost: float = 0.0
+    """US dollars, of hosted models whose prices are known"""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

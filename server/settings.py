@@ -58,9 +58,10 @@ class ModelSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    backend: Literal["transformers", "vllm", "openai"] = setting("Model", "What scores the windows.", "transformers")
-    base_url: Listed = setting("Model", "openai: a server's address; several are balanced.", ())
-    engine_arg: Listed = setting("Model", "vllm, openai: a setting of the engine, KEY=VALUE; several.", ())
+    backend: Literal["transformers", "vllm", "openai", "chat", "decisions"] = setting("Model", "What scores the windows.", "transformers")
+    base_url: Listed = setting("Model", "openai, chat, decisions: a server's address; several are balanced.", ())
+    engine_arg: Listed = setting("Model", "vllm and servers: a setting of the engine, KEY=VALUE; several.", ())
+    max_cost: float | None = setting("Model", "chat: US dollars that all windows may cost; prices are in the model's YAML.", None, gt=0)
     device: str | None = setting("Model", "auto, cpu, cuda or mps.", None)
     dtype: str | None = setting("Model", "float32, bfloat16, float16 or int8 (CPUs); by default the fastest here.", None)
     threads: int | None = setting("Model", "CPU threads of the model.", None, ge=1)

@@ -50,8 +50,9 @@ class Group(NamedTuple):
 
 _SETTINGS: dict[str, Any] = {
     "backend": Annotated[Backend | None, option(MODEL, "What scores the windows; by default transformers.")],
-    "base_url": Annotated[list[str] | None, option(MODEL, "openai: a server's address; several are balanced.")],
-    "engine_arg": Annotated[list[str] | None, option(MODEL, "vllm, openai: a setting of the engine, KEY=VALUE; repeatable.")],
+    "base_url": Annotated[list[str] | None, option(MODEL, "openai, chat, decisions: a server's address; several are balanced.")],
+    "engine_arg": Annotated[list[str] | None, option(MODEL, "vllm and servers: a setting of the engine, KEY=VALUE; repeatable.")],
+    "max_cost": Annotated[float | None, option(MODEL, "chat: US dollars that all windows may cost; prices are in the model's YAML.")],
     "device": Annotated[str | None, option(MODEL, "auto, cpu, cuda or mps.")],
     "dtype": Annotated[str | None, option(MODEL, "float32, bfloat16, float16 or int8 (CPUs); by default the fastest here.")],
     "threads": Annotated[int | None, option(MODEL, "CPU threads; results are the same to the bit for the same number.")],

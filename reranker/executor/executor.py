@@ -207,5 +207,6 @@ def _ranking(
         seconds=seconds,
         certified=0 if standing is not None and standing.has_a_say else outcome.certified,
         notes=tuple(notes),
+        cost=sum(scores.cost for _, _, scores in log.asked),
     )
     return Ranking(request.qid, request.query, results, trace)

@@ -48,6 +48,15 @@ class Weights(BaseModel):
         return f"hub:{self.hub}" if self.hub else f"wheel:{self.wheel}" if self.wheel else "folder"
 
 
+class Prices(BaseModel):
+    """What a hosted model costs: US dollars a million tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: float = Field(ge=0, allow_inf_nan=False)
+    output: float = Field(ge=0, allow_inf_nan=False)
+
+
 class ModelSpec(BaseModel):
     """A model's settings: `configs/models/NAME.yaml`, or `firstrank.yaml` in its folder."""
 
@@ -78,6 +87,7 @@ class ModelSpec(BaseModel):
     prior: Mapping[str, float] = Field(default={}, description="cheap scorers that order all candidates before any window, with weights")
     prior_depth: int | None = Field(default=None, ge=0, description="so many of the best by the prior are read; by default all")
     fuse: float | None = Field(default=None, ge=0, description="the prior's weight in the final score; by default 0")
+    prices: Prices | None = Field(default=None, description="of a hosted model: input and output, US dollars a million tokens")
     dtype: str | None = Field(default=None, description="on a GPU; by default bfloat16")
     engine: Mapping[str, Any] = Field(default={}, description="vLLM's own settings: tensor_parallel_size, quantization …")
 

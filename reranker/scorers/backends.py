@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.runs.qrels import Qrels
 from firstrank.reranker.scorers.base import Scorer
-from firstrank.reranker.scorers.openai.options import OpenAIOptions, server_settings
+from firstrank.reranker.scorers.chat.options import ChatOptions, ChatSettings
+from firstrank.reranker.scorers.decisions.options import DecisionOptions, DecisionSettings
+from firstrank.reranker.scorers.openai.options import OpenAIOptions, ServerSettings, server_settings
 from firstrank.reranker.scorers.transformers.options import Device, TransformersOptions
 from firstrank.reranker.scorers.vllm.options import VLLMOptions
 from firstrank.reranker.scorers.vllm.settings import parsed_settings
 from firstrank.reranker.types import Answer, Backend
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from firstrank.reranker.models.loaded import Model
     from firstrank.reranker.models.spec import ModelSpec
 
@@ -30,15 +34,24 @@ class Oracle:
     noise: float = 0.0
 
 
-BackendOptions = TransformersOptions | VLLMOptions | OpenAIOptions | Oracle
+BackendOptions = TransformersOptions | VLLMOptions | OpenAIOptions | ChatOptions | DecisionOptions | Oracle
 """a backend's options, which say which backend it is"""
 
 _CLASSES: Mapping[Backend, type[BackendOptions]] = {
     Backend.transformers: TransformersOptions,
     Backend.vllm: VLLMOptions,
     Backend.openai: OpenAIOptions,
+    Backend.chat: ChatOptions,
+    Backend.decisions: DecisionOptions,
     Backend.oracle: Oracle,
 }
+
+
+_SERVERS: Mapping[type, type[BaseModel]] = {OpenAIOptions: ServerSettings, ChatOptions: ChatSettings, DecisionOptions: DecisionSettings}
+"""what may be said of the servers that a backend asks"""
+
+HOSTED = (ChatOptions, DecisionOptions)
+"""a model is a name at a host, and has no folder"""
 
 
 class BackendSettings(TypedDict, total=False):
@@ -52,7 +65,8 @@ class BackendSettings(TypedDict, total=False):
     constrained: bool | None
     base_urls: Sequence[str] | None
     engine: Mapping[str, Any] | None
-    """of vLLM (EngineSettings), or of the servers (ServerSettings)"""
+    """of vLLM (EngineSettings), or of the servers (ServerSettings, ChatSettings, DecisionSettings)"""
+    max_cost: float | None
     transport: Any
     qrels: Qrels | None
     source: str | None
@@ -81,15 +95,15 @@ def backend_options(backend: str = Backend.transformers, **settings: Unpack[Back
         given["base_urls"] = tuple(given["base_urls"])
     if kind is VLLMOptions and "engine" in given:
         given["engine"] = parsed_settings(given["engine"])
-    if kind is OpenAIOptions and "engine" in given:
-        given["server"] = server_settings(given.pop("engine"))
+    if kind in _SERVERS and "engine" in given:
+        given["server"] = server_settings(given.pop("engine"), _SERVERS[kind], backend)
     if kind is Oracle and "qrels" not in given:
         raise InputError("backend oracle: scores by judgments: give qrels (--qrels)")
     return kind(**given)
 
 
 def _settings_of(kind: type[BackendOptions]) -> list[str]:
-    return [one.name for one in fields(kind) if one.name != "server"] + (["engine"] if kind is OpenAIOptions else [])
+    return [one.name for one in fields(kind) if one.name != "server"] + (["engine"] if kind in _SERVERS else [])
 
 
 def open_scorer(
@@ -120,6 +134,8 @@ def open_scorer(
         from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
 
         return OracleScorer(backend.qrels, OracleOptions(noise=backend.noise, seed=seed)), ModelSpec()
+    if isinstance(backend, HOSTED):
+        return _open_hosted(backend, spec_of(model, backend).instructed(instruction))
     if isinstance(backend, OpenAIOptions):
         backend.servers()  # no model is fetched for none
     with working(f"loading model {model}"):
@@ -145,3 +161,26 @@ def _scorer(model: Model, options: TransformersOptions | VLLMOptions | OpenAIOpt
     from firstrank.reranker.scorers.transformers.scorer import TransformersScorer
 
     return TransformersScorer(model, options)
+
+
+def spec_of(model: str, backend: BackendOptions) -> ModelSpec:
+    """What is said of a model where it runs so; an oracle has none, and gets the defaults. Fetches nothing."""
+    from firstrank.reranker.models.catalog import read_settings
+    from firstrank.reranker.models.remote import remote_settings
+    from firstrank.reranker.models.spec import ModelSpec
+
+    if isinstance(backend, Oracle):
+        return ModelSpec()
+    if isinstance(backend, HOSTED):
+        return remote_settings(model, "chat" if isinstance(backend, ChatOptions) else "decision")
+    return read_settings(model)
+
+
+def _open_hosted(backend: ChatOptions | DecisionOptions, spec: ModelSpec) -> tuple[Scorer, ModelSpec]:
+    if isinstance(backend, ChatOptions):
+        from firstrank.reranker.scorers.chat.scorer import ChatScorer
+
+        return ChatScorer(spec, backend), spec
+    from firstrank.reranker.scorers.decisions.scorer import DecisionsScorer
+
+    return DecisionsScorer(spec, backend), spec

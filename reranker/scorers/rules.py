@@ -26,7 +26,7 @@ CASCADE = ("cascade", "defer_budget", "defer_rule")
 PRIOR = ("prior", "prior_depth", "fuse")
 LOCAL = ("device", "dtype", "threads", "lanes", "batch_tokens", "constrained")
 PLACEMENT = ("workers_on", "address", "workers", "gpus_per_worker")
-SETTINGS = ("backend", "base_url", "engine_arg", "revision", "instruction", "noise", *LOCAL, *PRIOR, *CASCADE, *SCHEDULE)
+SETTINGS = ("backend", "base_url", "engine_arg", "revision", "instruction", "noise", "max_cost", *LOCAL, *PRIOR, *CASCADE, *SCHEDULE)
 """how a model reranks"""
 
 
@@ -102,10 +102,12 @@ EFFECTS = (
         lambda given: given.get("backend") != Backend.oracle,
         "defers to a model, and {backend} oracle has none: try `firstrank bench cascade`",
     ),
+    Effect(("revision",), lambda given: given.get("backend") not in (Backend.chat, Backend.decisions), "a host serves what it serves"),
     Effect(("defer_budget", "defer_rule"), with_("cascade"), "only with {cascade}"),
     *map(_of_backend, LOCAL),
     _of_backend("noise", but=("bench strategies",)),
     _of_backend("base_urls", "base_url"),
+    _of_backend("max_cost"),
     _of_backend("engine", "engine_arg"),
     Effect(("prefix_cache",), among("backend", "vllm"), "only with {backend} vllm"),
     Effect((*SCHEDULE, *CASCADE, "instruction"), _reads, "with {prior_depth} 0 no model reads anything"),
@@ -157,7 +159,9 @@ RANGES: Mapping[str, tuple[float, float]] = {
         (1, math.inf),
     ),
     **dict.fromkeys(("seeds", "repeats", "clients", "requests", "windows", "passages", "queries", "concurrency", "count"), (1, math.inf)),
-    **dict.fromkeys(("seed", "feedback", "prior_depth", "warmup", "noise", "small", "large", "fuse", "gpus_per_worker"), (0, math.inf)),
+    **dict.fromkeys(
+        ("seed", "feedback", "prior_depth", "warmup", "noise", "small", "large", "fuse", "gpus_per_worker", "max_cost"), (0, math.inf)
+    ),
     **dict.fromkeys(("defer_budget", "budget"), (0, 1)),
 }
 """option -> the least and the most that it may be"""

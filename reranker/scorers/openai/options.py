@@ -44,10 +44,10 @@ class OpenAIOptions:
         return list(dict.fromkeys(self.base_urls))
 
 
-def server_settings(given: Mapping[str, Any]) -> ServerSettings:
+def server_settings(given: Mapping[str, Any], kind: type[BaseModel] = ServerSettings, backend: str = "openai") -> BaseModel:
     """Settings by their names. Raises InputError for a name that does not exist and for a value that is not one of its own."""
     try:
-        return ServerSettings.model_validate(dict(given))
+        return kind.model_validate(dict(given))
     except ValidationError as error:
-        known = ", ".join(ServerSettings.model_fields)
-        raise InputError(f"backend openai, engine settings (there are {known}): {explained(error)}") from error
+        known = ", ".join(kind.model_fields)
+        raise InputError(f"backend {backend}, engine settings (there are {known}): {explained(error)}") from error

@@ -6,20 +6,20 @@ top-k logprobs only, is used so when it is asked for; a label that is missing th
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpx
 
-from firstrank.reranker.errors import InputError, ModelError, ScorerError
+from firstrank.reranker.errors import ModelError, ScorerError
 from firstrank.reranker.models.loaded import Model
+from firstrank.reranker.scorers.openai.asked import asked, base_url, headers_of
 from firstrank.reranker.scorers.openai.completions import Completion
 from firstrank.reranker.scorers.openai.engines import completion_of
 from firstrank.reranker.scorers.openai.options import OpenAIOptions
-from firstrank.reranker.scorers.openai.servers import Servers, json_of, reason_of
+from firstrank.reranker.scorers.openai.servers import Servers
 from firstrank.reranker.scorers.point_session import PointSession, open_session
 from firstrank.reranker.scorers.prompt_session import PromptSession
 from firstrank.reranker.types import Request, Scores
@@ -30,9 +30,8 @@ class OpenAIScorer:
 
     def __init__(self, model: Model, options: OpenAIOptions = OpenAIOptions()) -> None:
         self._settings = settings = options.server
-        urls = [_base(url) for url in options.servers()]
-        key = os.environ.get("OPENAI_API_KEY")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        urls = [base_url(url) for url in options.servers()]
+        headers = headers_of()
         with httpx.Client(headers=headers, timeout=60.0, transport=options.transport, trust_env=False) as client:
             served = {url: _served(client, url, settings.served_model) for url in urls}
             self._model = model = model.within(*(one.context for one in served.values()))
@@ -77,16 +76,9 @@ class _Served(NamedTuple):
     context: int | None
 
 
-def _base(url: str) -> str:
-    """A server's URL, without the `/v1` that other clients want."""
-    if httpx.URL(url).scheme not in ("http", "https") or not httpx.URL(url).host:
-        raise InputError(f"--base-url {url}: give scheme and host, http://127.0.0.1:8000 say")
-    return url.rstrip("/").removesuffix("/v1")
-
-
 def _served(client: httpx.Client, url: str, wanted: str | None) -> _Served:
     """The model to ask for at a server."""
-    found = _asked(client, "GET", f"{url}/v1/models")
+    found = asked(client, "GET", f"{url}/v1/models")
     listed = {str(one["id"]): one.get("max_model_len") for one in found.get("data", ())}
     if wanted is None and len(listed) != 1:
         raise ModelError(f"{url} serves {', '.join(listed) or 'no model'}: say which with --engine-arg served_model=NAME")
@@ -99,20 +91,8 @@ def _served(client: httpx.Client, url: str, wanted: str | None) -> _Served:
 def _try_out(client: httpx.Client, url: str, name: str, completion: Completion) -> None:
     """One small window: a server that cannot answer as it must is found out before any query is asked."""
     question = completion.question(completion.trial, 2)
-    answer = _asked(client, "POST", f"{url}{completion.route}", {"model": name, **question})
+    answer = asked(client, "POST", f"{url}{completion.route}", {"model": name, **question})
     try:
         completion.read(answer, 2)
     except ScorerError as error:
         raise ModelError(f"{url}: {error}{completion.remedy}") from error
-
-
-def _asked(client: httpx.Client, method: str, url: str, body: Mapping[str, Any] | None = None) -> Any:
-    try:
-        response = client.request(method, url, json=body)
-    except httpx.TransportError as error:
-        raise ModelError(f"{url}: no server answers there ({error}); start one: vllm serve MODEL") from error
-    if response.status_code in (401, 403):
-        raise ModelError(f"{url}: {response.status_code}: the server wants a key: set OPENAI_API_KEY")
-    if response.is_error:
-        raise ModelError(f"{url}: {response.status_code} {reason_of(response)}")
-    return json_of(response)
