@@ -103,6 +103,7 @@ def prompter_of(spec: ModelSpec, tokenizer: Any, path: Path) -> Prompter | Point
             answer=spec.answer,
             label_ids=spec.label_ids,
             chat=spec.chat,
+            thinking=spec.thinking or 0,
         )
     except ModelError as error:
         raise ModelError(f"model {spec.name!r}, template {spec.template_name!r}: {error}") from error

@@ -72,6 +72,9 @@ class ModelSpec(BaseModel):
     instruction: str | None = Field(default=None, description="stands at the template's {instruction}, in place of the template's own")
     answer: Answer = "logits"
     pointwise: Pointwise | None = Field(default=None, description="with answer: pointwise, the tokens whose logits are a passage's score")
+    thinking: int | None = Field(
+        default=None, ge=1, description="with answer: permutation, tokens that the model may think aloud; its ordering comes after </think>"
+    )
     layers: int | None = Field(default=None, ge=1, description="the first so many layers of the network are kept; by default all")
     norm: Norm = Field(default="own", description="the final norm: the network's own, or plain: without its weights")
     strategy: str = Field(default="sliding", description="NAME[:key=value,…], where none is asked for; with answer: pointwise, pointwise")
@@ -100,6 +103,8 @@ class ModelSpec(BaseModel):
     def _legal(self) -> Self:
         if (self.answer == "pointwise") != (self.pointwise is not None):
             raise ValueError("pointwise: says which tokens are read, with answer: pointwise, and only with it: pointwise: {yes: …, no: …}")
+        if self.thinking and self.answer != "permutation":
+            raise ValueError("thinking: of models that write, answer: permutation")
         if self.answer == "pointwise" and (self.label_ids or self.chat or not self.system_role):
             raise ValueError("label_ids, chat, system_role: of windows in a chat; a prompt with answer: pointwise is written out whole")
         if self.stride > self.window:

@@ -174,7 +174,8 @@ def from_hub(repository: str, revision: str | None, tensors: bool) -> Path:
     patterns = ["*.json", "*.model", "*.jinja", "*.yaml", "*.txt", "tokenizer*", *(["*.safetensors"] if tensors else [])]
     try:
         with quiet(), working(f"fetching {repository} from the Hugging Face hub", folder):
-            return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+            # folders hold checkpoints on the way, or other formats
+            return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]))
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         at = f" at revision {revision!r}" if revision else ""

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 Tokens = tuple[int, ...]
 
+_THOUGHT = "</think>"
+"""after it comes the answer of a model that thinks aloud"""
 _BRACKETED = re.compile(r"\[\s*([0-9A-Za-z]+)\s*\]")
 _BARE = re.compile(r"(?:^|>)\s*([0-9A-Za-z]+)\s*(?=>|$)")
 
@@ -111,6 +113,11 @@ class Parsed(NamedTuple):
         """A score for each place: the last gets 1, the first as many as there are."""
         rank = {place: rank for rank, place in enumerate(self.order)}
         return tuple(float(len(self.order) - rank[place]) for place in range(len(self.order)))
+
+
+def after_thought(text: str) -> str:
+    """What a model wrote after its thoughts; nothing, where they did not end."""
+    return text.rpartition(_THOUGHT)[2] if _THOUGHT in text else ""
 
 
 def parse(answer: str, identifiers: Sequence[str]) -> Parsed:

@@ -13,11 +13,11 @@ from functools import cache, cached_property
 from itertools import accumulate
 from typing import Any
 
-from firstrank.reranker.errors import InputError, ModelError
+from firstrank.reranker.errors import InputError, ModelError, ScorerError
 from firstrank.reranker.prompt import labels
 from firstrank.reranker.prompt.encoder import CONTROL, Data, Encoder, Ids, Piece, Trusted
 from firstrank.reranker.prompt.excerpt import excerpts
-from firstrank.reranker.prompt.orderings import Ordering
+from firstrank.reranker.prompt.orderings import Ordering, Parsed, after_thought, parse
 from firstrank.reranker.prompt.places import filled, instruction_of
 from firstrank.reranker.prompt.template import Template, in_chat
 from firstrank.reranker.types import Answer, Passage, Request
@@ -54,7 +54,10 @@ class Prompter:
         answer: Answer = "logits",
         label_ids: tuple[int, ...] | None = None,
         chat: Mapping[str, Any] | None = None,
+        thinking: int = 0,
     ) -> None:
+        self.thinking = thinking
+        """tokens that the model may write before its ordering"""
         self.template, self.context, self.window, self.answer = template, context, window, answer
         self.encoder = Encoder(tokenizer)
         self.chat = in_chat(template, tokenizer, chat or {})
@@ -95,7 +98,20 @@ class Prompter:
 
     def reserve(self, n: int) -> int:
         """Tokens that the answer of a window of n may take."""
-        return 1 if self.answer == "logits" else self.ordering.upto(n).longest
+        return 1 if self.answer == "logits" else self.ordering.upto(n).longest + self.thinking
+
+    def read_ordering(self, generated: str, n: int) -> Parsed:
+        """The ordering in what a model wrote for a window of n, repaired.
+
+        Raises ScorerError where a model that thinks aloud came to no end: nothing is guessed from its thoughts.
+        """
+        text = self.template.answer + generated
+        if not self.thinking:
+            return parse(text, self.identifiers[:n])
+        parsed = parse(after_thought(text), self.identifiers[:n])
+        if parsed.faults.missing == n:
+            raise ScorerError(f"the model wrote no ordering after its thoughts; `thinking:` gives it {self.thinking} tokens for them")
+        return parsed
 
     def frame(self, n: int, query: str, instruction: str = "") -> tuple[Ids, Ids]:
         """The ids before and after the passages of a window of n."""

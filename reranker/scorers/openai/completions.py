@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from firstrank.reranker.errors import ModelError, ScorerError
 from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.prompt import labels
-from firstrank.reranker.prompt.orderings import parse
 from firstrank.reranker.types import Passage, Request, Scores
 
 ROUTE = "/v1/completions"
@@ -122,10 +121,10 @@ class Ordered:
         self.trial = small_window(model)
 
     def question(self, prompt: Sequence[int], n: int) -> dict[str, Any]:
-        return one_token(prompt) | {"max_tokens": self._prompter.ordering.upto(n).longest}
+        return one_token(prompt) | {"max_tokens": self._prompter.reserve(n)}
 
     def read(self, answer: Any, n: int) -> Scores:
-        parsed = parse(self._prompter.template.answer + str(choice_of(answer).get("text", "")), self._prompter.identifiers[:n])
+        parsed = self._prompter.read_ordering(str(choice_of(answer).get("text", "")), n)
         notes = () if parsed.faults.well_formed else (str(parsed.faults),)
         return Scores(parsed.values, generated_tokens=_generated(answer), notes=notes)
 

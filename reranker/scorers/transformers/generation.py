@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from firstrank.reranker.prompt.orderings import Ordering, parse
+from firstrank.reranker.prompt.orderings import Ordering
 from firstrank.reranker.types import Scores
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ class Generation:
     """Generates orderings greedily: free, or held to exactly one complete ordering, where it stops."""
 
     def __init__(self, network: Any, model: Model, *, constrained: bool) -> None:
-        self._network, self._constrained = network, constrained
         self._prompter, self._tokenizer = model.prompter, model.tokenizer
+        self._network, self._constrained = network, constrained and not self._prompter.thinking
 
     def rank(self, prompt: Sequence[int], n: int) -> Scores:
         """The ordering of a window of n as scores, n for the best to 1 for the last; a note tells what was repaired."""
@@ -31,14 +31,13 @@ class Generation:
             whole = self._network.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
-                max_new_tokens=ordering.longest,
+                max_new_tokens=self._prompter.reserve(n),
                 do_sample=False,
                 pad_token_id=0,
                 **(self._held_to(ordering, len(prompt)) if self._constrained else {}),
             )
         generated = whole[0, len(prompt) :].tolist()
-        answer = self._prompter.template.answer + self._tokenizer.decode(generated, skip_special_tokens=True)
-        parsed = parse(answer, self._prompter.identifiers[:n])
+        parsed = self._prompter.read_ordering(self._tokenizer.decode(generated, skip_special_tokens=True), n)
         notes = () if parsed.faults.well_formed else (str(parsed.faults),)
         return Scores(parsed.values, generated_tokens=len(generated), notes=notes)
 

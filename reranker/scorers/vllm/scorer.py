@@ -19,7 +19,6 @@ from firstrank.reranker.errors import EngineLost, ScorerError
 from firstrank.reranker.models.engine_folder import engine_folder
 from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.prompt import labels
-from firstrank.reranker.prompt.orderings import parse
 from firstrank.reranker.scorers.point_session import PointSession, open_session
 from firstrank.reranker.scorers.prompt_session import PromptSession
 from firstrank.reranker.scorers.vllm.options import VLLMOptions
@@ -149,7 +148,8 @@ class _Generating:
     """The whole ordering, token by token: free, or held to exactly one complete ordering."""
 
     def __init__(self, model: Model, constrained: bool) -> None:
-        self._prompter, self._tokenizer, self._constrained = model.prompter, model.tokenizer, constrained
+        self._prompter, self._tokenizer = model.prompter, model.tokenizer
+        self._constrained = constrained = constrained and not self._prompter.thinking
         self.environment = {"VLLM_USE_V2_MODEL_RUNNER": "0"} if constrained else {}  # the second one takes processors of another form
         self._parameters = cache(self._parameters_of)
 
@@ -162,8 +162,7 @@ class _Generating:
 
     def read(self, answer: Any, n: int) -> Scores:
         [completion] = answer.outputs
-        text = self._prompter.template.answer + self._tokenizer.decode(list(completion.token_ids), skip_special_tokens=True)
-        parsed = parse(text, self._prompter.identifiers[:n])
+        parsed = self._prompter.read_ordering(self._tokenizer.decode(list(completion.token_ids), skip_special_tokens=True), n)
         notes = () if parsed.faults.well_formed else (str(parsed.faults),)
         return Scores(parsed.values, generated_tokens=len(completion.token_ids), notes=notes)
 
@@ -176,7 +175,7 @@ class _Generating:
         ordering = self._prompter.ordering.upto(n)
         end = self._tokenizer.eos_token_id
         return SamplingParams(
-            max_tokens=ordering.longest,
+            max_tokens=self._prompter.reserve(n),
             temperature=0.0,
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,

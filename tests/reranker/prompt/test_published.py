@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from firstrank.reranker.errors import ScorerError
 from firstrank.reranker.models.catalog import list_specs
 from firstrank.reranker.models.loaded import prompter_of
 from firstrank.reranker.prompt.labels import frozen, letters
@@ -129,4 +130,25 @@ def test_every_model_says_what_it_takes(spec):
     assert spec.description
     assert spec.licence != "see the model's page"
     assert spec.context
-    assert spec.read_template().labels == ("letters" if spec.answer == "logits" else "numbers")
+    if spec.answer == "pointwise":
+        assert spec.read_point_template().prompt.count("{text}") == 1
+    else:
+        assert spec.read_template().labels == ("letters" if spec.answer == "logits" else "numbers")
+
+
+@pytest.mark.parametrize("size", ["0.6b", "1.7b", "4b", "8b", "14b"])
+def test_first_on_qwen3_has_rankllms_prompt_and_qwens_letters(tokenizers, size):
+    spec, tokenizer = SPECS[f"first-qwen3-{size}"], tokenizers["qwen3-8b"]
+    assert list(frozen(tokenizer, spec.label_ids)) == list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    assert (spec.template, spec.chat) == ("first-rankllm", {"enable_thinking": False})
+
+
+@pytest.mark.parametrize(("name", "thinking"), [("reasonrank-7b", 3072), ("rank-k-32b", 4000)])
+def test_models_that_think_aloud_are_given_room_and_read_after_their_thoughts(tokenizers, name, thinking):
+    made = prompter_of(SPECS[name], tokenizers["qwen3-8b"], Path())
+    assert made.reserve(20) > thinking
+    assert made.read_ordering("<think>[1] > [2]? No.</think> <answer> [3] > [1] > [2] </answer>", 3).order == (2, 0, 1)
+    assert made.read_ordering("<think>so</think>\n[2] > [1] = [3]", 3).order == (1, 0, 2)
+    for lost in ("<think> [3] > [1] > [2] and so on", "<think>x</think> I cannot"):
+        with pytest.raises(ScorerError, match=f"wrote no ordering after its thoughts; `thinking:` gives it {thinking} tokens"):
+            made.read_ordering(lost, 3)

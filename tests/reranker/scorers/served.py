@@ -15,7 +15,7 @@ import httpx
 
 from firstrank.reranker.models.loaded import load_model
 
-STARTED_IN = 300  # seconds, on a busy machine
+STARTED_IN = 900  # seconds, on a busy machine
 
 
 @contextmanager

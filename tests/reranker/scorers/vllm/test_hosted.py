@@ -1,0 +1,90 @@
+"""A real `vllm serve` over loopback as a host: the chat API, the decision endpoint, and a model that reads a passage at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from itertools import pairwise
+
+import pytest
+
+from firstrank.reranker.executor.executor import Executor
+from firstrank.reranker.models.loaded import load_model
+from firstrank.reranker.scorers.backends import open_scorer
+from firstrank.reranker.scorers.known_answers import check_known_answers
+from firstrank.reranker.strategies.register import parse_strategy
+from tests.reranker.scorers.served import served
+from tests.reranker.scorers.windows import NEAR_TIE, score_all, windows
+
+pytestmark = pytest.mark.vllm
+CARD = """
+template: compact-mark
+answer: pointwise
+pointwise: {yes: "[", no: "]"}
+context: 2048
+"""
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    with served(tmp_path_factory.mktemp("vllm")) as address:
+        yield address
+
+
+def test_decisions_over_systemone_run_and_give_a_probability_for_each_passage(url):
+    scorer, _ = open_scorer("ranker", "decisions", base_urls=(url,))
+    assert scorer.shape.route == "/v1/systemone"
+    [scores] = asyncio.run(score_all(scorer, windows(1, n=8), 1))
+    assert len(set(scores.values)) == 8
+    assert 0 < scores.label_mass <= 1
+    assert scores.prompt_tokens > 100
+    print("systemone:", asyncio.run(check_known_answers(open_scorer("ranker", "decisions", base_urls=(url,))[0])))
+
+
+def test_decisions_are_what_transformers_makes_of_the_same_prompt(url):
+    """The prompt as vLLM builds it, through its chat template, read by transformers."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = load_model("default")
+    network = AutoModelForCausalLM.from_pretrained(model.path, dtype=torch.float32).eval()
+    scorer, _ = open_scorer("ranker", "decisions", base_urls=(url,))
+    asked = windows(6, n=5, words=16)
+    found = asyncio.run(score_all(scorer, asked, 2))
+    labels = [model.tokenizer.convert_tokens_to_ids(letter) for letter in "ABCDE"]
+    for request, scores in zip(asked, found, strict=True):
+        lines = [f"{letter}: {place} - {one.text}" for place, (letter, one) in enumerate(zip("ABCDE", request.passages, strict=True), 1)]
+        question = "\n".join(["Question: Which option answers the query best?", *lines, "Answer with the letter of one option only."])
+        turn = {"role": "user", "content": f"Query: {request.query}\n\n{question}"}
+        text = model.tokenizer.apply_chat_template([turn], tokenize=False, add_generation_prompt=True)
+        ids = torch.tensor([model.tokenizer(text, add_special_tokens=False).input_ids])
+        with torch.inference_mode():
+            logits = network(input_ids=ids).logits[0, -1, labels]
+        wanted = torch.log_softmax(logits, 0).tolist()
+        order = sorted(range(5), key=lambda i: -wanted[i])
+        for better, worse in pairwise(order):
+            if wanted[better] - wanted[worse] > NEAR_TIE:
+                assert scores.values[better] > scores.values[worse]
+
+
+def test_a_chat_model_orders_by_a_json_schema(url):
+    scorer, _ = open_scorer("ranker", "chat", base_urls=(url,))
+    assert set(scorer._as_json.values()) == {True}
+    [request] = windows(1, n=5, words=8)
+    ranking = asyncio.run(Executor(scorer).rank(request, parse_strategy("full")))
+    assert sorted(result.index for result in ranking) == list(range(5))
+    assert ranking.trace.generated_tokens > 3
+
+
+def test_a_passage_at_a_time_over_a_server_is_as_transformers_has_it(url, tmp_path):
+    folder = shutil.copytree(load_model("default").path, tmp_path / "mark")
+    (folder / "firstrank.yaml").write_text(CARD)
+    asked = windows(6, n=8, words=16)
+    here, _ = open_scorer(str(folder), dtype="float32", threads=1)
+    wanted = asyncio.run(score_all(here, asked, 1))
+    here.close()
+    there, _ = open_scorer(str(folder), "openai", base_urls=(url,))
+    found = asyncio.run(score_all(there, asked, 8))
+    differences = [abs(a - b) for one, other in zip(found, wanted, strict=True) for a, b in zip(one.values, other.values, strict=True)]
+    print(f"largest difference {max(differences):.2g} of {len(differences)} scores")
+    assert max(differences) < NEAR_TIE
