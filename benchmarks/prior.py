@@ -32,7 +32,7 @@ from firstrank.reranker.types import Request
 
 MEASURE = "nDCG@10"
 SOURCES = ("dense:minilm", "sparse:splade-tiny", FIRST_STAGE)
-FUSE = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
+FUSE = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0)
 
 
 def main(words: Sequence[str] | None = None) -> None:

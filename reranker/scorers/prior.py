@@ -112,6 +112,5 @@ def _texts(request: Request) -> list[str]:
 
 
 def _first_stage(request: Request) -> Floats:
-    """The first stage's own scores, or its places where it gave none."""
-    given = request.first_stage
-    return np.array(given, np.float64) if given is not None else -np.arange(len(request.passages), dtype=np.float64)
+    """The first stage's own scores; nothing where it gave none, so that the order in which a client sends texts has no say."""
+    return np.array(request.first_stage, np.float64) if request.first_stage is not None else np.zeros(len(request.passages))

@@ -25,7 +25,7 @@ NONE = "none"
 class Prior:
     """Cheap scorers that order all candidates before any window; None means "whatever the model's YAML says".
 
-    `sources` are names with weights: `dense:MODEL`, `sparse:MODEL`, `first-stage` (the order in which candidates came). An empty tuple
+    `sources` are names with weights: `dense:MODEL`, `sparse:MODEL`, `first-stage` (its scores, where it gave some). An empty tuple
     turns the model's own prior off.
     """
 

@@ -11,8 +11,8 @@ from firstrank.reranker.models.catalog import describe
 from firstrank.reranker.models.loaded import load_model
 
 
-def test_the_default_model_s_frozen_labels_are_its_tokenizer_s_own():
-    model = load_model("default")
+def test_frozen_labels_are_the_tokenizer_s_own():
+    model = load_model("first-smollm2")
     labels = model.tokenizer.convert_ids_to_tokens(list(model.prompter.label_ids(128)))
     assert "".join(labels[:26]) == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     assert len(set(labels)) == 128

@@ -54,7 +54,7 @@ def test_a_prior_alone_reads_nothing_and_gives_its_own_scores():
     assert [result.raw_score for result in ranking] == pytest.approx(zscores([4.0, 3.0, 2.0, 1.0]), abs=1e-6)
 
 
-def test_without_first_stage_scores_their_order_stands_in():
+def test_without_first_stage_scores_the_prior_says_nothing_and_order_stays():
     ranking = ranked(Prior(FIRST_STAGE, 2), [1, 2, 3], None, "full")
     assert [result.docid for result in ranking] == ["d1", "d0", "d2"]
 
