@@ -61,7 +61,7 @@ test-pyserini: .venv-pyserini/.ready
 	touch $@
 
 test-integrations: .venv-integrations/.ready
-	.venv-integrations/bin/python -m pytest -m integrations tests/reranker/integrations tests/server/test_clients.py
+	.venv-integrations/bin/python -m pytest -m integrations tests/reranker/integrations tests/server/test_clients.py tests/server/test_javascript.py
 	.venv-integrations/bin/python -m pytest tests/reranker/retrievers/test_languages.py
 
 test-ray: .venv-integrations/.ready

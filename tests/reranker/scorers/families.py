@@ -38,7 +38,7 @@ FAMILIES = {
 }
 
 
-def make(folder: Path, tokenizer: Path, family: str, card: str = CARD) -> Path:
+def make(folder: Path, tokenizer: Path, family: str, card: str = CARD, **size: int) -> Path:
     """A model's folder; its norms have random weights too."""
     import torch
     import transformers
@@ -48,7 +48,7 @@ def make(folder: Path, tokenizer: Path, family: str, card: str = CARD) -> Path:
         shutil.copy(file, folder)
     kind, own = FAMILIES[family]
     torch.manual_seed(3)
-    config = getattr(transformers, f"{kind}Config")(vocab_size=1000, **(SIZE | own))
+    config = getattr(transformers, f"{kind}Config")(**({"vocab_size": 1000} | SIZE | own | size))
     network = getattr(transformers, f"{kind}ForCausalLM")(config)
     with torch.no_grad():
         for name, weight in network.named_parameters():

@@ -1,4 +1,4 @@
-"""A real `vllm serve` over loopback, with the default model in fp32."""
+"""A real `vllm serve` over loopback in fp32, with the default model or another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STARTED_IN = 900  # seconds, on a busy machine
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
+def served(folder: Path, model: Path | None = None) -> Iterator[str]:
     """The server's address; its log goes into `folder`.
 
     `vllm serve` itself reads a version under a name that the CPU build does not have; its module does not.
@@ -27,7 +27,7 @@ def served(folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", load_model("first-smollm2").path]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model or load_model("first-smollm2").path)]
     command += ["--served-model-name", "ranker", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32"]
     command += ["--max-model-len", "2048", "--enforce-eager", "--kv-cache-memory-bytes", str(1 << 30)]
     environment = {"VLLM_CPU_NUM_OF_RESERVED_CPU": "0", "TORCH_COMPILE_DISABLE": "1", "VLLM_NO_USAGE_STATS": "1"}
