@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from firstrank.reranker.errors import InputError
-from firstrank.training.config import Difficulty, Lisa, Reweighting
+from firstrank.training.sections import Difficulty, Lisa, Reweighting
 from firstrank.training.lisa import LayerSampling
 from firstrank.training.network import Seen, load_network
 from firstrank.training.run import open_model

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from firstrank.reranker.errors import InputError
-from firstrank.training import run
+from firstrank.training import arguments, machine, output
 from firstrank.training.dev import DevSet
 from firstrank.training.lisa import LayerSampling
 from firstrank.training.log import read_log
@@ -233,19 +233,19 @@ def test_an_unknown_optimiser_or_schedule_is_named(optimiser, recipe):
     config = recipe(optimiser=optimiser)
     with pytest.raises(InputError, match="no_such"):
         train(config)
-    assert not (config.output / run.CONFIG).exists(), "a corrected recipe finds the folder taken"
+    assert not (config.output / output.CONFIG).exists(), "a corrected recipe finds the folder taken"
 
 
 def test_a_logger_that_is_not_installed_is_named(recipe, monkeypatch):
-    monkeypatch.setattr(run, "find_spec", lambda name: None)
+    monkeypatch.setattr(arguments, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"log.wandb: the package is not installed: pip install wandb"):
         train(recipe(log={"wandb": "rerankers"}))
 
 
 def test_the_project_s_name_reaches_wandb(recipe, monkeypatch):
-    monkeypatch.setattr(run, "find_spec", lambda name: name)
+    monkeypatch.setattr(arguments, "find_spec", lambda name: name)
     monkeypatch.setenv("WANDB_PROJECT", "another")
-    assert run._arguments(recipe(log={"wandb": "rerankers"}), 1).report_to == ["wandb"]
+    assert arguments.arguments_of(recipe(log={"wandb": "rerankers"}), 1).report_to == ["wandb"]
     assert os.environ["WANDB_PROJECT"] == "rerankers"
 
 
@@ -262,18 +262,18 @@ def test_the_project_s_name_reaches_wandb(recipe, monkeypatch):
 )
 def test_mixed_precision_is_fp32_on_a_cpu_without_bf16_units(machine, onednn, avx512_bf16, amx, pays, recipe, monkeypatch, caplog):
     caplog.set_level("INFO", "firstrank")
-    monkeypatch.setattr(run, "_on_cpu", lambda: True)
-    monkeypatch.setattr(run.platform, "machine", lambda: machine)
+    monkeypatch.setattr(machine, "on_cpu", lambda: True)
+    monkeypatch.setattr(machine.platform, "machine", lambda: machine)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    assert run._arguments(recipe(tuning={"precision": "mixed"}), 1).bf16 is pays
+    assert arguments.arguments_of(recipe(tuning={"precision": "mixed"}), 1).bf16 is pays
     assert ("no bf16 units" in caplog.text) is not pays
 
 
 @pytest.mark.parametrize(("units", "arithmetic"), [(True, "bfloat16"), (False, "float32")])
 def test_the_card_says_what_mixed_meant_here(units, arithmetic, recipe, monkeypatch):
-    monkeypatch.setattr(run, "_has_bf16", lambda: units)
+    monkeypatch.setattr(machine, "_has_bf16", lambda: units)
     left = train(recipe(steps=1, tuning={"precision": "mixed"}))
     assert f"| arithmetic | {arithmetic} |" in (left / "README.md").read_text()

@@ -129,7 +129,7 @@ def neuralsort(s: Floats, y: Floats) -> float:
     return total / n
 
 
-def sorting_network(s: Floats, y: Floats) -> float:
+def odd_even_network(s: Floats, y: Floats) -> float:
     """Sums over all ways in which the network's swaps can fall: exponential, so for short lists."""
     n = len(s)
     if not pairs(y):

@@ -13,7 +13,6 @@ from firstrank.training.losses import NAMES, loss_of
 from tests.training.losses import references
 
 ORDER_BLIND = ("softmax",)  # looks at the top place only
-READS_ORDER = ("sorting_network",)  # the network's input order matters a little
 CLOSE = {"wasserstein": 1e-7}  # its reference takes square roots of eigenvalues that ought to be 0
 
 
@@ -82,7 +81,7 @@ def test_padding_has_no_gradient(name):
     assert (scores.grad[~mask] == 0).all()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in READS_ORDER])
+@pytest.mark.parametrize("name", NAMES)
 def test_shuffling_candidates_with_targets_changes_nothing(name):
     rng = np.random.default_rng(3)
     for _ in range(20):
