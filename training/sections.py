@@ -79,7 +79,9 @@ class RankLoss(Section):
     name: str = "weighted_ranknet"
     weight: Ramp = Field(default=Ramp(10.0), description="λ, in units that are the same for every loss; 0 turns it off; may move")
     options: Mapping[str, Any] = Field(default={}, description="of the loss: temperature, margin …")
-    targets: Literal["grades", "scores"] = Field(default="grades", description="scores: the teacher's own numbers, which examples then need")
+    targets: Literal["grades", "scores"] = Field(
+        default="grades", description="scores: the teacher's own numbers, which examples then need"
+    )
     head: Literal["labels", "own"] = Field(
         default="labels", description="own: a head of its own, dropped after training; labels then learn by the LM loss alone"
     )
@@ -196,7 +198,9 @@ class Tuning(Section):
         default="auto", description="windows: each window of a packed row on its own; auto: that where the network allows it"
     )
     gradient_checkpointing: bool = False
-    compile: bool = Field(default=False, description="norms, rotations and gates by torch.compile: faster steps after a minute; needs a C++ compiler")
+    compile: bool = Field(
+        default=False, description="norms, rotations and gates by torch.compile: faster steps after a minute; needs a C++ compiler"
+    )
     neftune: NonNegativeFloat = Field(default=0.0, description="noise on embeddings (arXiv 2310.05914); 5 in FIRST")
 
 

@@ -124,7 +124,10 @@ class RankTrainer(Trainer):
         decayed = set(self.get_decay_parameter_names(self.model))
         moving = [(name, one) for name, one in self.model.named_parameters() if one.requires_grad]
         groups = [
-            {"params": [one for name, one in moving if (name in decayed) is decay], "weight_decay": self.args.weight_decay if decay else 0.0}
+            {
+                "params": [one for name, one in moving if (name in decayed) is decay],
+                "weight_decay": self.args.weight_decay if decay else 0.0,
+            }
             for decay in (True, False)
         ]
         return MasterAdamW([group for group in groups if group["params"]], lr=self.args.learning_rate, betas=self._config.optimiser.betas)

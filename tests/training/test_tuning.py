@@ -41,7 +41,7 @@ def resumed(monkeypatch, config, at: int) -> list[tuple[float, float, float]]:
 
 @pytest.mark.parametrize("killed", [False, True])
 def test_training_stops_where_ndcg_stops_rising_and_keeps_the_best(killed, recipe, dev, monkeypatch):
-    scores = iter([0.5, 0.7, 0.6, 0.65, 0.9])
+    scores = iter([0.4, 0.5, 0.7, 0.6, 0.65, 0.9])
     monkeypatch.setattr(DevSet, "score", lambda *_: next(scores))
     config = recipe(steps=6, dev=dev | {"every": 1, "patience": 2}, checkpoints={"every": 1, "keep": 2})
     if killed:
@@ -51,7 +51,7 @@ def test_training_stops_where_ndcg_stops_rising_and_keeps_the_best(killed, recip
                 train(config)
     assert train(config) == config.output / "model"
     log = read_log(config.output / "log.jsonl")
-    assert [entry["ndcg@10"] for entry in log if "ndcg@10" in entry] == [0.5, 0.7, 0.6, 0.65]
+    assert [entry["ndcg@10"] for entry in log if "ndcg@10" in entry] == [0.4, 0.5, 0.7, 0.6, 0.65]
     assert log[-1]["step"] == 4
     left, best = (
         load_file(folder / "adapter_model.safetensors")
@@ -64,7 +64,7 @@ def test_training_stops_where_ndcg_stops_rising_and_keeps_the_best(killed, recip
 
 
 def test_without_patience_it_goes_on_to_the_last_step(recipe, dev, monkeypatch):
-    scores = iter([0.9, 0.1, 0.1])
+    scores = iter([0.1, 0.9, 0.1, 0.1])
     monkeypatch.setattr(DevSet, "score", lambda *_: next(scores))
     config = recipe(steps=3, dev=dev | {"every": 1}, checkpoints={"every": 1})
     train(config)
@@ -147,7 +147,7 @@ def test_neftune_s_noise_is_there_in_training_alone(recipe, dev, monkeypatch):
     monkeypatch.setattr(DevSet, "score", score)
     config = recipe(steps=2, tuning=PLAIN | {"neftune": 5}, dev=dev | {"every": 2}, checkpoints={"every": 2})
     train(config)
-    assert calls == ["scored"]
+    assert calls == ["scored", "scored"]  # before the first step, and after the last
     plain = recipe(steps=2, tuning=PLAIN, output=str(config.output) + "-plain")
     train(plain)
     assert curve(config)[0] != pytest.approx(curve(plain)[0], rel=1e-4)
@@ -250,7 +250,7 @@ def test_the_project_s_name_reaches_wandb(recipe, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("machine", "onednn", "avx512_bf16", "amx", "pays"),
+    ("kind", "onednn", "avx512_bf16", "amx", "pays"),
     [
         ("x86_64", True, False, False, False),  # AVX-512 alone: oneDNN takes bf16 and emulates it
         ("x86_64", False, False, False, False),
@@ -260,10 +260,10 @@ def test_the_project_s_name_reaches_wandb(recipe, monkeypatch):
         ("aarch64", False, False, False, False),
     ],
 )
-def test_mixed_precision_is_fp32_on_a_cpu_without_bf16_units(machine, onednn, avx512_bf16, amx, pays, recipe, monkeypatch, caplog):
+def test_mixed_precision_is_fp32_on_a_cpu_without_bf16_units(kind, onednn, avx512_bf16, amx, pays, recipe, monkeypatch, caplog):
     caplog.set_level("INFO", "firstrank")
     monkeypatch.setattr(machine, "on_cpu", lambda: True)
-    monkeypatch.setattr(machine.platform, "machine", lambda: machine)
+    monkeypatch.setattr(machine.platform, "machine", lambda: kind)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
