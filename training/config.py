@@ -29,7 +29,6 @@ from firstrank.training.sections import (
     Tuning,
 )
 
-
 OVER_LISTS = ("wasserstein",)
 """losses that compare the lists of a forward pass with each other"""
 
@@ -119,7 +118,7 @@ def _told(found: Any, path: Path, overrides: Sequence[str]) -> str:
 
 def _touches(given: str, key: str) -> bool:
     """Whether an override of `given` said what is found at `key`, or (a section's check) something within it."""
-    return bool(key) and f"{key}.".startswith(f"{given}.") or bool(key) and f"{given}.".startswith(f"{key}.")
+    return (bool(key) and f"{key}.".startswith(f"{given}.")) or (bool(key) and f"{given}.".startswith(f"{key}."))
 
 
 def keys_of(section: type[BaseModel], prefix: str = "") -> Iterator[str]:

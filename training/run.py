@@ -75,7 +75,6 @@ def _trainer(config: Config, model: Model, examples: Examples, minutes: float | 
     from firstrank.training.lisa import LayerSampling
     from firstrank.training.log import RunLog
     from firstrank.training.network import load_network
-    from firstrank.training.samples.sample import Samples
     from firstrank.training.trainer import AtStart, RankTrainer, TimeLimit
 
     begun = last_checkpoint(config.output / CHECKPOINTS) is not None

@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from firstrank.reranker.config import config_dir
 from firstrank.training.commands.data import build
 from firstrank.training.config import Config
-from firstrank.training.sections import Section
 from firstrank.training.losses import NAMES, options_of
+from firstrank.training.sections import Section
 
 PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from firstrank.reranker.errors import InputError
-from firstrank.training.sections import Difficulty, Lisa, Reweighting
 from firstrank.training.lisa import LayerSampling
 from firstrank.training.network import Seen, load_network
 from firstrank.training.run import open_model
 from firstrank.training.samples.batch import collate
 from firstrank.training.samples.examples import Examples
 from firstrank.training.samples.sample import Samples
+from firstrank.training.sections import Difficulty, Lisa, Reweighting
 from firstrank.training.total_loss import TotalLoss, by_loss, ease
 
 

@@ -13,8 +13,8 @@ from functools import lru_cache
 import numpy as np
 
 from firstrank.reranker.types import Passage, Request
-from firstrank.training.sections import Draw
 from firstrank.training.samples.examples import Example
+from firstrank.training.sections import Draw
 
 _TRIES = 20
 

@@ -10,9 +10,9 @@ import pytest
 
 from firstrank.reranker.errors import FormatError, InputError
 from firstrank.reranker.types import Passage
-from firstrank.training.sections import Draw
 from firstrank.training.samples.draw import Drawn, Shuffle, draw, extent_of
 from firstrank.training.samples.examples import Example, Examples, as_json
+from firstrank.training.sections import Draw
 
 GOOD = {"qid": "1", "query": "q", "passages": [{"docid": "a", "text": "x"}, {"docid": "b", "text": "y", "title": "t"}]}
 
