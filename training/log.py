@@ -39,7 +39,8 @@ class RunLog(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not state.is_world_process_zero:
             return
-        kept = [entry for entry in read_log(self._path) if entry["step"] <= state.global_step]
+        begun = state.global_step > 0  # else what it says of step 0 is said again
+        kept = [entry for entry in read_log(self._path) if begun and entry["step"] <= state.global_step]
         with whole_file(self._path) as file:
             file.writelines(json.dumps(entry) + "\n" for entry in kept)
         self._progress = Progress("training", self._total, state.global_step)
@@ -58,9 +59,9 @@ class RunLog(TrainerCallback):
             entry["tokens_per_second"] = round(entry["tokens"] / self._working, 1)
             self._working = 0.0
         entry["seconds"] = round(time.perf_counter() - self._started, 3)
-        with writing(self._path, "the run can be gone on with from the last checkpoint, once there is room"):
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
+        then = "the run can be gone on with from the last checkpoint, once there is room"
+        with writing(self._path, then), self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
         if "ndcg@10" in entry:
             first = f"; the first stage's is {entry['first stage']:.4f}" if "first stage" in entry else ""
             _log.info(f"step {state.global_step}: nDCG@10 {entry['ndcg@10']:.4f}{first}")

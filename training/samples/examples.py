@@ -84,7 +84,7 @@ class Examples(Sequence[Example]):
     def _index(self, path: Path) -> tuple[array[int], array[int]]:
         """Where each line with an example begins, and its number."""
         starts, numbers, digest = array("Q"), array("Q"), sha256()
-        for number, start, line in example_lines(path, digest):
+        for number, start, _ in example_lines(path, digest):
             starts.append(start)
             numbers.append(number)
         self.hashes[str(path)] = digest.hexdigest()

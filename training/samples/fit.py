@@ -45,8 +45,8 @@ class _Fit:
         targets = example.scores if self._rank.targets == "scores" and example.scores else example.grades
         if self._rank.weight.ever and self._rank.name in EXPONENTIAL and max(targets) > GRADE:
             raise InputError(
-                f"query {example.qid!r}: a grade of {max(targets):g}, but {self._rank.name} gains 2^grade - 1 by it: {GRADE:g} at most; scale "
-                "the grades down, or use a loss that compares them, such as listnet"
+                f"query {example.qid!r}: a grade of {max(targets):g}, but {self._rank.name} gains 2^grade - 1 by it: {GRADE:g} at most; "
+                "scale the grades down, or use a loss that compares them, such as listnet"
             )
 
     def _has_room(self, query: str, n: int) -> bool:
