@@ -3,6 +3,8 @@
     python -m benchmarks.training speed [--model default] [--rounds 3] [--steps 2] [--ways before now upper]
 
 
+    python -m benchmarks.training device [--smoke]
+
 Prints a table: tokens a second by the clock and by the processor's, and the share of the device's own peak.
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -56,6 +59,9 @@ def main(words: Sequence[str] | None = None) -> int | None:
     asked.add_argument("--window-tokens", type=int, default=600)
     asked.add_argument("--threads", type=int, default=1)
     asked.add_argument("--ways", nargs="+", choices=WAYS, default=["before", "now", "upper"], metavar="WAY")
+    asked = add_question(questions, device)
+    asked.add_argument("--smoke", action="store_true", help="tiny shapes: that it runs, on a CPU too")
+    asked.add_argument("--steps", type=int, default=8)
     options = parser.parse_args(words)
     return options.answer(options)
 
@@ -94,6 +100,73 @@ def speed(options: argparse.Namespace) -> None:
         )
 
 
+SHAPES: dict[str, dict[str, int]] = {
+    "135M": {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3},
+    "7B": {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8},
+    "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2},
+}
+"""SmolLM2's, Mistral's, and one to try things on"""
+PLAN = (("135M", "now", 64), ("135M", "full", 64), ("135M", "full-bfloat16", 64), ("7B", "now", 8))
+"""shape, way, windows of a forward pass"""
+SMOKE = (("tiny", "now", 2), ("tiny", "full", 2), ("tiny", "full-bfloat16", 2))
+
+
+def device(options: argparse.Namespace) -> None:
+    """Tokens a second on this machine's device, and the share of its own peak, for networks of random weights.
+
+    The peak is that of the best of five products of large bf16 matrices, in this process. A token of LoRA takes 4 operations for each
+    weight below the head (forward, and back to the inputs), one of full tuning 6.
+    """
+    prepare(None)
+    peak = _peak(256 if options.smoke else 8192)
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    print(
+        f"{where}: {peak / 1e12:.3g} Tflop/s at best\n\n| shape | way | tokens/s | share of peak | GiB |\n|---|---|---|---|---|", flush=True
+    )
+    for shape, way, windows in SMOKE if options.smoke else PLAN:
+        with tempfile.TemporaryDirectory() as scratch:
+            sizes = {
+                "model": str(_random(SHAPES[shape], Path(scratch))),
+                "rounds": 1,
+                "steps": options.steps,
+                "windows": windows,
+                "window_tokens": 600,
+            }
+            one = _Way(way, argparse.Namespace(**sizes))
+        rate = one.measured(options.steps).tokens
+        work = rate * (4 if way == "now" else 6) * one.weights
+        used = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else float("nan")
+        print(f"| {shape} | {way} | {rate:.0f} | {work / peak:.3f} | {used:.1f} |", flush=True)
+        del one
+
+
+def _peak(size: int) -> float:
+    kind = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    one = torch.randn(size, size, device=kind, dtype=torch.bfloat16)
+    times = []
+    for _ in range(6):
+        started = time.perf_counter()
+        (one @ one)[0, 0].item()  # waits for the device
+        times.append(time.perf_counter() - started)
+    return 2.0 * size**3 / min(times[1:])
+
+
+def _random(shape: dict[str, int], folder: Path) -> Path:
+    """A network of random weights in bf16, with the default model's tokenizer."""
+    from transformers import MistralConfig, MistralForCausalLM
+
+    tokenizer = load_model("smollm2-base").tokenizer
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    config = MistralConfig(vocab_size=len(tokenizer), max_position_embeddings=8192, sliding_window=None, **shape, **ids)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        MistralForCausalLM(config).save_pretrained(folder)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 class _Way:
     def __init__(self, way: str, options: argparse.Namespace) -> None:
         self._config = Config.model_validate(
@@ -114,6 +187,7 @@ class _Way:
         self._optimiser = torch.optim.AdamW(moving, lr=1e-4)
         self._step(self._batches[-1])  # what is allocated, and compiled, once
         self._next = 0
+        self.weights = sum(one.numel() for name, one in self._network.base_model.named_parameters() if "embed" not in name)
 
     def measured(self, steps: int) -> Speed:
         started, worked, tokens, losses = time.perf_counter(), time.process_time(), 0, []

@@ -12,26 +12,27 @@ import torch
 from torch import Tensor
 
 from firstrank.reranker.errors import InputError
+from firstrank.training.machine import on_cpu
 from firstrank.training.sections import Tuning
 
 
-def merge_each_step(network: Any, tuning: Tuning, dtype: torch.dtype) -> bool:
-    """Teaches an adapted network's layers to multiply so, in `dtype`; says whether it did.
-
-    Raises InputError where the recipe asks for it and has dropout or DoRA, which need the two products apart.
-    """
+def merges(tuning: Tuning) -> bool:
+    """Whether a recipe's change is merged each step. Raises InputError where it asks for that and has dropout or DoRA, which need the two
+    products apart."""
     lora = tuning.lora
     apart = lora.dropout > 0 or lora.dora
-    if lora.merged and apart:
+    if tuning.method == "lora" and lora.merged and apart:
         raise InputError("tuning.lora.merged: dropout and DoRA need the change apart from the weights: leave one of them out")
-    if apart or lora.merged is False or (lora.merged is None and next(network.parameters()).device.type != "cpu"):
-        return False
+    return tuning.method == "lora" and not apart and (on_cpu() if lora.merged is None else lora.merged)
+
+
+def merge_each_step(network: Any, dtype: torch.dtype) -> None:
+    """Teaches an adapted network's layers to multiply so, in `dtype`."""
     from peft.tuners.lora import Linear
 
     for layer in network.modules():
         if isinstance(layer, Linear) and type(layer.get_base_layer()) is torch.nn.Linear:
             layer.forward = _Forward(layer, dtype)  # type: ignore[method-assign]  # of this layer alone
-    return True
 
 
 class _Forward:

@@ -20,7 +20,7 @@ from firstrank.training.compiled import compile_parts
 from firstrank.training.config import Config
 from firstrank.training.lm import Head, token_losses
 from firstrank.training.machine import arithmetic
-from firstrank.training.merged import merge_each_step
+from firstrank.training.merged import merge_each_step, merges
 from firstrank.training.samples.batch import Batch
 from firstrank.training.sections import Tuning
 
@@ -46,8 +46,10 @@ def load_network(model: Model, config: Config) -> Any:
     Raises ModelError where the weights cannot be read, InputError where the recipe asks for parts that they do not have.
     """
     tuning = config.tuning
-    half = arithmetic(tuning) != "float32"
-    dtype = torch.bfloat16 if tuning.precision == "bfloat16" and tuning.method != "lora" else torch.float32
+    resting = torch.float32 if arithmetic(tuning) == "float32" else torch.bfloat16
+    merging = merges(tuning)
+    lasting = tuning.precision == "bfloat16" or (tuning.method == "lora" and not merging)
+    dtype = resting if lasting else torch.float32  # what moves, and what a change is merged into, stays in fp32
     base = None if model.base is None else Path(model.base)
     network = read_weights(model.name, Path(model.path), dtype, base=base)
     network.config.use_cache = False
@@ -57,20 +59,20 @@ def load_network(model: Model, config: Config) -> Any:
     _give_losses(network, labels, config, own)
     network = tuned(network, tuning, own is not None)
     if tuning.method == "lora":
-        _lighten(network, tuning, torch.bfloat16 if half else torch.float32)
+        _lighten(network, resting, merging)
     if tuning.compile:
         compile_parts(causal_model(network))
     return network
 
 
-def _lighten(network: Any, tuning: Tuning, dtype: torch.dtype) -> None:
+def _lighten(network: Any, dtype: torch.dtype, merging: bool) -> None:
     """What does not move needs no fp32: it goes to `dtype`, but for weights that a change is merged into."""
-    merged = merge_each_step(network, tuning, dtype)
+    kept = set()
+    if merging:
+        merge_each_step(network, dtype)
+        kept = {id(layer.get_base_layer().weight) for layer in network.modules() if hasattr(layer, "lora_A") and layer.lora_A}
     if dtype == torch.float32:
         return
-    kept = set()
-    if merged:
-        kept = {id(layer.get_base_layer().weight) for layer in network.modules() if hasattr(layer, "lora_A") and layer.lora_A}
     for parameter in network.parameters():
         if not parameter.requires_grad and parameter.is_floating_point() and id(parameter) not in kept:
             parameter.data = parameter.data.to(dtype)

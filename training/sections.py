@@ -226,7 +226,7 @@ class Batching(Section):
     tokens: PositiveInt | None = Field(
         default=None, description="of one forward pass at most, a longer window alone: a step's windows are shared out so, packed"
     )
-    packing: bool = Field(default=False, description="windows one after another in one row, without padding")
+    packing: bool | None = Field(default=None, description="windows one after another in one row; by default where attention is `windows`")
     workers: int | None = Field(default=None, ge=0, description="processes that read and encode; by default 2 beside a GPU, else none")
 
     @property
@@ -256,7 +256,7 @@ class Checkpoints(Section):
 class Log(Section):
     every: PositiveInt = Field(default=1, description="steps")
     insight: PositiveInt | None = Field(
-        default=None, description="steps: how often label_mass and entanglement are logged, at the price of a second of head's work"
+        default=None, description="steps: how often label_mass and entanglement are logged, at the price of some of the head's work"
     )
     tensorboard: bool = False
     wandb: str | None = Field(default=None, description="a project's name")

@@ -70,7 +70,6 @@ def _whole(name: str, path: Path, dtype: torch.dtype | None) -> Any:
         found: Any = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype,
-            attn_implementation="sdpa",
             trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # to name them all
