@@ -87,6 +87,7 @@ def speed(options: argparse.Namespace) -> None:
     for _ in range(options.rounds):
         for way, one in runs.items():
             found[way].append(one.measured(options.steps))
+            print(f"{way}: {found[way][-1].worked:.0f} tokens a CPU second", file=sys.stderr, flush=True)
     first = options.ways[0]
     print("| way | tokens/s | spread | tokens per CPU second | times the first | losses |\n|---|---|---|---|---|---|")
     for way, speeds in found.items():
