@@ -15,7 +15,7 @@ from firstrank.reranker.errors import ModelError
 from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.models.spec import SETTINGS_FILE
 from firstrank.training.config import Config
-from firstrank.training.network import OWN_HEAD, causal_model, load_network
+from firstrank.training.network import OWN_HEAD, causal_model, drop_own_head, load_network
 
 
 def export(config: Config, model: Model, trainer: Any, into: Path) -> Path:
@@ -28,6 +28,7 @@ def export(config: Config, model: Model, trainer: Any, into: Path) -> Path:
     adapted, sharded = hasattr(network, "merge_and_unload"), trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
     folder = into / ("adapter" if adapted else "model")
     merges = adapted and config.export.merged
+    drop_own_head(network)
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if sharded else network.state_dict()
     if trainer.is_world_process_zero():
         _save(config, network, state, folder)

@@ -157,6 +157,15 @@ def _own_head(network: Any, labels: tuple[int, ...]) -> Any:
     return head
 
 
+def drop_own_head(network: Any) -> None:
+    """Training is over: nothing that serves knows of it."""
+    model = causal_model(network)
+    if hasattr(model, OWN_HEAD):
+        delattr(model, OWN_HEAD)
+        for settings in getattr(network, "peft_config", {}).values():
+            settings.modules_to_save = settings.exclude_modules = None
+
+
 def _give_losses(network: Any, labels: tuple[int, ...] | None, config: Config, own: Any) -> None:
     """Teaches `network(batch=…)`; without `batch` it is the model that it was."""
     usual, loss = network.forward, config.loss

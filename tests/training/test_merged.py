@@ -76,7 +76,7 @@ def test_a_step_of_the_adapter_is_felt_at_once(recipe, opened):
 
 
 def test_merging_and_dropout_do_not_go_together(recipe, opened):
-    with pytest.raises(InputError, match="tuning.lora.merged: dropout and DoRA need the change apart"):
+    with pytest.raises(InputError, match=r"tuning.lora.merged: dropout and DoRA need the change apart"):
         load_network(opened[0], recipe(tuning={"lora": {"dropout": 0.1, "merged": True}}))
 
 
@@ -99,7 +99,7 @@ def test_attention_by_windows_is_that_of_padded_rows(attention, recipe, opened):
 
 
 def test_an_attention_that_is_not_installed_is_named(recipe, opened):
-    with pytest.raises(InputError, match="tuning.attention=flash_attention_2: "):
+    with pytest.raises(InputError, match=r"tuning.attention=flash_attention_2: "):
         load_network(opened[0], recipe(tuning={"method": "full", "attention": "flash_attention_2"}))
 
 
@@ -107,7 +107,7 @@ def test_windows_are_shared_out_by_their_tokens(opened):
     _, samples = opened
     sizes = [len(one.prompt) + len(one.answer) - 1 for one in samples]
     parts = list(shared_out(samples, Batching(tokens=sizes[0] + sizes[1])))
-    assert [len(part) for part in parts][0] == 2
+    assert len(parts[0]) == 2
     assert [one for part in parts for one in part] == samples
     assert all(len(part) == 1 for part in shared_out(samples, Batching(tokens=1)))
     assert [len(part) for part in shared_out(samples, Batching(windows=3))] == [3, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -41,9 +42,7 @@ def test_the_likeliest_order_of_ties_is_the_model_s(recipe):
     config = recipe(loss={"lm": {"ties": "likeliest"}})
     model = open_model(config)
     sample = Samples(config, model, Examples(config.train), 1)[0]
-    sample = sample.__class__(
-        **{name: getattr(sample, name) for name in sample.__slots__} | {"grades": (0.0, 2.0, 0.0), "places": (0, 1, 2)}
-    )
+    sample = replace(sample, grades=(0.0, 2.0, 0.0), places=(0, 1, 2))
     found = respelled(sample, [-1.0, 0.0, 3.0], model, config.loss.lm)
     assert [name for name, _ in named(model, found.answer, found.importance)] == ["B", "C", "A"]
     assert {weight for _, weight in named(model, found.answer, found.importance)} == {1.0}
@@ -75,9 +74,8 @@ def test_a_window_of_one_grade_costs_nothing_with_the_lm_loss_on(recipe, tmp_pat
     ids=["likeliest", "start and z", "own head", "reweighting", "a ramp and a budget"],
 )
 def test_each_trains_and_resumes_to_the_same_losses(fields, recipe, tmp_path):
-    whole = recipe(
-        **{"steps": 2, "tuning": PLAIN, "checkpoints": {"every": 1}, "log": {"insight": 1}, "output": str(tmp_path / "whole")} | fields
-    )
+    plain = {"steps": 2, "tuning": PLAIN, "checkpoints": {"every": 1}, "log": {"insight": 1}, "output": str(tmp_path / "whole")}
+    whole = recipe(**plain | fields)
     parted = whole.model_copy(update={"output": tmp_path / "parted"})
     folder = train(whole)
     assert train(parted, minutes=0) is None
