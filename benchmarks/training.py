@@ -89,16 +89,15 @@ def speed(options: argparse.Namespace) -> None:
             found[way].append(one.measured(options.steps))
             print(f"{way}: {found[way][-1].worked:.0f} tokens a CPU second", file=sys.stderr, flush=True)
     first = options.ways[0]
-    print("| way | tokens/s | spread | tokens per CPU second | times the first | losses |\n|---|---|---|---|---|---|")
+    print(
+        "| way | tokens/s | tokens per CPU second | times the first by the clock | by the processor | losses |\n|---|---|---|---|---|---|"
+    )
     for way, speeds in found.items():
-        rates = [one.tokens for one in speeds]
-        ratios = [one.tokens / other.tokens for one, other in zip(speeds, found[first], strict=True)]
+        rate, worked = median(one.tokens for one in speeds), median(one.worked for one in speeds)
+        pairs = list(zip(speeds, found[first], strict=True))
+        clock, processor = [one.tokens / other.tokens for one, other in pairs], [one.worked / other.worked for one, other in pairs]
         losses = " ".join(f"{loss:.3f}" for loss in speeds[0].losses)
-        print(
-            f"| {way} | {median(rates):.0f} | {min(rates):.0f} to {max(rates):.0f} | {median(one.worked for one in speeds):.0f} | "
-            f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) | {losses} |",
-            flush=True,
-        )
+        print(f"| {way} | {rate:.0f} | {worked:.0f} | {_spread(clock)} | {_spread(processor)} | {losses} |", flush=True)
 
 
 SHAPES: dict[str, dict[str, int]] = {
@@ -166,6 +165,10 @@ def _random(shape: dict[str, int], folder: Path) -> Path:
         torch.set_default_dtype(torch.float32)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def _spread(ratios: list[float]) -> str:
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 class _Way:

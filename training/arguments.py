@@ -15,6 +15,9 @@ from firstrank.training.output import CHECKPOINTS
 
 _log = logging.getLogger(__name__)
 
+FRUGAL = "frugal"
+"""the one optimiser that is not transformers'"""
+
 
 def arguments_of(config: Config, steps: int, *, begun: bool = False) -> Any:
     """transformers' TrainingArguments; a run that has `begun` does not score the untrained weights again.
@@ -25,6 +28,8 @@ def arguments_of(config: Config, steps: int, *, begun: bool = False) -> Any:
     from transformers.utils import logging as theirs
 
     theirs.set_verbosity_error()
+    if config.optimiser.name == FRUGAL:
+        frugal_options(config.optimiser.args)
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # of renamings between its versions
     tuning, optimiser, dev = config.tuning, config.optimiser, config.dev
     checkpointing: dict[str, Any] = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
@@ -41,7 +46,7 @@ def arguments_of(config: Config, steps: int, *, begun: bool = False) -> Any:
             adam_beta1=optimiser.betas[0],
             adam_beta2=optimiser.betas[1],
             max_grad_norm=optimiser.clip,
-            optim=optimiser.name,
+            optim="adamw_torch" if optimiser.name == FRUGAL else optimiser.name,
             optim_args=optimiser.args or None,
             optim_target_modules=list(optimiser.target_modules) if optimiser.target_modules else None,
             seed=config.seed,
@@ -70,6 +75,23 @@ def arguments_of(config: Config, steps: int, *, begun: bool = False) -> Any:
     _check_schedule(config, arguments)
     _one_device(arguments)
     return arguments
+
+
+def frugal_options(args: str) -> dict[str, float]:
+    """`density=0.25, gap=200` as numbers. Raises InputError for anything else."""
+    known: dict[str, Any] = {"density": float, "gap": int}
+    found: dict[str, float] = {}
+    for part in filter(None, (piece.strip() for piece in args.split(","))):
+        name, _, value = part.partition("=")
+        try:
+            found[name] = known[name](value)
+        except (KeyError, ValueError) as error:
+            raise InputError(
+                f"optimiser.args: {part!r}: frugal takes density (a share of the weights) and gap (steps): 'density=0.25, gap=200'"
+            ) from error
+    if not (0 < found.get("density", 0.25) <= 1 and found.get("gap", 1) >= 1):
+        raise InputError(f"optimiser.args: {args!r}: density lies above 0, 1 at most, and gap is 1 or more")
+    return found
 
 
 def _loggers(config: Config) -> list[str]:

@@ -207,7 +207,7 @@ class Tuning(Section):
 class Optimiser(Section):
     """The optimiser and its schedule, by transformers' names."""
 
-    name: str = Field(default="adamw_torch", description="also adamw_bnb_8bit (CUDA), galore_adamw, apollo_adamw …")
+    name: str = Field(default="adamw_torch", description="also frugal, adamw_bnb_8bit (CUDA), galore_adamw, apollo_adamw …")
     args: str = Field(default="", description="its own options: 'rank=128, update_proj_gap=200'")
     target_modules: tuple[str, ...] | None = Field(default=None, description="for galore_… and apollo_…: names of the matrices to project")
     lr: PositiveFloat = 5e-6

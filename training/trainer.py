@@ -21,8 +21,10 @@ from transformers.trainer_utils import TrainOutput
 
 from firstrank.reranker.errors import FirstrankError, InputError
 from firstrank.reranker.models.loaded import Model
+from firstrank.training.arguments import FRUGAL, frugal_options
 from firstrank.training.config import Config
 from firstrank.training.dev import DevSet
+from firstrank.training.frugal import Frugal
 from firstrank.training.insight import Insight
 from firstrank.training.masters import MasterAdamW
 from firstrank.training.network import causal_model, is_packed
@@ -104,8 +106,12 @@ class RankTrainer(Trainer):
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """Raises InputError for an optimiser whose package is not installed, or that does not suit the network."""
-        if self._config.tuning.precision == "bfloat16" and self._config.tuning.method != "lora":
+        tuning, optimiser = self._config.tuning, self._config.optimiser
+        if tuning.precision == "bfloat16" and tuning.method != "lora":
             self.optimizer = self._with_masters()
+        elif optimiser.name == FRUGAL:
+            given = {"lr": self.args.learning_rate, "betas": optimiser.betas, "seed": self._config.seed}
+            self.optimizer = Frugal(self._groups(), **given, **frugal_options(optimiser.args))
         try:
             optimiser = super().create_optimizer(*args, **kwargs)
         except (ImportError, ValueError, TypeError, NotImplementedError) as error:
@@ -121,6 +127,10 @@ class RankTrainer(Trainer):
                 f"tuning.precision=bfloat16 with optimiser {self._config.optimiser.name!r}: only adamw_torch keeps fp32 masters of bf16 "
                 "weights, without which small steps are lost; say tuning.precision=mixed, or optimiser.name=adamw_torch"
             )
+        return MasterAdamW(self._groups(), lr=self.args.learning_rate, betas=self._config.optimiser.betas)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """What moves, with the decay that transformers would give it."""
         decayed = set(self.get_decay_parameter_names(self.model))
         moving = [(name, one) for name, one in self.model.named_parameters() if one.requires_grad]
         groups = [
@@ -130,7 +140,7 @@ class RankTrainer(Trainer):
             }
             for decay in (True, False)
         ]
-        return MasterAdamW([group for group in groups if group["params"]], lr=self.args.learning_rate, betas=self._config.optimiser.betas)
+        return [group for group in groups if group["params"]]
 
     _resumed: str | None = None
 

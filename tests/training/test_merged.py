@@ -7,15 +7,17 @@ import torch
 
 from firstrank.reranker.errors import InputError
 from firstrank.training.attention import WINDOWS, serving
+from firstrank.training.frugal import Frugal
 from firstrank.training.machine import arithmetic
 from firstrank.training.masters import MasterAdamW
 from firstrank.training.network import load_network
-from firstrank.training.run import open_model
+from firstrank.training.run import open_model, train
 from firstrank.training.samples.batch import collate, shared_out
 from firstrank.training.samples.examples import Examples
 from firstrank.training.samples.sample import Samples
 from firstrank.training.sections import Batching
 from firstrank.training.total_loss import TotalLoss
+from tests.training.interrupted import curve
 
 
 @pytest.fixture
@@ -137,3 +139,29 @@ def test_masters_take_steps_that_bf16_would_lose():
 def test_what_precision_means_here(precision, units, found, recipe, monkeypatch):
     monkeypatch.setattr("firstrank.training.machine._has_bf16", lambda: units)
     assert arithmetic(recipe(tuning={"precision": precision}).tuning) == found
+
+
+def test_frugal_keeps_states_for_a_share_and_moves_all():
+    weights = [torch.nn.Parameter(torch.ones(10)) for _ in range(8)]
+    optimiser = Frugal(weights, lr=0.01, density=0.25, gap=3)
+    drawn = set()
+    for _ in range(9):
+        before = [one.detach().clone() for one in weights]
+        for one in weights:
+            one.grad = torch.full_like(one, 2.0)
+        optimiser.step()
+        assert len(optimiser.state) == 2
+        assert all(torch.allclose(one, old - 0.01) for one, old in zip(weights, before, strict=True)), "Adam's first steps are signs too"
+        drawn.add(frozenset(optimiser.drawn(optimiser.param_groups[0]["taken"] - 1)))
+    assert len(drawn) > 1
+
+
+def test_a_frugal_run_resumes_to_the_same_losses(recipe, tmp_path):
+    settings = {"steps": 4, "tuning": {"method": "full"}, "optimiser": {"name": "frugal", "args": "density=0.3, gap=3", "lr": 1e-3}}
+    whole, parted = (recipe(**settings, checkpoints={"every": 2}, output=str(tmp_path / name)) for name in ("whole", "parted"))
+    train(whole)
+    assert train(parted, minutes=0) is None
+    train(parted)
+    assert curve(parted) == curve(whole)
+    with pytest.raises(InputError, match=r"optimiser.args: 'rank=4': frugal takes density"):
+        train(recipe(**settings | {"optimiser": {"name": "frugal", "args": "rank=4"}}, output=str(tmp_path / "wrong")))

@@ -142,3 +142,14 @@ def test_every_epoch_is_a_permutation_of_its_own():
     assert sorted(first) == sorted(second) == list(range(50))
     assert first != second
     assert first == [Shuffle([50], seed=3)[i] for i in range(50)]
+
+
+def test_weights_say_how_often_an_epoch_takes_each_example_of_a_file():
+    order = Shuffle([10, 40, 4], seed=1, weights=[2.0, 0.25, 1.0])
+    assert len(order) == 34
+    epochs = [[order[epoch * 34 + i] for i in range(34)] for epoch in (0, 1)]
+    for epoch in epochs:
+        assert [epoch.count(i) for i in range(10)] == [2] * 10
+        assert sum(10 <= i < 50 for i in epoch) == len({i for i in epoch if 10 <= i < 50}) == 10
+        assert sorted(i for i in epoch if i >= 50) == [50, 51, 52, 53]
+    assert {i for i in epochs[0] if 10 <= i < 50} != {i for i in epochs[1] if 10 <= i < 50}
