@@ -189,14 +189,16 @@ def _seen(network: Any, batch: Batch, labels: Tensor | None, layer: int | None, 
         given["segments"] = batch.segments
     states = network.base_model(input_ids=batch.input_ids, use_cache=False, output_hidden_states=layer is not None, **given)
     hidden = states.last_hidden_state.flatten(0, 1)
-    head = Head.of(network)
+    head, answers = Head.of(network), hidden[batch.answer_rows]
+    if hidden.is_cuda and torch.is_autocast_enabled("cuda"):
+        answers = answers.to(torch.get_autocast_dtype("cuda"))  # else the fused kernels, which take no fp32, would never be reached
     with torch.autocast(hidden.device.type, enabled=False):
         scores = ranking = None
         if labels is not None:
             scores = head.logits(hidden[batch.label_rows], labels[: batch.mask.shape[1]].to(hidden.device))
         if own:
             ranking = getattr(network, OWN_HEAD)(hidden[batch.label_rows].float())[:, : batch.mask.shape[1]]
-        losses = token_losses(hidden[batch.answer_rows], head, batch.answer_ids) if len(batch.answer_ids) else hidden.new_zeros(0).float()
+        losses = token_losses(answers, head, batch.answer_ids) if len(batch.answer_ids) else hidden.new_zeros(0).float()
         marks = None if layer is None else _marks(states.hidden_states[layer].flatten(0, 1), batch, head)
     return Seen(scores, losses, marks, ranking, hidden)
 

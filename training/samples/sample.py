@@ -12,11 +12,16 @@ import torch
 
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.models.loaded import Model
+from firstrank.reranker.prompt.prompter import Prompter
+from firstrank.reranker.types import Request
 from firstrank.training.config import Config
 from firstrank.training.samples.draw import Drawn, Shuffle, draw, extent_of
 from firstrank.training.samples.examples import Examples
 from firstrank.training.samples.fit import check_room
 from firstrank.training.sections import LMLoss
+
+_CHARACTERS = 64
+"""of a token, on average at most"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,8 @@ class Samples(torch.utils.data.Dataset[Sample]):
 
 def encoded(drawn: Drawn, model: Model, config: Config) -> Sample:
     """Raises InputError for a query too long, and for more passages than there are labels or room."""
-    request, n, prompter = drawn.request, len(drawn.grades), model.prompter
+    n, prompter = len(drawn.grades), model.prompter
+    request = _shortened(drawn.request, prompter)
     parts = prompter.encode(request)
     check_room(parts.max_window, n, request.qid, prompter)
     answer, importance = spelled(drawn.grades, drawn.places, model, config.loss.lm) if config.loss.lm.weight.ever else ([], [])
@@ -72,6 +78,16 @@ def encoded(drawn: Drawn, model: Model, config: Config) -> Sample:
         targets = drawn.scores
     prompt, marks = parts.marked(range(n))
     return Sample(request.qid, prompt, marks, drawn.grades, drawn.places, answer, importance, targets)
+
+
+def _shortened(request: Request, prompter: Prompter) -> Request:
+    """Long documents are cut before they are encoded, far behind what can be shown of them."""
+    most = prompter.most(request)
+    if most is None or prompter.template.excerpt != "start":
+        return request
+    limit = _CHARACTERS * most
+    passages = tuple(replace(one, text=one.text[:limit]) if len(one.text) > limit else one for one in request.passages)
+    return replace(request, passages=passages)
 
 
 def spelled(grades: Sequence[float], ties: Sequence[float], model: Model, lm: LMLoss) -> tuple[list[int], list[float]]:
