@@ -1,6 +1,6 @@
 """What the training losses teach and cost.
 
-    python -m benchmarks.losses rule [--steps 600] [--seeds 1] [--losses listnet …]
+    python -m benchmarks.losses rule [--steps 600] [--seeds 1] [--losses listnet …] [--noise 0.2]
     python -m benchmarks.losses memory [--tokens 2048] [--vocabulary 152064] [--hidden 256]
 
 Prints a table of what was learned, or both peaks of memory and their share.
@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -31,6 +31,22 @@ if TYPE_CHECKING:
     from tests.training.test_learning import Learned
 
 ROOT = Path(__file__).parents[1]
+_BASE = "weighted_ranknet"
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in NAMES} | {
+    "LM alone": (_BASE, {"rank": {"weight": 0}}),
+    "LM alone, ties first-stage": (_BASE, {"rank": {"weight": 0}, "lm": {"ties": "first-stage"}}),
+    "LM alone, ties likeliest": (_BASE, {"rank": {"weight": 0}, "lm": {"ties": "likeliest"}}),
+    "ties first-stage": (_BASE, {"lm": {"ties": "first-stage"}}),
+    "ties likeliest": (_BASE, {"lm": {"ties": "likeliest"}}),
+    "alone": (_BASE, {"lm": {"weight": 0}}),
+    "LM first": (_BASE, {"lm": {"weight": {0: 1.0, 0.5: 0.0}}, "rank": {"name": _BASE, "weight": {0: 0.0, 0.5: 10.0}}}),
+    "own head": (_BASE, {"rank": {"name": _BASE, "head": "own"}}),
+    "z": (_BASE, {"z": {"weight": 1e-4}}),
+    "doubt": (_BASE, {"rank": {"name": _BASE, "doubt": {}}}),
+    "softmax smoothed": ("softmax", {"rank": {"name": "softmax", "options": {"smoothing": 0.1}}}),
+    "fidelity soft": ("fidelity", {"rank": {"name": "fidelity", "options": {"softness": 1.0}}}),
+}
+"""every loss, and what may be added to FIRST's: (ranking loss, sections of the recipe's `loss`)"""
 
 
 def main(words: Sequence[str] | None = None) -> int | None:
@@ -39,7 +55,8 @@ def main(words: Sequence[str] | None = None) -> int | None:
     asked = add_question(questions, rule)
     asked.add_argument("--steps", type=int, default=600)
     asked.add_argument("--seeds", type=int, default=1)
-    asked.add_argument("--losses", nargs="+", choices=NAMES, default=list(NAMES), metavar="LOSS")
+    asked.add_argument("--losses", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="LOSS")
+    asked.add_argument("--noise", type=float, default=0.0, help="a share of the training grades is replaced by chance")
     asked = add_question(questions, memory)
     asked.add_argument("--tokens", type=int, default=2048)
     asked.add_argument("--vocabulary", type=int, default=152_064)
@@ -50,9 +67,11 @@ def main(words: Sequence[str] | None = None) -> int | None:
 
 
 def rule(options: argparse.Namespace) -> None:
-    """Every ranking loss on the synthetic rule, one after another, each through `firstrank train` and `firstrank rerank`.
+    """Every ranking loss on the synthetic rule, one after another, each through `firstrank train` and `firstrank rerank`; and what may be
+    added to one.
 
-    Prints a table: what a two-layer model with random weights has learned after --steps steps of 16 windows of 6 passages: the mean
+    Each has its default λ, with the LM loss beside it (`alone` has no LM loss, `LM alone` no other). Prints a table: what a two-layer model
+    with random weights has learned after --steps steps of 16 windows of 6 passages: the mean
     over --seeds seeds and the least of them, on 40 lists that it was not trained on. CPU seconds are those of both commands.
     """
     from tests.conftest import make_tiny_model
@@ -62,15 +81,16 @@ def rule(options: argparse.Namespace) -> None:
         model = make_tiny_model(Path(scratch) / "tiny")
         for loss in options.losses:
             started = time.process_time()
-            found = [_one(loss, model, Path(scratch) / f"{loss}-{seed}", options.steps, seed) for seed in range(options.seeds)]
+            found = [_one(loss, model, Path(scratch) / f"{loss}-{seed}", options, seed) for seed in range(options.seeds)]
             print(_row(loss, found, (time.process_time() - started) / options.seeds), flush=True)
 
 
-def _one(loss: str, model: Path, folder: Path, steps: int, seed: int) -> Learned:
+def _one(name: str, model: Path, folder: Path, options: argparse.Namespace, seed: int) -> Learned:
     from tests.training.test_learning import learned
 
     folder.mkdir()
-    return learned(loss, model, folder, steps=steps, seed=seed)
+    loss, sections = VARIANTS[name]
+    return learned(loss, model, folder, steps=options.steps, seed=seed, sections=sections, noise=options.noise)
 
 
 def _row(loss: str, found: list[Learned], seconds: float) -> str:

@@ -27,7 +27,7 @@ def write_card(config: Config, model: Model, facts: Mapping[str, Any], folder: P
 
 
 def card_text(config: Config, model: Model, facts: Mapping[str, Any], log: list[dict[str, Any]]) -> str:
-    steps, scores = [entry for entry in log if "loss" in entry], [entry for entry in log if "ndcg@10" in entry]
+    steps, scores = [entry for entry in log if "loss" in entry], _scored(log)
     rank, lm = config.loss.rank, config.loss.lm
     lines = [
         f"# {config.output.name}",
@@ -39,7 +39,7 @@ def card_text(config: Config, model: Model, facts: Mapping[str, Any], log: list[
         "",
         "| what | |",
         "|---|---|",
-        f"| loss | {lm.weight:g} · LM ({lm.importance}) + {rank.weight:g} · {rank.name} |",
+        f"| loss | {lm.weight} · LM ({lm.importance}) + {rank.weight} · {rank.name} |",
         f"| tuning | {config.tuning.method}, {config.tuning.precision} |",
         f"| examples | {', '.join(path.name for path in config.train)} |",
         f"| strategy, window, stride | {model.spec.strategy}, {model.spec.window}, {model.spec.stride} |",
@@ -70,9 +70,42 @@ def _measured(steps: list[dict[str, Any]], scores: list[dict[str, Any]]) -> list
     rows = [f"| steps | {steps[-1]['step']} |", f"| windows, tokens | {_total(steps, 'windows')}, {_total(steps, 'tokens')} |"]
     rows.append(f"| last losses (mean of {len(tail)} steps) | " + ", ".join(f"{name} {value:.4f}" for name, value in means.items()) + " |")
     if scores:
-        best = max(scores, key=lambda entry: entry["ndcg@10"])
+        best = best_of(scores)
+        before = [f"{name} {value:.4f}" for name, value in before_training(scores).items()]
+        rows += [f"| dev nDCG@10 before training | {', '.join(before)} |"] if before else []
         rows.append(f"| dev nDCG@10 | {best['ndcg@10']:.4f} at step {best['step']}, whose weights these are |")
     return rows
+
+
+def _scored(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [entry for entry in log if "ndcg@10" in entry]
+
+
+def best_of(scores: list[dict[str, Any]]) -> dict[str, Any]:
+    """The evaluation whose weights are exported: the best of those after the first step."""
+    return max((entry for entry in scores if entry["step"]), key=lambda entry: entry["ndcg@10"])
+
+
+def before_training(scores: list[dict[str, Any]]) -> dict[str, float]:
+    """nDCG@10 of the first stage and of the untrained weights, on the same queries."""
+    return {
+        name: entry[key]
+        for entry in scores
+        if not entry["step"]
+        for name, key in (("first stage", "first stage"), ("untrained", "ndcg@10"))
+        if key in entry
+    }
+
+
+def warn_below(config: Config) -> None:
+    """Says so, where the run's model ranks its dev set worse than what there was before it."""
+    scores = _scored(read_log(config.output / LOG))
+    if not scores:
+        return
+    best = best_of(scores)["ndcg@10"]
+    for name, value in before_training(scores).items():
+        if best < value:
+            _log.warning(f"the trained model's nDCG@10 on the dev set, {best:.4f}, is below that of the {name}, {value:.4f}")
 
 
 def _total(steps: list[dict[str, Any]], name: str) -> str:

@@ -19,7 +19,8 @@ from firstrank.reranker.scorers.transformers.options import TransformersOptions
 from firstrank.reranker.scorers.transformers.scorer import TransformersScorer
 from firstrank.reranker.texts.sources import open_texts
 from firstrank.reranker.types import Ranking
-from firstrank.training.config import Dev
+from firstrank.training.attention import serving
+from firstrank.training.sections import Dev
 
 MEASURE = "nDCG@10"
 
@@ -52,13 +53,10 @@ class DevSet:
 
     def rankings(self, network: Any, model: Model, threads: int | None = None) -> list[Ranking]:
         """The set's candidates, reranked with these weights by what the model says of itself: strategy, window, stride, cut …"""
-        training = network.training
-        scorer = TransformersScorer(model, TransformersOptions(device=_device(network), threads=threads), network=network.eval())
-        try:
+        with serving(network):
+            scorer = TransformersScorer(model, TransformersOptions(device=_device(network), threads=threads), network=network)
             with Reranker(scorer, schedule=model.spec.schedule) as reranker:
                 return list(reranker.rank_many(self._requests))
-        finally:
-            network.train(training)
 
     def _measured(self, run: Run) -> float:
         values = per_query(run, self._qrels, [MEASURE])[MEASURE].values()

@@ -9,10 +9,10 @@ from rich.markup import escape
 
 from firstrank.reranker.models.loaded import Model
 from firstrank.training.config import Config
-from firstrank.training.run import open_model, total_steps
+from firstrank.training.run import fitted, open_model, total_steps
 from firstrank.training.samples.batch import Batch, collate
 from firstrank.training.samples.examples import Examples
-from firstrank.training.samples.sample import Sample, Samples
+from firstrank.training.samples.sample import Sample
 
 _SHOWN = 3
 _EDGE = 700
@@ -22,8 +22,8 @@ _EDGE = 700
 def show(config: Config) -> None:
     """Raises InputError for what would stop the run before its first step."""
     model, examples = open_model(config), Examples(config.train)
-    steps = total_steps(config, len(examples))
-    samples = Samples(config, model, examples, steps * config.batch.windows * config.batch.accumulation)
+    steps = total_steps(config, examples)
+    samples = fitted(config, model, examples, steps * config.batch.step)
     console = Console(highlight=False, soft_wrap=True)
     for line in described(config, model, len(examples), steps, [samples[i] for i in range(min(_SHOWN, len(samples)))]):
         console.print(line)
@@ -32,16 +32,16 @@ def show(config: Config) -> None:
 def described(config: Config, model: Model, examples: int, steps: int, samples: list[Sample]) -> Iterator[str]:
     """The lines of a dry run, with rich's markup: labels green, the answer yellow."""
     rank, lm = config.loss.rank, config.loss.lm
-    yield f"{examples} examples, {steps} steps of {config.batch.windows * config.batch.accumulation} windows in each process"
+    yield f"{examples} examples, {steps} steps of {config.batch.step} windows in each process"
     yield f"model {model.name}, template {model.spec.template_name}, context {model.prompter.context} tokens"
     yield f"the exported model ranks by {model.spec.strategy}, {model.spec.window} passages a window, stride {model.spec.stride}"
-    yield f"loss = {lm.weight:g} · LM ({lm.importance} importance) + {rank.weight:g} · {rank.name}"
+    yield f"loss = {lm.weight} · LM ({lm.importance} importance) + {rank.weight} · {rank.name}"
     for number, sample in enumerate(samples):
         sizes = f"{len(sample.grades)} passages, {len(sample.prompt)} prompt tokens, {len(sample.answer)} answer tokens"
         yield f"\n[bold]sample {number}[/]: query {escape(sample.qid)}, {sizes}"
         answer = f"[yellow]{escape(model.tokenizer.decode(sample.answer))}[/]" if sample.answer else ""
         yield escape(_shortened(model.tokenizer.decode(sample.prompt))) + answer
-        yield from _labelled(model, sample, collate([sample], packing=config.batch.packing))
+        yield from _labelled(model, sample, collate([sample], packing=bool(config.batch.packing)))
     yield from _masks(samples, config)
 
 
@@ -58,7 +58,7 @@ def _labelled(model: Model, sample: Sample, batch: Batch) -> Iterator[str]:
 
 
 def _masks(samples: list[Sample], config: Config) -> Iterator[str]:
-    batch = collate(samples, packing=config.batch.packing)
+    batch = collate(samples, packing=bool(config.batch.packing))
     yield f"\nas one batch: input {tuple(batch.input_ids.shape)}, of it {batch.tokens} tokens; mask of passages:"
     yield from ("".join("1" if there else "0" for there in row) for row in batch.mask.tolist())
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from firstrank.training.config import Lisa
+from firstrank.training.sections import Lisa
 
 
 class LayerSampling(TrainerCallback):

@@ -42,6 +42,11 @@ class Head(NamedTuple):
         bias = None if self.bias is None else self.bias[ids].float()
         return self.finished(linear(hidden.float(), self.weight[ids].float(), bias))
 
+    def all_logits(self, hidden: Tensor) -> Tensor:
+        """[rows, vocabulary], fp32: for few rows."""
+        bias = None if self.bias is None else self.bias.float()
+        return self.finished(linear(hidden.float(), self.weight.float(), bias))
+
     def finished(self, raw: Tensor) -> Tensor:
         return Finish(self.scale, self.cap)(raw)
 

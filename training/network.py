@@ -15,10 +15,14 @@ from torch.nn.functional import rms_norm
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.models.network import load_network as read_weights
-from firstrank.training.config import Config, ProbeLoss, Tuning
-from firstrank.training.lisa import layers_of
+from firstrank.training.attention import WINDOWS, choose
+from firstrank.training.compiled import compile_parts
+from firstrank.training.config import Config
 from firstrank.training.lm import Head, token_losses
+from firstrank.training.machine import arithmetic
+from firstrank.training.merged import merge_each_step, merges
 from firstrank.training.samples.batch import Batch
+from firstrank.training.sections import Tuning
 
 
 class Seen(NamedTuple):
@@ -30,6 +34,10 @@ class Seen(NamedTuple):
     """[answer tokens], fp32; empty where the LM loss is off"""
     marks: Tensor | None = None
     """[windows, passages]: what a middle layer says of each passage, fp32; None where the probe is off"""
+    ranking: Tensor | None = None
+    """[windows, passages]: what a head of the ranking loss's own says, fp32; None where there is none"""
+    hidden: Tensor | None = None
+    """[positions, hidden]: the input of the head"""
 
 
 def load_network(model: Model, config: Config) -> Any:
@@ -37,31 +45,45 @@ def load_network(model: Model, config: Config) -> Any:
 
     Raises ModelError where the weights cannot be read, InputError where the recipe asks for parts that they do not have.
     """
-    dtype = torch.bfloat16 if config.tuning.precision == "bfloat16" else torch.float32
+    tuning = config.tuning
+    resting = torch.float32 if arithmetic(tuning) == "float32" else torch.bfloat16
+    merging = merges(tuning)
+    lasting = tuning.precision == "bfloat16" or (tuning.method == "lora" and not merging)
+    dtype = resting if lasting else torch.float32  # what moves, and what a change is merged into, stays in fp32
     base = None if model.base is None else Path(model.base)
     network = read_weights(model.name, Path(model.path), dtype, base=base)
     network.config.use_cache = False
-    labels = model.prompter.label_ids(len(model.prompter.identifiers)) if config.loss.rank.weight else None
-    _give_losses(network, labels, config.loss.probe)
-    network = tuned(network, config.tuning)
-    if config.tuning.compile:
-        _compile_layers(network)
+    choose(network, tuning, model.prompter.context)
+    labels = model.prompter.label_ids(len(model.prompter.identifiers)) if model.spec.answer == "logits" else None
+    own = _own_head(network, labels) if config.loss.rank.head == "own" and labels else None
+    _give_losses(network, labels, config, own)
+    network = tuned(network, tuning, own is not None)
+    if tuning.method == "lora":
+        _lighten(network, resting, merging)
+    if tuning.compile:
+        compile_parts(causal_model(network))
     return network
 
 
-def _compile_layers(network: Any) -> None:
-    """Layer by layer: what is compiled for one serves all that are like it, and the names of weights do not change."""
-    from torch._inductor.cpp_builder import get_cpp_compiler
+def _lighten(network: Any, dtype: torch.dtype, merging: bool) -> None:
+    """What does not move needs no fp32: it goes to `dtype`, but for weights that a change is merged into."""
+    kept = set()
+    if merging:
+        merge_each_step(network, dtype)
+        kept = {id(layer.get_base_layer().weight) for layer in network.modules() if hasattr(layer, "lora_A") and layer.lora_A}
+    if dtype == torch.float32:
+        return
+    for parameter in network.parameters():
+        if not parameter.requires_grad and parameter.is_floating_point() and id(parameter) not in kept:
+            parameter.data = parameter.data.to(dtype)
 
-    try:
-        get_cpp_compiler()
-    except RuntimeError as error:
-        raise InputError("tuning.compile: there is no C++ compiler: install g++, or leave it out") from error
-    for layer in layers_of(network):
-        layer.compile(dynamic=True)
+
+def is_packed(network: Any) -> bool:
+    """Whether its attention takes windows one after another in a row, so that packing costs nothing."""
+    return bool(causal_model(network).config._attn_implementation == WINDOWS)
 
 
-def tuned(network: Any, tuning: Tuning) -> Any:
+def tuned(network: Any, tuning: Tuning, own_head: bool = False) -> Any:
     """The network with the weights that move: all of them, or an adapter's (a PeftModel then)."""
     if tuning.method != "lora":
         return network
@@ -82,6 +104,8 @@ def tuned(network: Any, tuning: Tuning) -> Any:
             use_dora=lora.dora,
             target_modules=modules,
             layers_to_transform=layers,
+            modules_to_save=[OWN_HEAD] if own_head else None,
+            exclude_modules=[OWN_HEAD] if own_head else None,
         )
         adapted = get_peft_model(network, settings)
     except ValueError as error:
@@ -121,34 +145,62 @@ def causal_model(network: Any) -> Any:
     return network.get_base_model() if hasattr(network, "get_base_model") else network
 
 
-def _give_losses(network: Any, labels: tuple[int, ...] | None, probe: ProbeLoss) -> None:
+OWN_HEAD = "ranking_head"
+
+
+def _own_head(network: Any, labels: tuple[int, ...]) -> Any:
+    """A head of the ranking loss's own, which begins as the labels' rows of the model's; it is not exported."""
+    rows = network.get_output_embeddings().weight[list(labels)].detach().clone()
+    head = torch.nn.Linear(rows.shape[1], rows.shape[0], bias=False)
+    head.weight = torch.nn.Parameter(rows.float())
+    network.add_module(OWN_HEAD, head)
+    return head
+
+
+def drop_own_head(network: Any) -> None:
+    """Training is over: nothing that serves knows of it."""
+    model = causal_model(network)
+    if hasattr(model, OWN_HEAD):
+        delattr(model, OWN_HEAD)
+        for settings in getattr(network, "peft_config", {}).values():
+            settings.modules_to_save = settings.exclude_modules = None
+
+
+def _give_losses(network: Any, labels: tuple[int, ...] | None, config: Config, own: Any) -> None:
     """Teaches `network(batch=…)`; without `batch` it is the model that it was."""
-    usual = network.forward
-    ids = None if labels is None else torch.tensor(labels)
-    layer = probe.layer if probe.weight else None
+    usual, loss = network.forward, config.loss
+    asked = loss.rank.weight.ever or loss.z.weight or loss.start.weight or loss.lm.ties == "likeliest"
+    ids = torch.tensor(labels) if labels is not None and asked else None
+    layer = loss.probe.layer if loss.probe.weight else None
     if layer is not None and layer > (layers := network.config.get_text_config().num_hidden_layers):
         raise InputError(f"loss.probe.layer: {layer}, but the model has {layers} layers")
 
     def forward(*args: Any, batch: Batch | None = None, **kwargs: Any) -> Any:
         if batch is None:
             return usual(*args, **kwargs)
-        return _seen(network, batch, ids, layer)
+        return _seen(network, batch, ids, layer, own is not None)
 
     network.forward = forward
 
 
-def _seen(network: Any, batch: Batch, labels: Tensor | None, layer: int | None) -> Seen:
-    given = {} if batch.position_ids is None else {"position_ids": batch.position_ids}
+def _seen(network: Any, batch: Batch, labels: Tensor | None, layer: int | None, own: bool) -> Seen:
+    given: dict[str, Any] = {} if batch.position_ids is None else {"position_ids": batch.position_ids}
+    if network.config._attn_implementation == WINDOWS:
+        given["segments"] = batch.segments
     states = network.base_model(input_ids=batch.input_ids, use_cache=False, output_hidden_states=layer is not None, **given)
     hidden = states.last_hidden_state.flatten(0, 1)
-    head = Head.of(network)
+    head, answers = Head.of(network), hidden[batch.answer_rows]
+    if hidden.is_cuda and torch.is_autocast_enabled("cuda"):
+        answers = answers.to(torch.get_autocast_dtype("cuda"))  # else the fused kernels, which take no fp32, would never be reached
     with torch.autocast(hidden.device.type, enabled=False):
-        scores = None
+        scores = ranking = None
         if labels is not None:
             scores = head.logits(hidden[batch.label_rows], labels[: batch.mask.shape[1]].to(hidden.device))
-        losses = token_losses(hidden[batch.answer_rows], head, batch.answer_ids) if len(batch.answer_ids) else hidden.new_zeros(0).float()
+        if own:
+            ranking = getattr(network, OWN_HEAD)(hidden[batch.label_rows].float())[:, : batch.mask.shape[1]]
+        losses = token_losses(answers, head, batch.answer_ids) if len(batch.answer_ids) else hidden.new_zeros(0).float()
         marks = None if layer is None else _marks(states.hidden_states[layer].flatten(0, 1), batch, head)
-    return Seen(scores, losses, marks)
+    return Seen(scores, losses, marks, ranking, hidden)
 
 
 def _marks(hidden: Tensor, batch: Batch, head: Head) -> Tensor:

@@ -1,29 +1,36 @@
 """transformers' Trainer, told where samples come from, what the loss is, and how weights are scored.
 
 Samples are numbered through the whole run, and a step takes the next ones: a run that is resumed at a step goes on with the sample
-that comes next, whatever the number of workers.
+that comes next, whatever the number of workers. A step's windows are shared out over forward passes here.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Sampler
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_utils import TrainOutput
 
 from firstrank.reranker.errors import FirstrankError, InputError
 from firstrank.reranker.models.loaded import Model
+from firstrank.training.arguments import FRUGAL, frugal_options
 from firstrank.training.config import Config
 from firstrank.training.dev import DevSet
-from firstrank.training.network import causal_model
-from firstrank.training.samples.batch import Batch, collate
+from firstrank.training.frugal import Frugal
+from firstrank.training.insight import Insight
+from firstrank.training.masters import MasterAdamW
+from firstrank.training.network import causal_model, is_packed
+from firstrank.training.output import last_checkpoint, step_of, writing
+from firstrank.training.rehearsal import Rehearsal
+from firstrank.training.samples.batch import Batch, collate, shared_out
 from firstrank.training.samples.sample import Sample, Samples
 from firstrank.training.total_loss import Terms, TotalLoss
 
@@ -36,18 +43,18 @@ _PROJECTORS = (
 
 
 class Shares(Sampler[list[int]]):
-    """The samples of each forward pass of one process, from the step where the run stands to its end."""
+    """The samples of each step of one process, from the step where the run stands to its end."""
 
-    def __init__(self, passes: int, windows: int, processes: int, process: int) -> None:
-        self._passes, self._windows, self._processes, self._process = passes, windows, processes, process
+    def __init__(self, steps: int, windows: int, processes: int, process: int) -> None:
+        self._steps, self._windows, self._processes, self._process = steps, windows, processes, process
         self.start = 0
 
     def __len__(self) -> int:
         """Of the whole run, wherever it starts."""
-        return self._passes
+        return self._steps
 
     def __iter__(self) -> Iterator[list[int]]:
-        for i in range(self.start, self._passes):
+        for i in range(self.start, self._steps):
             first = (i * self._processes + self._process) * self._windows
             yield list(range(first, first + self._windows))
 
@@ -61,37 +68,50 @@ class RankTrainer(Trainer):
 
     def __init__(self, network: Any, config: Config, model: Model, samples: Samples, dev: DevSet | None, args: TrainingArguments) -> None:
         super().__init__(model=network, args=args, train_dataset=samples, eval_dataset=dev)
-        self.model_accepts_loss_kwargs = False  # losses are means over windows: to be divided by the passes of a step
         self._config, self._first_model, self._samples, self._dev = config, model, samples, dev
         self._total_loss = TotalLoss(config)
-        self._sums = {"lm": 0.0, "rank": 0.0, "probe": 0.0, "windows": 0.0, "tokens": 0.0}
+        self._rehearsal = Rehearsal(config, model, self._total_loss, self.accelerator)
+        self._insight = Insight(config)
+        self._step: list[tuple[Terms, tuple[str, ...]]] = []
+        self._sums = self._zeros()
+        self._seen_windows = self._seen_tokens = 0
         self.remove_callback(PrinterCallback)
-        self.add_callback(_FiniteGradients(self))
         self._patience = Patience(config.dev.patience) if config.dev and config.dev.patience else None
         if self._patience is not None:
             self.add_callback(self._patience)
 
+    def _zeros(self) -> torch.Tensor:
+        return torch.zeros(len(self._total_loss.names), device=self.args.device, dtype=torch.float64)
+
     @property
     def finished(self) -> bool:
         """All steps taken, or no better nDCG@10 to be expected."""
-        return self.state.global_step >= self.args.max_steps or bool(self._patience and self._patience.spent)
+        return self.state.global_step >= self.args.max_steps or bool(self._patience and self._patience.is_spent(self.state))
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        batch = self._config.batch
-        shares = Shares(
-            self.args.max_steps * batch.accumulation, batch.windows, self.accelerator.num_processes, self.accelerator.process_index
-        )
-        shares.start = _step(self._resumed) * batch.accumulation if self._resumed else 0
+        batch, gpu = self._config.batch, self.args.device.type == "cuda"
+        shares = Shares(self.args.max_steps, batch.step, self.accelerator.num_processes, self.accelerator.process_index)
+        shares.start = step_of(self._resumed) if self._resumed else 0
+        if self._resumed and self._patience and self._patience.is_spent(_state(self._resumed)):
+            shares.start = self.args.max_steps  # it had stopped, and was killed before its end
+        packing = is_packed(self.model) if batch.packing is None else batch.packing or batch.tokens is not None
         return DataLoader(
             self._samples,
             batch_sampler=shares,
-            collate_fn=partial(_collated, packing=batch.packing, pad=self._first_model.tokenizer.pad_token_id or 0),
-            num_workers=batch.workers,
+            collate_fn=partial(_collated, config=self._config, packing=packing, pad=self._first_model.tokenizer.pad_token_id or 0),
+            num_workers=(2 if gpu else 0) if batch.workers is None else batch.workers,
+            pin_memory=gpu,
             generator=torch.Generator(),  # of its own: drawing from torch's would move dropout
         )
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """Raises InputError for an optimiser whose package is not installed, or that does not suit the network."""
+        tuning, optimiser = self._config.tuning, self._config.optimiser
+        if tuning.precision == "bfloat16" and tuning.method != "lora":
+            self.optimizer = self._with_masters()
+        elif optimiser.name == FRUGAL:
+            given = {"lr": self.args.learning_rate, "betas": optimiser.betas, "seed": self._config.seed}
+            self.optimizer = Frugal(self._groups(), **given, **frugal_options(optimiser.args))
         try:
             optimiser = super().create_optimizer(*args, **kwargs)
         except (ImportError, ValueError, TypeError, NotImplementedError) as error:
@@ -100,31 +120,81 @@ class RankTrainer(Trainer):
         torch.serialization.add_safe_globals(known)  # else torch refuses to read them from a checkpoint
         return optimiser
 
+    def _with_masters(self) -> MasterAdamW:
+        """bf16 weights cannot hold a small step: their fp32 masters take it."""
+        if self._config.optimiser.name not in ("adamw_torch", "adamw_torch_fused"):
+            raise InputError(
+                f"tuning.precision=bfloat16 with optimiser {self._config.optimiser.name!r}: only adamw_torch keeps fp32 masters of bf16 "
+                "weights, without which small steps are lost; say tuning.precision=mixed, or optimiser.name=adamw_torch"
+            )
+        return MasterAdamW(self._groups(), lr=self.args.learning_rate, betas=self._config.optimiser.betas)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """What moves, with the decay that transformers would give it."""
+        decayed = set(self.get_decay_parameter_names(self.model))
+        moving = [(name, one) for name, one in self.model.named_parameters() if one.requires_grad]
+        groups = [
+            {
+                "params": [one for name, one in moving if (name in decayed) is decay],
+                "weight_decay": self.args.weight_decay if decay else 0.0,
+            }
+            for decay in (True, False)
+        ]
+        return [group for group in groups if group["params"]]
+
     _resumed: str | None = None
 
     def train(self, resume_from_checkpoint: Any = None, trial: Any = None, ignore_keys_for_eval: list[str] | None = None) -> TrainOutput:
         self._resumed = resume_from_checkpoint
         return super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
 
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """One step's windows, in as many forward passes as they were shared out to; each window counts the same."""
+        progress = self.state.global_step / max(self.args.max_steps, 1)
+        batches = [batch.to(self.args.device) for batch in inputs["batches"]]
+        batches = self._rehearsal.prepared(model, batches, inputs["samples"], progress)
+        model.train()
+        windows, total = sum(len(batch.qids) for batch in batches), torch.zeros((), device=self.args.device)
+        for number, batch in enumerate(batches, 1):
+            last = number == len(batches)
+            self.accelerator.gradient_state._set_sync_gradients(last)
+            with nullcontext() if last else self.accelerator.no_sync(model):
+                with self.compute_loss_context_manager():
+                    loss = self.compute_loss(model, {"batch": batch}) * (len(batch.qids) / windows)
+                self.accelerator.backward(loss)
+            total += loss.detach()
+        return total
+
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        batch: Batch = inputs["batch"].to(self.args.device)
-        terms = self._total_loss(model(batch=batch), batch, self.state.global_step / max(self.args.max_steps, 1))
-        self._check(terms, batch)
-        self._sums["lm"] += float(terms.lm.detach().sum())
-        self._sums["rank"] += float(terms.rank.detach().sum())
-        self._sums["probe"] += float(terms.probe.detach().sum())
-        self._sums["windows"] += len(batch.qids)
-        self._sums["tokens"] += batch.tokens
+        batch: Batch = inputs["batch"]
+        seen = model(batch=batch)
+        terms = self._total_loss(seen, batch, self.state.global_step / max(self.args.max_steps, 1))
+        if self._insight.wanted(self.state.global_step):
+            self._insight.look(causal_model(self.accelerator.unwrap_model(model)), seen, terms, batch)
+        self._step.append((Terms(*(term.detach() for term in terms)), batch.qids))
+        self._sums += torch.stack([getattr(terms, name).detach().sum().double() for name in self._total_loss.names])
+        self._seen_windows += len(batch.qids)
+        self._seen_tokens += batch.tokens
         return terms.total
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """The one place of a step where the processor waits for the device."""
+        norm = super()._get_grad_norm(model, grad_norm)
+        flat = torch.as_tensor(norm, device=self.args.device, dtype=torch.float32)
+        flat = flat.full_tensor() if hasattr(flat, "full_tensor") else flat
+        *totals, length = torch.stack([*(terms.total.float() for terms, _ in self._step), flat]).tolist()
+        self._check(totals, length, model)
+        self._step.clear()
+        return norm
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the mean of each term over the windows since the last line, in all processes."""
         if "grad_norm" in logs:
-            sums = self.accelerator.reduce(torch.tensor(list(self._sums.values()), device=self.args.device, dtype=torch.float64))
-            lm, rank, probe, windows, tokens = sums.tolist()
-            logs |= {"lm": lm / windows, "rank": rank / windows, "windows": windows, "tokens": tokens}
-            logs |= {"probe": probe / windows} if self._config.loss.probe.weight else {}
-            self._sums = dict.fromkeys(self._sums, 0.0)
+            counts = torch.tensor([self._seen_windows, self._seen_tokens], device=self.args.device, dtype=torch.float64)
+            *sums, windows, tokens = self.accelerator.reduce(torch.cat([self._sums, counts])).tolist()
+            logs |= {name: value / windows for name, value in zip(self._total_loss.names, sums, strict=True)}
+            logs |= {"windows": windows, "tokens": tokens} | self._insight.told()
+            self._sums, self._seen_windows, self._seen_tokens = self._zeros(), 0, 0
         super().log(logs, start_time)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -136,34 +206,36 @@ class RankTrainer(Trainer):
             )
         network = causal_model(self.accelerator.unwrap_model(self.model))
         found = self._dev.score(network, self._first_model, self._config.threads)
-        self.log({"ndcg@10": found})
+        first = {"first stage": self._dev.first_stage()} if self.state.global_step == 0 else {}
+        self.log({"ndcg@10": found} | first)
         metrics = {"eval_ndcg@10": found}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def _check(self, terms: Terms, batch: Batch) -> None:
-        if bool(torch.isfinite(terms.total)):
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        with writing(Path(self.args.output_dir), "the run can be gone on with from the checkpoint before, once there is room"):
+            super()._save_checkpoint(model, trial)
+
+    def _check(self, totals: Sequence[float], length: float, model: Any) -> None:
+        if all(map(_finite, (*totals, length))):
             return
-        for name, losses in (("lm", terms.lm), ("rank", terms.rank), ("probe", terms.probe)):
-            if not bool(torch.isfinite(losses).all()):
-                where = int((~torch.isfinite(losses)).nonzero()[0])
-                raise Diverged(self._stopped(f"the {name} loss of query {batch.qids[where]!r} is {losses[where].item()}"))
-        raise Diverged(self._stopped(f"the loss is {terms.total.item()}"))
-
-    def _stopped(self, why: str) -> str:
-        saved = last_checkpoint(self.args.output_dir)
-        kept = f"the last good checkpoint is {saved}" if saved else "no checkpoint had been saved"
-        return f"step {self.state.global_step + 1}: {why}: training stops, and {kept}; try a lower optimiser.lr"
-
-
-class _FiniteGradients(TrainerCallback):
-    def __init__(self, trainer: RankTrainer) -> None:
-        self._trainer = trainer
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        for total, (terms, qids) in zip(totals, self._step, strict=True):
+            for name in () if _finite(total) else self._total_loss.names:
+                losses = getattr(terms, name)
+                if not bool(torch.isfinite(losses).all()):
+                    where = int((~torch.isfinite(losses)).nonzero()[0])
+                    raise Diverged(self._stopped(f"the {name} loss of query {qids[where]!r} is {losses[where].item()}"))
+            if not _finite(total):
+                raise Diverged(self._stopped(f"the loss is {total}"))
         for name, parameter in model.named_parameters():
             if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
-                raise Diverged(self._trainer._stopped(f"the gradient of {name} is not finite"))
+                raise Diverged(self._stopped(f"the gradient of {name} is not finite"))
+        raise Diverged(self._stopped("the gradients are finite, but so long that their norm is not"))
+
+    def _stopped(self, why: str) -> str:
+        saved = last_checkpoint(Path(self.args.output_dir))
+        kept = f"the last good checkpoint is {saved}" if saved else "no checkpoint had been saved"
+        return f"step {self.state.global_step + 1}: {why}: training stops, and {kept}; try a lower optimiser.lr"
 
 
 class AtStart(TrainerCallback):
@@ -191,24 +263,26 @@ class Patience(TrainerCallback):
     """Stops after so many evaluations that were no better than the best."""
 
     def __init__(self, evaluations: int) -> None:
-        self._evaluations, self.spent = evaluations, False
+        self._evaluations = evaluations
+
+    def is_spent(self, state: Any) -> bool:
+        scores = [entry["ndcg@10"] for entry in state.log_history if "ndcg@10" in entry]
+        best = max(range(len(scores)), key=lambda i: (scores[i], -i), default=0)
+        return len(scores) - 1 - best >= self._evaluations
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        scores = [entry["ndcg@10"] for entry in state.log_history if "ndcg@10" in entry]
-        best = max(range(len(scores)), key=lambda i: (scores[i], -i))
-        if len(scores) - 1 - best >= self._evaluations:
-            self.spent = control.should_save = control.should_training_stop = True
+        if self.is_spent(state):
+            control.should_save = control.should_training_stop = True
 
 
-def last_checkpoint(folder: Any) -> str | None:
-    """The newest checkpoint that was written to its end (its state is written last)."""
-    whole = [path.parent for path in Path(folder).glob("checkpoint-*/trainer_state.json")]
-    return str(max(whole, key=lambda path: _step(str(path)))) if whole else None
+def _state(checkpoint: str) -> TrainerState:
+    return TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
 
 
-def _step(checkpoint: str) -> int:
-    return int(checkpoint.rpartition("-")[2])
+def _finite(number: float) -> bool:
+    return abs(number) < float("inf")
 
 
-def _collated(samples: list[Sample], packing: bool, pad: int) -> dict[str, Batch]:
-    return {"batch": collate(samples, packing=packing, pad=pad)}
+def _collated(samples: list[Sample], config: Config, packing: bool, pad: int) -> dict[str, Any]:
+    parts = list(shared_out(samples, config.batch))
+    return {"batches": [collate(part, packing=packing, pad=pad) for part in parts], "samples": parts}

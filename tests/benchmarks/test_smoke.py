@@ -142,6 +142,22 @@ def test_a_loss_on_the_rule(bench):
     assert "| `listnet` | 0." in said
 
 
+def test_a_step_of_training(bench, tiny_model):
+    said = bench("training", "speed", "--model", tiny_model, "--rounds", 1, "--steps", 1, "--windows", 1, "--ways", "before", "now")
+    rows = [line.split("|") for line in said.splitlines()[2:]]
+    assert [row[1].strip() for row in rows] == ["before", "now"]
+    assert len(rows[0][-2].split()) == 1
+
+
+def test_training_on_a_device(bench, tiny_model, monkeypatch):
+    from benchmarks import training
+
+    usual = training.load_model
+    monkeypatch.setattr(training, "load_model", lambda name: usual(str(tiny_model) if name == "smollm2-base" else name))
+    said = bench("training", "device", "--smoke", "--steps", 1)
+    assert [line.split("|")[1].strip() for line in said.splitlines()[4:]] == ["tiny", "tiny", "tiny"]
+
+
 def test_memory_of_the_lm_loss(bench):
     said = bench("losses", "memory", "--tokens", 16, "--vocabulary", 64, "--hidden", 8)
     assert "16 tokens x 64 vocabulary" in said
@@ -177,7 +193,7 @@ def test_how_much_a_run_has_learned(bench, tiny_model, tmp_path):
         "batch": {"windows": 2, "accumulation": 1},
     }
     (tmp_path / "config.yaml").write_text(json.dumps(recipe))
-    steps = [{"step": step, "rank": 1.5, "tokens": 100, "seconds": 0.5 * step} for step in range(1, 5)]
+    steps = [{"step": step, "rank": 0.0645, "tokens": 100, "seconds": 0.5 * step} for step in range(1, 5)]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(one) + "\n" for one in steps))
     parts = [json.loads(line) for line in bench("teacher", "learned", tmp_path / "config.yaml", "--every", 2).splitlines()]
     assert [part["steps"] for part in parts] == [[1, 2], [3, 4]]

@@ -16,8 +16,8 @@ METALS = ["stone", "bronze", "silver", "gold"]
 FILLER = ["the", "of", "and", "to", "in", "is", "on", "by", "as", "at"]
 
 
-def rule(number: int, rng: np.random.Generator, passages: int, metals: tuple[int, ...]) -> dict[str, Any]:
-    """An example of the rule: one passage of each of the metals (by grade), and stones."""
+def rule(number: int, rng: np.random.Generator, passages: int, metals: tuple[int, ...], noise: float = 0.0) -> dict[str, Any]:
+    """An example of the rule: one passage of each of the metals (by grade), and stones; a share of the grades is wrong."""
     grades = [*metals, *[0] * (passages - len(metals))]
     rng.shuffle(grades)
     shown = []
@@ -25,12 +25,14 @@ def rule(number: int, rng: np.random.Generator, passages: int, metals: tuple[int
         words = [METALS[grade], *map(str, rng.choice(FILLER, 2))]
         rng.shuffle(words)
         shown.append({"docid": f"{number}-{i}", "text": " ".join(words)})
+    if noise:
+        grades = [int(rng.integers(len(METALS))) if rng.random() < noise else grade for grade in grades]
     return {"qid": f"q{number}", "query": "metal", "passages": shown, "grades": {p["docid"]: g for p, g in zip(shown, grades, strict=True)}}
 
 
-def write_rule(path: Path, count: int, seed: int, passages: int = 5, metals: tuple[int, ...] = (3, 2, 1)) -> Path:
+def write_rule(path: Path, count: int, seed: int, passages: int = 5, metals: tuple[int, ...] = (3, 2, 1), noise: float = 0.0) -> Path:
     rng = np.random.default_rng(seed)
-    path.write_text("".join(json.dumps(rule(i, rng, passages, metals)) + "\n" for i in range(count)), encoding="utf-8")
+    path.write_text("".join(json.dumps(rule(i, rng, passages, metals, noise)) + "\n" for i in range(count)), encoding="utf-8")
     return path
 
 
@@ -74,6 +76,8 @@ def recipe(tiny_model, train_file, tmp_path):
             "batch": {"windows": 2, "accumulation": 2},
             "checkpoints": {"every": 2},
         }
-        return Config.model_validate(plain | fields)
+        merged = plain | fields
+        merged["tuning"] = {"precision": "float32"} | merged["tuning"]  # whatever units this machine's CPU has
+        return Config.model_validate(merged)
 
     return made

@@ -10,7 +10,8 @@ import torch
 from transformers import TrainerCallback
 
 from firstrank.training.config import Config
-from firstrank.training.run import _trainer, check_output, open_model, part
+from firstrank.training.output import check_output
+from firstrank.training.run import _trainer, open_model, part
 from firstrank.training.samples.examples import Examples
 
 
@@ -26,7 +27,7 @@ class Save(TrainerCallback):
 
 def step(config: Config, file: str) -> None:
     model, examples = open_model(config), Examples(config.train)
-    check_output(config)
+    check_output(config, examples.hashes)
     trainer = _trainer(config, model, examples, None)
     assert trainer.args.world_size == int(os.environ.get("WORLD_SIZE", 1))
     trainer.add_callback(Save(file))

@@ -16,7 +16,7 @@ from firstrank.reranker.types import Passage
 from firstrank.training.data import invented
 from firstrank.training.data.blended import Blend, from_teachers, sampled
 from firstrank.training.data.selection import Selection
-from firstrank.training.samples.examples import read_examples
+from firstrank.training.samples.examples import Examples
 from tests.training.test_data import Shelf
 
 RUN = read_run("".join(f"{qid} Q0 d{i} {i} {40 - i} bm25\n" for qid in ("q1", "q2", "q3") for i in range(1, 41)))
@@ -132,7 +132,7 @@ def test_a_corpus_becomes_examples_through_the_commands(tmp_path, monkeypatch):
     assert firstrank("data", "invent", "--corpus", corpus, "--count", 5, "--output", made) == 0
     assert firstrank("retrieve", *data, run) == 0
     assert firstrank("data", "build", "blended", "--run", run, "--size", 6, "--bands", "1-20", *data, examples) == 0
-    found = [example for _, example in read_examples(examples)]
+    found = list(Examples([examples]))
     assert len(found) == 5
     for one in found:
         assert len(one.passages) == 6

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from firstrank.training.data.conversations import from_conversations
+from firstrank.training.data.conversations import from_conversations, rows_of
 from firstrank.training.data.selection import Selection
 
 
@@ -21,6 +21,6 @@ from firstrank.training.data.selection import Selection
 )
 def test_a_query_of_several_lines_is_read_whole(said: str, query: str) -> None:
     turns = [{"from": "human", "value": f"[A] bees\n[B] Austen\n{said}"}, {"from": "gpt", "value": "[B] > [A]"}]
-    [example] = from_conversations(json.dumps({"conversations": turns}) + "\n", Selection())
+    [example] = from_conversations(rows_of(json.dumps({"conversations": turns}) + "\n"), Selection())
     assert example.query == query
     assert [passage.text for passage in example.passages] == ["bees", "Austen"]

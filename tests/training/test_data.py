@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
+from types import ModuleType
 
 import pytest
 
 from firstrank.reranker import Reranker
-from firstrank.reranker.errors import InputError
+from firstrank.reranker.batch.journal import open_journal
+from firstrank.reranker.errors import FormatError, InputError
 from firstrank.reranker.runs.qrels import read_qrels
 from firstrank.reranker.runs.trec import read_run
 from firstrank.reranker.scorers.oracle import OracleScorer
 from firstrank.reranker.types import Passage, Request
 from firstrank.training.data import teacher
 from firstrank.training.data.build import check, from_rankllm, write_examples
-from firstrank.training.data.conversations import from_conversations
+from firstrank.training.data.conversations import from_conversations, rows_of
 from firstrank.training.data.judged import Bands, from_qrels
 from firstrank.training.data.selection import Selection
+from firstrank.training.samples.examples import Examples
 
 
 class Shelf:
@@ -80,7 +85,7 @@ def test_conversations_with_letters_and_numbers():
     numbers = PROMPT.replace("\n[A]", "\n[1]").replace("\n[B]", "\n[2]").replace("\n[C]", "\n[3]")
     parsed = json.dumps({"qid": "y", "query": "q", "passages": ["a", "b"], "permutation": [2, 1]}) + "\n"
     selection = Selection()
-    letters, digits, given = from_conversations(said("[B] > [A] > [C]") + said("[3] > [2] > [1]", numbers) + parsed, selection)
+    letters, digits, given = from_conversations(rows_of(said("[B] > [A] > [C]") + said("[3] > [2] > [1]", numbers) + parsed), selection)
     assert letters.query == "who wrote Emma?"
     assert [passage.text for passage in letters.passages] == ["bees make\nhoney", "Austen wrote [A] Emma", "rain"]
     assert letters.grades == (1.5, 3.0, 0.0)
@@ -102,13 +107,13 @@ def test_conversations_with_letters_and_numbers():
 )
 def test_conversations_that_cannot_be_read_are_counted(line, why):
     selection = Selection()
-    assert list(from_conversations(line, selection)) == []
+    assert list(from_conversations(rows_of(line), selection)) == []
     assert selection.report()["reasons"] == {why: {"count": 1, "first": ["line 1"]}}
 
 
 def test_the_real_sample_of_conversations(data, tmp_path):
     selection = Selection()
-    write_examples(tmp_path / "out.jsonl", from_conversations(data / "listwise-rankzephyr-100/train.jsonl", selection), selection)
+    write_examples(tmp_path / "out.jsonl", from_conversations(rows_of(data / "listwise-rankzephyr-100/train.jsonl"), selection), selection)
     assert (selection.kept, selection.dropped) == (100, 0)
     report = check(tmp_path / "out.jsonl")
     assert (report["examples"], report["passages"], report["errors"]) == (100, 1297, [])
@@ -175,3 +180,75 @@ def test_check_counts_and_names_what_is_wrong(tmp_path):
     assert report["warnings"] == {"nothing is better than anything else": {"count": 1, "first": [f"{path}:2"]}}
     assert len(report["errors"]) == 1
     assert report["errors"][0].startswith(f"{path}:3: ")
+
+
+def test_training_and_check_agree_on_empty_lines_and_empty_files(tmp_path):
+    path, good = tmp_path / "x.jsonl", {"qid": "1", "query": "q", "passages": [{"docid": "a", "text": "t"}], "grades": {"a": 1}}
+    for text in ("", "\n", json.dumps(good) + "\n\n" + json.dumps(good), "\ufeff" + json.dumps(good), json.dumps(good)[:-3]):
+        path.write_text(text, encoding="utf-8")
+        if errors := check(path)["errors"]:
+            with pytest.raises(FormatError, match=re.escape(errors[0])):
+                Examples([path])
+        else:
+            assert check(path)["examples"] == len(Examples([path]))
+    path.write_bytes(b"\x1f\x8b00")
+    assert "unpack it first" in check(path)["errors"][0]
+
+
+def test_a_graded_list_without_a_zero_is_kept():
+    """All that the run found is relevant: the lesser grades are the negatives of the greater."""
+    run = read_run("".join(f"q1 Q0 d{i} {i} {10 - i} bm25\n" for i in range(1, 5)))
+    selection, queries = Selection(), {"q1": "one"}
+    [example] = from_qrels(
+        run, read_qrels("q1 0 d1 1\nq1 0 d2 3\nq1 0 d3 2\nq1 0 d4 1\n"), {"q1": "one"}, Shelf(), Bands(size=4), selection
+    )
+    assert {p.docid: g for p, g in zip(example.passages, example.grades, strict=True)} == {"d1": 1.0, "d2": 3.0, "d3": 2.0, "d4": 1.0}
+    assert list(from_qrels(run, read_qrels("q1 0 d1 2\nq1 0 d2 2\nq1 0 d3 2\nq1 0 d4 2\n"), queries, Shelf(), Bands(), selection)) == []
+
+
+def test_negatives_that_score_near_a_relevant_passage_are_left_out():
+    """d5 scores 95: of the 50 below rank 5, only those below 0.9 · 95 = 85.5 are sure."""
+    [example] = from_qrels(RUN, read_qrels("q1 0 d5 1\n"), QUERIES, Shelf(), Bands(size=20, bands=((1, 60),), share=0.9), Selection())
+    negatives = [int(p.docid[1:]) for p, g in zip(example.passages, example.grades, strict=True) if not g]
+    assert len(negatives) == 19
+    assert min(negatives) > 100 - 85.5
+
+
+def test_a_teacher_is_not_asked_twice_and_its_scores_are_kept(tmp_path):
+    grades = {f"q{i}": {f"d{j}": (i + j) % 5 for j in range(5)} for i in range(4)}
+    requests = [Request("query", request(5).passages, qid) for qid in grades]
+    asked: list[str] = []
+
+    def taught(waiting):
+        with Reranker(OracleScorer(grades), strategy="sliding", window=5, stride=2) as reranker:
+            for one in teacher.once(reranker, waiting, Selection()):
+                asked.append(one.request.qid)
+                yield one
+                if stop and len(asked) == 2:
+                    raise KeyboardInterrupt
+
+    stop = True
+    with pytest.raises(KeyboardInterrupt), open_journal(tmp_path / "out.jsonl", {"a": "b"}) as journal:
+        list(teacher.remembered(taught, requests, journal))
+    stop = False
+    with open_journal(tmp_path / "out.jsonl", {"a": "b"}) as journal:
+        found = list(teacher.examples(teacher.remembered(taught, requests, journal), Selection()))
+    assert sorted(asked) == sorted(grades)
+    assert [example.qid for example in found] == list(grades)
+    assert all(sorted(example.scores) != sorted(example.grades) for example in found)
+    for example in found:
+        assert sorted(range(5), key=lambda i: example.scores[i]) == sorted(range(5), key=lambda i: example.grades[i])
+    path = tmp_path / "out.jsonl"
+    write_examples(path, found, Selection())
+    assert list(Examples([path])) == found
+
+
+def test_a_data_set_s_rows_are_read_by_its_id(monkeypatch):
+    rows = [json.loads(said("[B] > [A] > [C]"))]
+    module = ModuleType("datasets")
+    module.load_dataset = lambda name, split: rows if (name, split) == ("castorini/some", "test") else 1 / 0
+    monkeypatch.setitem(sys.modules, "datasets", module)
+    [example] = from_conversations(rows_of("datasets:castorini/some:test"), Selection())
+    assert example.grades == (1.5, 3.0, 0.0)
+    with pytest.raises(InputError, match="datasets:castorini/none: cannot be had: division by zero"):
+        list(rows_of("datasets:castorini/none"))

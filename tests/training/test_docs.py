@@ -11,11 +11,15 @@ from typing import Any, get_args
 import pytest
 import yaml
 from pydantic import BaseModel
+from typer.testing import CliRunner
 
+from firstrank.reranker.cli import app
 from firstrank.reranker.config import config_dir
 from firstrank.training.commands.data import build
-from firstrank.training.config import Config, Section
+from firstrank.training.config import Config
 from firstrank.training.losses import NAMES, options_of
+from firstrank.training.sections import Section
+from tests.training.conftest import as_collection, write_rule
 
 PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
 
@@ -26,6 +30,10 @@ def section(title: str) -> str:
 
 def rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| `")]
+
+
+def plain_of(default: Any) -> Any:
+    return json.loads(default.model_dump_json()) if isinstance(default, BaseModel) else default
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -50,7 +58,7 @@ def test_defaults_are_the_code_s(key, default):
     elif default is None or default == "":
         assert "`" not in said
     else:
-        plain = json.loads(default.model_dump_json()) if isinstance(default, BaseModel) else default
+        plain = plain_of(default)
         assert yaml.safe_load(said.strip("`")) == (list(plain) if isinstance(plain, tuple) else plain)
 
 
@@ -72,3 +80,30 @@ def test_every_builder_is_there_and_no_other():
     assert sorted(row[0].strip("`") for row in rows(section("Data")) if "…" not in row[0]) == sorted(
         command.name for command in build.registered_commands
     )
+
+
+def test_its_commands_work_as_they_stand(tiny_model, tmp_path, monkeypatch):
+    """The first block of the page, word by word: DIR is a collection, `…` is the rest of the command above, the model is a tiny one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FIRSTRANK_CACHE", str(tmp_path / "cache"))
+    collection = as_collection(write_rule(tmp_path / "examples.jsonl", 8, seed=1), tmp_path / "DIR")
+    (tmp_path / "DIR" / "qrels").mkdir()
+    lines = Path(collection["qrels"]).read_text().splitlines()
+    rows = [line.split() for line in lines]
+    (tmp_path / "DIR/qrels/train.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(f"{q}\t{d}\t{g}\n" for q, _, d, g in rows))
+    queries = [line.split("\t") for line in Path(collection["queries"]).read_text().splitlines()]
+    (tmp_path / "DIR/queries.jsonl").write_text("".join(json.dumps({"_id": qid, "text": text}) + "\n" for qid, text in queries))
+    (tmp_path / "bm25.trec").write_text(Path(collection["run"]).read_text())
+    block = PAGE.partition("```\n")[2].partition("```")[0]
+    commands = [line.partition("  #")[0].split() for line in block.splitlines()]
+    assert [words[1] for words in commands] == ["install", "data", "data", "train", "train", "rerank"]
+    for words in commands[1:]:
+        if words[1] == "train":
+            words += [f"model={tiny_model}", "template=compact", "context=1024", "draw.passage_tokens=[4, 8]"]
+            words = ["steps=2" if word == "steps=200" else word for word in words]
+        if words[-1] == "…":
+            given = ["--run", "bm25.trec", "--queries", "DIR", "--corpus", "DIR", "--output", "out.trec", "--threads", "1"]
+            words = [*words[:-1], *given]
+        done = CliRunner().invoke(app, words[1:], catch_exceptions=False)
+        assert done.exit_code == 0, (words, done.output)
+    assert Path("out.trec").read_text().count("\n") == len(rows)

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from firstrank.reranker.errors import InputError
-from firstrank.training.config import Difficulty, Lisa, Reweighting
 from firstrank.training.lisa import LayerSampling
 from firstrank.training.network import Seen, load_network
 from firstrank.training.run import open_model
 from firstrank.training.samples.batch import collate
 from firstrank.training.samples.examples import Examples
 from firstrank.training.samples.sample import Samples
+from firstrank.training.sections import Difficulty, Lisa, Reweighting
 from firstrank.training.total_loss import TotalLoss, by_loss, ease
 
 
@@ -44,7 +44,7 @@ def test_scores_are_those_of_the_reranker(prepared):
 
 
 def test_the_lm_term_is_the_plain_one_over_the_answer(prepared):
-    config, model, windows = prepared()
+    config, model, windows = prepared(loss={"lm": {"ties": "first-stage"}})
     network = load_network(model, config)
     terms = TotalLoss(config)(network(batch=collate(windows)), collate(windows), 0.0)
     for lm, window in zip(terms.lm, windows, strict=True):
@@ -76,7 +76,7 @@ def test_packing_and_recomputation_change_no_gradient(prepared):
 
 
 def test_importance_weighs_identifiers_by_rank(prepared):
-    _, model, windows = prepared(loss={"rank": {"weight": 0}, "lm": {"importance": "rank"}})
+    _, model, windows = prepared(loss={"rank": {"weight": 0}, "lm": {"importance": "rank", "ties": "first-stage"}})
     window = windows[0]
     counted = [weight for weight in window.importance if weight > 1.0]
     assert counted == pytest.approx([1 + 1 / torch.log2(torch.tensor(r + 1.0)).item() for r in range(1, len(window.grades) + 1)])
@@ -139,10 +139,10 @@ def test_hard_windows_count_less_at_first(prepared):
 
 @pytest.mark.parametrize(("kind", "f"), [("linupper", [0.0, 1.0, 1.0]), ("quadratic", [0.0, 1.0, 0.0]), ("extremes", [1.0, 0.0, 1.0])])
 def test_reweighting_by_loss(kind, f):
-    weights = by_loss(torch.tensor([1.0, 2.0, 3.0]), Reweighting(kind=kind, temperature=0.5))
+    weights = by_loss(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([5, 5, 5]), Reweighting(kind=kind, temperature=0.5))
     expected = torch.softmax(torch.tensor(f) / 0.5, 0) * 3
     torch.testing.assert_close(weights, expected)
-    assert by_loss(torch.tensor([2.0, 2.0]), Reweighting(kind=kind)).tolist() == [1.0, 1.0]
+    assert by_loss(torch.log(torch.tensor([3.0, 20.0])), torch.tensor([3, 20]), Reweighting(kind=kind)).tolist() == [1.0, 1.0], "chance"
 
 
 def test_weights_reach_the_total(prepared):
@@ -150,7 +150,7 @@ def test_weights_reach_the_total(prepared):
     batch = collate(windows)
     scores = torch.randn(batch.mask.shape, generator=torch.Generator().manual_seed(0))
     terms = TotalLoss(config)(Seen(scores, torch.zeros(0)), batch, 0.0)
-    expected = (terms.rank * by_loss(terms.rank, Reweighting())).mean()
+    expected = (terms.rank * by_loss(terms.rank, batch.mask.sum(-1), Reweighting())).mean()
     assert float(terms.total) == pytest.approx(float(expected), rel=1e-6)
 
 

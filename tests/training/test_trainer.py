@@ -19,8 +19,9 @@ from firstrank.reranker.types import Ranking
 from firstrank.training import trainer
 from firstrank.training.dev import DevSet
 from firstrank.training.log import LOG, read_log
+from firstrank.training.output import last_checkpoint
 from firstrank.training.run import open_model, train
-from firstrank.training.trainer import Diverged, Shares, last_checkpoint
+from firstrank.training.trainer import Diverged, Shares
 from tests.training.conftest import as_collection, write_rule
 from tests.training.interrupted import Killed, curve, kill_at
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from firstrank.reranker.errors import InputError
-from firstrank.training import run
+from firstrank.training import arguments, machine, output
 from firstrank.training.dev import DevSet
 from firstrank.training.lisa import LayerSampling
 from firstrank.training.log import read_log
@@ -41,7 +41,7 @@ def resumed(monkeypatch, config, at: int) -> list[tuple[float, float, float]]:
 
 @pytest.mark.parametrize("killed", [False, True])
 def test_training_stops_where_ndcg_stops_rising_and_keeps_the_best(killed, recipe, dev, monkeypatch):
-    scores = iter([0.5, 0.7, 0.6, 0.65, 0.9])
+    scores = iter([0.4, 0.5, 0.7, 0.6, 0.65, 0.9])
     monkeypatch.setattr(DevSet, "score", lambda *_: next(scores))
     config = recipe(steps=6, dev=dev | {"every": 1, "patience": 2}, checkpoints={"every": 1, "keep": 2})
     if killed:
@@ -51,7 +51,7 @@ def test_training_stops_where_ndcg_stops_rising_and_keeps_the_best(killed, recip
                 train(config)
     assert train(config) == config.output / "model"
     log = read_log(config.output / "log.jsonl")
-    assert [entry["ndcg@10"] for entry in log if "ndcg@10" in entry] == [0.5, 0.7, 0.6, 0.65]
+    assert [entry["ndcg@10"] for entry in log if "ndcg@10" in entry] == [0.4, 0.5, 0.7, 0.6, 0.65]
     assert log[-1]["step"] == 4
     left, best = (
         load_file(folder / "adapter_model.safetensors")
@@ -64,7 +64,7 @@ def test_training_stops_where_ndcg_stops_rising_and_keeps_the_best(killed, recip
 
 
 def test_without_patience_it_goes_on_to_the_last_step(recipe, dev, monkeypatch):
-    scores = iter([0.9, 0.1, 0.1])
+    scores = iter([0.1, 0.9, 0.1, 0.1])
     monkeypatch.setattr(DevSet, "score", lambda *_: next(scores))
     config = recipe(steps=3, dev=dev | {"every": 1}, checkpoints={"every": 1})
     train(config)
@@ -147,7 +147,7 @@ def test_neftune_s_noise_is_there_in_training_alone(recipe, dev, monkeypatch):
     monkeypatch.setattr(DevSet, "score", score)
     config = recipe(steps=2, tuning=PLAIN | {"neftune": 5}, dev=dev | {"every": 2}, checkpoints={"every": 2})
     train(config)
-    assert calls == ["scored"]
+    assert calls == ["scored", "scored"]  # before the first step, and after the last
     plain = recipe(steps=2, tuning=PLAIN, output=str(config.output) + "-plain")
     train(plain)
     assert curve(config)[0] != pytest.approx(curve(plain)[0], rel=1e-4)
@@ -233,24 +233,24 @@ def test_an_unknown_optimiser_or_schedule_is_named(optimiser, recipe):
     config = recipe(optimiser=optimiser)
     with pytest.raises(InputError, match="no_such"):
         train(config)
-    assert not (config.output / run.CONFIG).exists(), "a corrected recipe finds the folder taken"
+    assert not (config.output / output.CONFIG).exists(), "a corrected recipe finds the folder taken"
 
 
 def test_a_logger_that_is_not_installed_is_named(recipe, monkeypatch):
-    monkeypatch.setattr(run, "find_spec", lambda name: None)
+    monkeypatch.setattr(arguments, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"log.wandb: the package is not installed: pip install wandb"):
         train(recipe(log={"wandb": "rerankers"}))
 
 
 def test_the_project_s_name_reaches_wandb(recipe, monkeypatch):
-    monkeypatch.setattr(run, "find_spec", lambda name: name)
+    monkeypatch.setattr(arguments, "find_spec", lambda name: name)
     monkeypatch.setenv("WANDB_PROJECT", "another")
-    assert run._arguments(recipe(log={"wandb": "rerankers"}), 1).report_to == ["wandb"]
+    assert arguments.arguments_of(recipe(log={"wandb": "rerankers"}), 1).report_to == ["wandb"]
     assert os.environ["WANDB_PROJECT"] == "rerankers"
 
 
 @pytest.mark.parametrize(
-    ("machine", "onednn", "avx512_bf16", "amx", "pays"),
+    ("kind", "onednn", "avx512_bf16", "amx", "pays"),
     [
         ("x86_64", True, False, False, False),  # AVX-512 alone: oneDNN takes bf16 and emulates it
         ("x86_64", False, False, False, False),
@@ -260,20 +260,20 @@ def test_the_project_s_name_reaches_wandb(recipe, monkeypatch):
         ("aarch64", False, False, False, False),
     ],
 )
-def test_mixed_precision_is_fp32_on_a_cpu_without_bf16_units(machine, onednn, avx512_bf16, amx, pays, recipe, monkeypatch, caplog):
+def test_mixed_precision_is_fp32_on_a_cpu_without_bf16_units(kind, onednn, avx512_bf16, amx, pays, recipe, monkeypatch, caplog):
     caplog.set_level("INFO", "firstrank")
-    monkeypatch.setattr(run, "_on_cpu", lambda: True)
-    monkeypatch.setattr(run.platform, "machine", lambda: machine)
+    monkeypatch.setattr(machine, "on_cpu", lambda: True)
+    monkeypatch.setattr(machine.platform, "machine", lambda: kind)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    assert run._arguments(recipe(tuning={"precision": "mixed"}), 1).bf16 is pays
+    assert arguments.arguments_of(recipe(tuning={"precision": "mixed"}), 1).bf16 is pays
     assert ("no bf16 units" in caplog.text) is not pays
 
 
 @pytest.mark.parametrize(("units", "arithmetic"), [(True, "bfloat16"), (False, "float32")])
 def test_the_card_says_what_mixed_meant_here(units, arithmetic, recipe, monkeypatch):
-    monkeypatch.setattr(run, "_has_bf16", lambda: units)
+    monkeypatch.setattr(machine, "_has_bf16", lambda: units)
     left = train(recipe(steps=1, tuning={"precision": "mixed"}))
     assert f"| arithmetic | {arithmetic} |" in (left / "README.md").read_text()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from firstrank.reranker.setup import SetupSettings
     from firstrank.reranker.types import Request
     from firstrank.training.data.selection import Selection
+    from firstrank.training.data.teacher import Taught
     from firstrank.training.samples.examples import Example
 
 data = typer.Typer(help="Training examples: build, check.", no_args_is_help=True)
@@ -44,6 +45,9 @@ def build_qrels(
     bands: Annotated[str, option(EXAMPLES, "Ranks that negatives come from, in equal shares: 1-20,21-50.")] = "1-20,21-50,51-100",
     windows: Annotated[int, option(EXAMPLES, "Examples of each query.")] = 1,
     shuffled: Annotated[bool, option(EXAMPLES, "Passages in random order, not the first stage's.", "--shuffled")] = False,
+    share: Annotated[
+        float | None, option(EXAMPLES, "Negatives score below this share of the run's score of the least relevant passage: 0.95, say.")
+    ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -57,7 +61,9 @@ def build_qrels(
     ranges = _bands(bands)
     if size < 2 or positives < 1 or windows < 1:
         raise InputError("--size must be at least 2, --positives and --windows at least 1")
-    settings = Bands(size, positives, ranges, windows, shuffled, seed)
+    if share is not None and not 0 < share <= 1:
+        raise InputError(f"--share {share}: above 0, 1 at most")
+    settings = Bands(size, positives, ranges, windows, shuffled, share, seed)
     ranked, judged = read_run(run), read_qrels(qrels, split)
     texts = dict(query for query in read_queries(queries) if query.qid in ranked)
     depth = max(high for _, high in ranges)
@@ -68,14 +74,18 @@ def build_qrels(
 
 @build.command("conversations")
 def build_conversations(
-    source: Annotated[Path, typer.Argument(help="JSONL of RankZephyr-style conversations, or of lists with a permutation.")],
+    source: Annotated[
+        str,
+        typer.Argument(help="RankZephyr-style conversations, or lists with a permutation: a file, or datasets:ID[:SPLIT]."),
+    ],
     output: Output,
     as_json: AsJson = False,
 ) -> None:
     """Prompts with labelled passages and the answer `[C] > [A] > [B]`, letters or numbers."""
-    from firstrank.training.data.conversations import from_conversations
+    from firstrank.training.data.conversations import from_conversations, rows_of
 
-    _write(output, lambda selection: from_conversations(source, selection), as_json)
+    rows = rows_of(source)
+    _write(output, lambda selection: from_conversations(rows, selection), as_json)
 
 
 @build.command("rankllm")
@@ -101,7 +111,6 @@ def build_teacher(
     corpus: Corpus,
     output: Output,
     teacher: Annotated[str, option(MODEL, "A model's name or folder, or a run file that the teacher wrote.")] = "default",
-    strategy: Annotated[str, option(WINDOWS, "NAME[:key=value,…].")] = "sliding",
     *,
     settings: SetupSettings,
     qrels: Annotated[str | None, option(INPUT, "For the oracle.")] = None,
@@ -110,27 +119,39 @@ def build_teacher(
     depth: Depth = 100,
     as_json: AsJson = False,
 ) -> None:
-    """The order that a teacher gives to a run's candidates."""
+    """The order that a teacher gives to a run's candidates, and its scores. Interrupted, the same command goes on where it was."""
+    from firstrank.reranker.batch.journal import open_journal
     from firstrank.reranker.reranker import Reranker
+    from firstrank.reranker.runs.files import fingerprint
+    from firstrank.reranker.setup import Setup
     from firstrank.training.data import teacher as teachers
 
+    requests = _requests(run, queries, corpus, depth)
+    if Path(teacher).is_file():
+        from firstrank.reranker.runs.trec import read_run
+
+        ranked = read_run(teacher)
+        _write(output, lambda selection: teachers.examples(teachers.from_run(ranked, requests, selection), selection), as_json)
+        return
+    settings["strategy"] = settings.get("strategy") or "sliding"
+    if settings.get("backend") == Backend.oracle:
+        settings.update(oracle_settings(qrels))
+    facts = {"--run": fingerprint(run), "--queries": fingerprint(queries), "--corpus": fingerprint(corpus), "--depth": str(depth)}
+    facts |= {"--complete": str(complete), "--passes": str(passes)} | Setup.of(teacher, **settings).facts()
+
     def listed(selection: Selection) -> Iterable[Example]:
-        requests = _requests(run, queries, corpus, depth)
-        if Path(teacher).is_file():
-            from firstrank.reranker.runs.trec import read_run
+        def taught(waiting: Iterable[Request]) -> Iterator[Taught]:
+            with Reranker(teacher, **settings) as reranker:
+                if complete:
+                    yield from teachers.complete(reranker, waiting, selection, most=passes)
+                else:
+                    yield from teachers.once(reranker, waiting, selection)
 
-            yield from teachers.examples(teachers.from_run(read_run(teacher), requests, selection), selection)
-            return
-        settings["strategy"] = strategy
-        if settings.get("backend") == Backend.oracle:
-            settings.update(oracle_settings(qrels))
-        with Reranker(teacher, **settings) as reranker:
-            ranked = (
-                teachers.complete(reranker, requests, selection, most=passes) if complete else teachers.once(reranker, requests, selection)
-            )
-            yield from teachers.examples(ranked, selection)
+        yield from teachers.examples(teachers.remembered(taught, requests, journal), selection)
 
-    _write(output, listed, as_json)
+    with open_journal(output, facts) as journal:
+        _write(output, listed, as_json)
+        journal.delete()
 
 
 @build.command("blended")

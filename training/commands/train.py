@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,12 @@ def train(
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value: optimiser.lr=1e-4 …", metavar="[KEY=VALUE]…")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show three examples as the model will see them; load no weights.")] = False,
     minutes: Annotated[float | None, typer.Option(help="Stop with a checkpoint after so long; the same command goes on.")] = None,
+    allow_changed_data: Annotated[
+        bool, typer.Option("--allow-changed-data", help="Go on with a run though its examples are not those that it began with.")
+    ] = False,
 ) -> None:
     """Fine-tunes a listwise reranker: LM loss + ranking loss on the first token's label logits. Resumes where it was interrupted."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the core to others; read when torch is loaded
     from firstrank.training.config import read_config
 
     recipe = read_config(config, overrides or ())
@@ -26,7 +31,11 @@ def train(
         show(recipe)
         return
     from firstrank.training.run import train as run
+    from firstrank.training.stops import Stop
 
-    folder: Path | None = run(recipe, minutes=minutes)
+    with Stop() as stop:
+        folder: Path | None = run(recipe, minutes=minutes, stop=stop, allow_changed_data=allow_changed_data)
+    if stop.signal:
+        raise typer.Exit(stop.exit_code)
     if folder is not None:
         note(f"{folder}: trained; rerank with --model {folder}")

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from firstrank.reranker.errors import FormatError, InputError
-from firstrank.reranker.runs.files import Source, byte_lines, json_object, name_of, whole_file
+from firstrank.reranker.runs.files import Source, whole_file
 from firstrank.reranker.runs.rankllm import read_requests
 from firstrank.reranker.types import Request
 from firstrank.training.data.selection import Selection
 from firstrank.training.data.teacher import Taught
-from firstrank.training.samples.examples import Example, as_json, parse_example
+from firstrank.training.samples.examples import NO_EXAMPLES, Example, as_json, example_lines, example_of
 
 
 def write_examples(path: Path, examples: Iterable[Example], selection: Selection) -> None:
@@ -46,26 +46,18 @@ def from_rankllm(ranked: Source, first_stage: Source | None, selection: Selectio
         yield Taught(Request(request.query, shown, request.qid), order, 0)
 
 
-def check(source: Source) -> dict[str, Any]:
-    """Every line of a file of examples: counts, and what is wrong with the lines that are (file and line of each).
+def check(path: Path) -> dict[str, Any]:
+    """Every line of a file of examples, read as training reads it: counts, and what is wrong with the lines that are.
 
     An example in which nothing is better than anything else is no error, but teaches nothing: it is counted as a warning.
     """
-    name, errors, selection = name_of(source), list[str](), Selection()
+    errors, selection = list[str](), Selection()
     lengths, words, queries, empty = list[int](), list[int](), set[str](), 0
-    for number, line in byte_lines(source):
-        try:
-            example = parse_example(name, number, json_object(name, number, line))
-        except FormatError as error:
-            errors.append(str(error))
-            continue
-        selection.keep()
+    for example in _readable(path, errors, selection):
         queries.add(example.qid)
         lengths.append(len(example.passages))
         words += [len(passage.text.split()) for passage in example.passages]
         empty += sum(not passage.text.strip() and not passage.title.strip() for passage in example.passages)
-        if len(set(example.grades)) == 1:
-            selection.drop("nothing is better than anything else", f"{name}:{number}")
     return {
         "examples": selection.kept,
         "queries": len(queries),
@@ -76,6 +68,25 @@ def check(source: Source) -> dict[str, Any]:
         "warnings": selection.report()["reasons"],
         "errors": errors,
     }
+
+
+def _readable(path: Path, errors: list[str], selection: Selection) -> Iterator[Example]:
+    """The examples that can be read; what is wrong with the others goes into `errors`."""
+    try:
+        for number, _, line in example_lines(path):
+            try:
+                example = example_of(path, number, line)
+            except FormatError as error:
+                errors.append(str(error))
+                continue
+            selection.keep()
+            if not example.tells:
+                selection.drop("nothing is better than anything else", f"{path}:{number}")
+            yield example
+    except FormatError as error:  # compressed
+        errors.append(str(error))
+    if not (selection.kept or errors):
+        errors.append(f"{path}:1: {NO_EXAMPLES}")
 
 
 def _spread(values: list[int]) -> dict[str, float]:

@@ -7,9 +7,10 @@ A line is `{"conversations": [{"from"|"role", "value"|"content"}, …]}` (system
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from firstrank.reranker.errors import InputError
 from firstrank.reranker.prompt.orderings import parse
 from firstrank.reranker.runs.files import Source
 from firstrank.reranker.runs.records import json_lines
@@ -24,9 +25,32 @@ _LINES = re.compile(r"^Search Query:[ \t]*((?:(?!^Search Query:).)*?)\.?\s*(?=\n
 _HUMAN, _MODEL = {"human", "user"}, {"gpt", "assistant"}
 
 
-def from_conversations(source: Source, selection: Selection) -> Iterator[Example]:
-    """Examples with complete rankings. A line that cannot be read as one is dropped and counted; FormatError where it is no JSON."""
-    for number, found in json_lines(source):
+DATASETS = "datasets:"
+
+
+def rows_of(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number from 1, row) of a file, or of `datasets:ID[:SPLIT]` (train, unless it says) by Hugging Face's library.
+
+    Raises FormatError for a file that is no JSON, InputError for a data set that cannot be had.
+    """
+    if not (isinstance(source, str) and source.startswith(DATASETS)):
+        yield from json_lines(source)
+        return
+    try:
+        from datasets import load_dataset
+    except ImportError as error:
+        raise InputError(f"{source}: needs the package 'datasets': pip install datasets") from error
+    name, _, split = source.removeprefix(DATASETS).partition(":")
+    try:
+        rows = load_dataset(name, split=split or "train")
+    except Exception as error:  # what a data set's own code and the network raise has no common root
+        raise InputError(f"{source}: cannot be had: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
+    yield from enumerate(map(dict, rows), 1)
+
+
+def from_conversations(rows: Iterable[tuple[int, dict[str, Any]]], selection: Selection) -> Iterator[Example]:
+    """Examples with complete rankings, of `rows_of` a source. A row that cannot be read as one is dropped and counted."""
+    for number, found in rows:
         try:
             example = _example(found, number)
         except ValueError as why:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,8 @@ from firstrank.training.samples.examples import Example
 class Bands:
     """How a window is filled: `size` passages, at most `positives` relevant ones, the rest spread over the rank bands.
 
-    A band (1, 10) holds the run's ranks 1 to 10. Negatives are those that the qrels grade 0, and those that they do not judge.
+    A band (1, 10) holds the run's ranks 1 to 10. Negatives are those that the qrels grade 0, and those that they do not judge; of a
+    query that has none there, passages of lesser grades take their place.
     """
 
     size: int = 20
@@ -28,6 +30,9 @@ class Bands:
     """of each query, drawn anew"""
     shuffled: bool = False
     """else passages stand in first-stage order; relevant ones that the run lacks come last"""
+    share: float | None = None
+    """negatives score less than so large a share of the least that a relevant passage scores in the run: those near it may be relevant
+    (NV-Retriever, arXiv 2407.15831: 0.95)"""
     seed: int = 0
 
 
@@ -52,12 +57,14 @@ def _windows(
     wanted = [docid for docid, grade in grades.items() if grade > 0]
     there = {passage.docid for passage in passages(texts, [*ranked.docids, *wanted])}
     relevant = [docid for docid in wanted if docid in there]
-    bands = [
-        [docid for docid in ranked.docids[low - 1 : high] if docid in there and grades.get(docid, 0) <= 0] for low, high in settings.bands
-    ]
     if not relevant:
         selection.drop("no relevant passage has a text", ranked.qid)
         return
+    bands = _negatives(ranked, there, {docid for docid in there if grades.get(docid, 0) <= 0}, relevant, settings)
+    if not any(bands):  # all that was found is relevant, more or less
+        best = max(grades[docid] for docid in relevant)
+        bands = _negatives(ranked, there, {docid for docid in relevant if grades[docid] < best}, [], settings)
+        relevant = [docid for docid in relevant if grades[docid] == best]
     if not any(bands):
         selection.drop("no negatives in the bands", ranked.qid)
         return
@@ -67,6 +74,17 @@ def _windows(
         order = rng.permutation(chosen).tolist() if settings.shuffled else in_first_stage_order(chosen, ranked)
         shown = passages(texts, order)
         yield Example(ranked.qid, query, shown, tuple(float(max(grades.get(passage.docid, 0), 0)) for passage in shown))
+
+
+def _negatives(ranked: Ranked, there: set[str], worse: set[str], relevant: Sequence[str], settings: Bands) -> list[list[str]]:
+    """Of each band, those of `worse` that do not score too near the relevant passages."""
+    scores = dict(zip(ranked.docids, ranked.scores.tolist(), strict=True))
+    found = [scores[docid] for docid in relevant if docid in scores]
+    if settings.share is not None and found:
+        least = min(found)
+        limit = least - (1.0 - settings.share) * abs(least)  # a share of it; scores may be below 0
+        worse = {docid for docid in worse if scores.get(docid, -math.inf) < limit}
+    return [[docid for docid in ranked.docids[low - 1 : high] if docid in there and docid in worse] for low, high in settings.bands]
 
 
 def _draw(docids: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:

@@ -1,13 +1,15 @@
 """Ranking losses by name. Each is a pure function in a file of its own: (scores, targets, mask), all [lists, passages] -> [lists].
 
 Scores are label logits, targets grades (higher is better, equal ones tie), the mask is false where a list is padded. Losses are
-computed in fp32 at least; a list in which nothing is better than anything else costs nothing.
+computed in fp32 at least. A list in which nothing is better than anything else costs exactly 0, and passages that tie may change
+places without changing a loss.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -18,29 +20,64 @@ from firstrank.reranker.errors import InputError
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-NAMES = (
-    "softmax",
-    "ranknet",
-    "weighted_ranknet",
-    "lambdarank",
-    "listnet",
-    "listmle",
-    "plistmle",
-    "approx_ndcg",
-    "neuralsort",
-    "sorting_network",
-    "wasserstein",
-    "robust_softmax",
-    "adr_mse",
-)
+UNITS: Mapping[str, float] = {
+    "softmax": 0.019,
+    "ranknet": 0.055,
+    "weighted_ranknet": 1.0,
+    "lambdarank": 0.00037,
+    "listnet": 0.043,
+    "kl": 0.043,
+    "listmle": 0.0021,
+    "plistmle": 0.02,
+    "approx_ndcg": 0.4,
+    "neuralsort": 0.0037,
+    "odd_even_network": 0.26,
+    "wasserstein": 0.43,
+    "robust_softmax": 0.032,
+    "generalised_cross_entropy": 0.13,
+    "dice": 0.78,
+    "fidelity": 0.16,
+    "margin_mse": 0.0069,
+    "adr_mse": 0.002,
+    "plackett_luce": 0.11,
+}
+"""What each loss is multiplied by, so that λ means the same for all: with it, and with its default options, the gradient at equal
+logits is as long as that of `weighted_ranknet`, whose λ = 10 is FIRST's (`training.losses.unit.measured`)."""
+
+NAMES = tuple(UNITS)
+
+EXPONENTIAL = ("lambdarank", "approx_ndcg", "plackett_luce")
+"""their gains are 2^grade - 1"""
+OVER_LISTS = ("wasserstein",)
+"""they compare the lists of a forward pass with each other"""
+
+_LEGAL: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "temperature": (lambda value: value > 0, "above 0"),
+    "steepness": (lambda value: value > 0, "above 0"),
+    "margin": (lambda value: value >= 0, "0 or more"),
+    "smoothing": (lambda value: 0 <= value < 1, "from 0 to below 1"),
+    "softness": (lambda value: value >= 0, "0 or more"),
+    "focus": (lambda value: value >= 0, "0 or more"),
+    "q": (lambda value: 0 < value <= 1, "above 0, 1 at most"),
+    "samples": (lambda value: isinstance(value, int) and value >= 2, "a whole number, 2 or more"),
+    "cut": (lambda value: isinstance(value, int) and value >= 1, "a whole number, 1 or more"),
+    "reward": (lambda value: value in ("ndcg", "rr"), "ndcg or rr"),
+}
+"""what an option may be"""
 
 
 def loss_of(name: str, options: Mapping[str, Any] | None = None) -> Loss:
-    """The loss of that name with its options (a temperature, say). Raises InputError for an unknown name or option."""
-    function = _function(name)
-    if unknown := sorted(set(options or {}) - set(legal := options_of(name))):
-        raise InputError(f"ranking loss {name!r} has no option {', '.join(unknown)}; it has {', '.join(legal) or 'none'}")
-    return partial(function, **options) if options else function
+    """The loss of that name with its options (a temperature, say). Raises InputError for an unknown name, option, or value."""
+    function, given = _function(name), options or {}
+    legal = options_of(name)
+    for option, value in given.items():
+        if option not in legal:
+            raise InputError(f"ranking loss {name!r} has no option {option}{near(option, legal)}; it has {', '.join(legal) or 'none'}")
+        allowed, said = _LEGAL[option]
+        number = not isinstance(value, bool) and isinstance(value, (int, float))
+        if not (number or option == "reward") or not allowed(value):
+            raise InputError(f"ranking loss {name!r}: {option} is {value!r}: it must be {said}")
+    return partial(function, **given) if given else function
 
 
 def options_of(name: str) -> list[str]:
@@ -49,7 +86,12 @@ def options_of(name: str) -> list[str]:
     return [parameter.name for parameter in found if parameter.kind is parameter.KEYWORD_ONLY]
 
 
+def near(name: str, known: Any) -> str:
+    """` (did you mean …?)`, where a known name is like it."""
+    return "".join(f" (did you mean {one}?)" for one in get_close_matches(name, list(known), 1))
+
+
 def _function(name: str) -> Any:
-    if name not in NAMES:
-        raise InputError(f"ranking loss {name!r}: unknown; there are {', '.join(NAMES)}")
+    if name not in UNITS:
+        raise InputError(f"ranking loss {name!r}: unknown{near(name, NAMES)}; there are {', '.join(NAMES)}")
     return getattr(import_module(f"firstrank.training.losses.{name}"), name)

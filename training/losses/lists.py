@@ -60,3 +60,21 @@ def against_worse(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     rivals = lower | torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)
     most = scores.unsqueeze(-2).expand(rivals.shape).masked_fill(~rivals, -torch.inf)
     return (torch.logsumexp(most, -1) - scores) * lower.any(-1)
+
+
+def spread_evenly(scores: Tensor, lower: Tensor) -> Tensor:
+    """[lists, passages]: the mean of minus the log-probabilities of passage i and all that are worse, each chosen among them."""
+    rivals = lower | torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)
+    most = scores.unsqueeze(-2).expand(rivals.shape)
+    each = torch.logsumexp(most.masked_fill(~rivals, -torch.inf), -1) - (most * rivals).sum(-1) / rivals.sum(-1)
+    return each * lower.any(-1)
+
+
+def by_target(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """[lists, passages]: indices by grade, the best first, passages that tie by their scores; padding last.
+
+    An order for what reads passages one after another, which passages that tie cannot change by changing places.
+    """
+    within = scores.detach().argsort(dim=-1, descending=True, stable=True)
+    ordered = targets.masked_fill(~mask, -torch.inf).gather(-1, within)
+    return within.gather(-1, ordered.argsort(dim=-1, descending=True, stable=True))

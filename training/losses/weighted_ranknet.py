@@ -8,7 +8,7 @@ from torch.nn.functional import softplus
 from firstrank.training.losses.lists import better, differences, mean, prepared, ranks
 
 
-def weighted_ranknet(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+def weighted_ranknet(scores: Tensor, targets: Tensor, mask: Tensor, *, temperature: float = 1.0) -> Tensor:
     """[lists]: RankNet's pairs, each weighted by 1 / (i + j), the ranks of its two passages in the target ordering.
 
     The mean over the pairs, not their sum: the published λ = 10 belongs to the mean. Passages that tie share a rank.
@@ -17,4 +17,4 @@ def weighted_ranknet(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     scores, targets = prepared(scores, targets, mask)
     rank = ranks(targets, mask)
     weight = 1.0 / (rank.unsqueeze(-1) + rank.unsqueeze(-2)).clamp_min(1.0)
-    return mean(weight * softplus(-differences(scores)), better(targets, mask))
+    return mean(weight * softplus(-differences(scores) / temperature), better(targets, mask))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from firstrank.training.samples.sample import Sample
+from firstrank.training.sections import Batching
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Batch:
     mark_rows: Tensor
     """[windows, passages]: where each passage has been read; the window's first position where there is no such passage"""
     targets: Tensor
-    """[windows, passages]: grades"""
+    """[windows, passages]: grades, or a teacher's scores"""
     mask: Tensor
     """[windows, passages]: false where there is no such passage"""
     places: Tensor
@@ -40,11 +41,39 @@ class Batch:
     """[answer tokens]: whose answer it is"""
     tokens: int
     qids: tuple[str, ...]
+    segments: tuple[tuple[int, int], ...] | None = None
+    """packed only: where each window begins and ends"""
+    weights: Tensor | None = None
+    """[windows]: what each counts, where the losses of a whole step decide that"""
+    likely: Tensor | None = None
+    """[windows, passages]: label logits of the weights before training, where a loss asks for them"""
 
     def to(self, device: torch.device) -> Batch:
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """For copies to a GPU that need not be waited for."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         tensors = {one.name: found for one in fields(self) if isinstance(found := getattr(self, one.name), Tensor)}
-        moved: dict[str, Any] = {name: tensor.to(device) for name, tensor in tensors.items()}
-        return replace(self, **moved)
+        changed: dict[str, Any] = {name: change(tensor) for name, tensor in tensors.items()}
+        return replace(self, **changed)
+
+
+def shared_out(samples: Sequence[Sample], settings: Batching) -> Iterator[Sequence[Sample]]:
+    """A step's samples, one forward pass after another: by the budget of tokens, else so many windows each."""
+    if settings.tokens is None:
+        yield from (samples[i : i + settings.windows] for i in range(0, len(samples), settings.windows))
+        return
+    begin = taken = 0
+    for i, sample in enumerate(samples):
+        size = len(sample.prompt) + max(0, len(sample.answer) - 1)
+        if i > begin and taken + size > settings.tokens:
+            yield samples[begin:i]
+            begin, taken = i, 0
+        taken += size
+    yield samples[begin:]
 
 
 def collate(samples: Sequence[Sample], *, packing: bool = False, pad: int = 0) -> Batch:
@@ -70,7 +99,7 @@ def collate(samples: Sequence[Sample], *, packing: bool = False, pad: int = 0) -
         position_ids=positions,
         label_rows=torch.tensor(last),
         mark_rows=torch.tensor([_padded(sample.marks, most) for sample in samples]) + torch.tensor(starts).unsqueeze(1),
-        targets=torch.tensor([_padded(sample.grades, most) for sample in samples]),
+        targets=torch.tensor([_padded(sample.targets, most) for sample in samples]),
         mask=torch.tensor([[i < len(sample.grades) for i in range(most)] for sample in samples]),
         places=torch.tensor([_padded(sample.places, most) for sample in samples]),
         answer_rows=torch.tensor([row for row, _, _, _ in rows], dtype=torch.long),
@@ -79,6 +108,7 @@ def collate(samples: Sequence[Sample], *, packing: bool = False, pad: int = 0) -
         answer_windows=torch.tensor([which for _, _, _, which in rows], dtype=torch.long),
         tokens=sum(lengths),
         qids=tuple(sample.qid for sample in samples),
+        segments=tuple((start, start + length) for start, length in zip(starts, lengths, strict=True)) if packing else None,
     )
 
 

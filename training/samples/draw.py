@@ -13,8 +13,8 @@ from functools import lru_cache
 import numpy as np
 
 from firstrank.reranker.types import Passage, Request
-from firstrank.training.config import Draw
 from firstrank.training.samples.examples import Example
+from firstrank.training.sections import Draw
 
 _TRIES = 20
 
@@ -27,21 +27,44 @@ class Drawn:
     grades: tuple[float, ...]
     places: tuple[int, ...]
     """in the first stage, from 0; passages of other examples come after all of the example's own"""
+    scores: tuple[float, ...] | None = None
+    """a teacher's; passages of other examples have the least"""
 
 
 class Shuffle:
-    """The example behind a sample's number: every epoch is another permutation of all examples."""
+    """The example behind a sample's number: every epoch is another permutation of all examples.
 
-    def __init__(self, examples: int, seed: int) -> None:
-        self._n, self._seed = examples, seed
+    With `weights` an epoch takes each example of a file so many times; of a part, another random one each epoch.
+    """
+
+    def __init__(self, sizes: Sequence[int], seed: int, weights: Sequence[float] | None = None) -> None:
+        self._sizes, self._seed = sizes, seed
+        self._weights = weights or [1.0] * len(sizes)
         self._permutation = lru_cache(maxsize=2)(self._shuffled)
 
+    def __len__(self) -> int:
+        """Samples of an epoch."""
+        return sum(map(_times, self._sizes, self._weights))
+
     def __getitem__(self, sample: int) -> int:
-        epoch, place = divmod(sample, self._n)
+        epoch, place = divmod(sample, len(self))
         return int(self._permutation(epoch)[place])
 
     def _shuffled(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng((self._seed, epoch)).permutation(self._n)
+        rng = np.random.default_rng((self._seed, epoch))
+        taken, start = [], 0
+        for size, weight in zip(self._sizes, self._weights, strict=True):
+            whole, part = divmod(_times(size, weight), size)
+            taken += [np.arange(start, start + size)] * whole
+            if part:
+                taken.append(start + rng.choice(size, part, replace=False))
+            start += size
+        return rng.permutation(np.concatenate(taken))
+
+
+def _times(size: int, weight: float) -> int:
+    """How many samples of an epoch come from a file: one at least."""
+    return max(1, round(size * weight))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +106,17 @@ def draw(example: Example, others: Sequence[Example], settings: Draw, extent: Ex
         grades.append(least)
     order = _shown(places, len(example.passages), rng.random() < settings.first_stage.at(progress), rng)
     request = Request(example.query, tuple(passages[i] for i in order), example.qid, extent.passage_tokens)
-    return Drawn(request, tuple(grades[i] for i in order), tuple(places[i] for i in order))
+    known = example.scores
+    scores = None if known is None else tuple(known[places[i]] if places[i] < len(known) else min(known) for i in order)
+    return Drawn(request, tuple(grades[i] for i in order), tuple(places[i] for i in order), scores)
+
+
+def most_drawn(example: Example, settings: Draw) -> int:
+    """The most passages that a window of `example` is ever drawn with."""
+    have = len(example.passages)
+    if settings.window is None:
+        return have
+    return settings.window.most if settings.random_negatives.ever else min(have, settings.window.most)
 
 
 def _counts(example: Example, size: int | None, share: float, rng: np.random.Generator) -> tuple[int, int]:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.models.loaded import Model
+from firstrank.reranker.prompt.prompter import Prompter
+from firstrank.reranker.types import Request
 from firstrank.training.config import Config
 from firstrank.training.samples.draw import Drawn, Shuffle, draw, extent_of
 from firstrank.training.samples.examples import Examples
+from firstrank.training.samples.fit import check_room
+from firstrank.training.sections import LMLoss
+
+_CHARACTERS = 64
+"""of a token, on average at most"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,8 @@ class Sample:
     answer: list[int]
     importance: list[float]
     """of each token of the answer; their mean loss is the window's LM loss"""
+    targets: tuple[float, ...]
+    """what the ranking loss is to learn: the grades, or a teacher's scores"""
 
 
 class Samples(torch.utils.data.Dataset[Sample]):
@@ -35,7 +46,7 @@ class Samples(torch.utils.data.Dataset[Sample]):
 
     def __init__(self, config: Config, model: Model, examples: Examples, total: int) -> None:
         self._config, self._model, self._examples, self._total = config, model, examples, total
-        self._shuffle = Shuffle(len(examples), config.seed)
+        self._shuffle = Shuffle(examples.sizes, config.seed, config.weights)
 
     def __len__(self) -> int:
         return self._total
@@ -55,32 +66,55 @@ class Samples(torch.utils.data.Dataset[Sample]):
 
 def encoded(drawn: Drawn, model: Model, config: Config) -> Sample:
     """Raises InputError for a query too long, and for more passages than there are labels or room."""
-    request, n, prompter = drawn.request, len(drawn.grades), model.prompter
+    n, prompter = len(drawn.grades), model.prompter
+    request = _shortened(drawn.request, prompter)
     parts = prompter.encode(request)
-    if n > parts.max_window:
-        labels = len(prompter.identifiers)
-        why = (
-            f"the tokenizer has {labels} labels"
-            if n > labels
-            else f"the context of {prompter.context} tokens has room for {parts.max_window}"
-        )
-        raise InputError(f"query {request.qid!r}: {n} passages in one window, but {why}; say draw.window=[2, {min(parts.max_window, 20)}]")
-    lm = config.loss.lm
-    answer, importance = target_ordering(drawn, model, lm.importance == "rank") if lm.weight else ([], [])
+    check_room(parts.max_window, n, request.qid, prompter)
+    answer, importance = spelled(drawn.grades, drawn.places, model, config.loss.lm) if config.loss.lm.weight.ever else ([], [])
+    targets = drawn.grades
+    if config.loss.rank.targets == "scores":
+        if drawn.scores is None:
+            raise InputError(f"query {request.qid!r}: loss.rank.targets=scores, but the example has no 'scores'")
+        targets = drawn.scores
     prompt, marks = parts.marked(range(n))
-    return Sample(request.qid, prompt, marks, drawn.grades, drawn.places, answer, importance)
+    return Sample(request.qid, prompt, marks, drawn.grades, drawn.places, answer, importance, targets)
 
 
-def target_ordering(drawn: Drawn, model: Model, by_rank: bool) -> tuple[list[int], list[float]]:
-    """The ids of the best-first ordering and its end, and what each counts; passages that tie stand in first-stage order."""
-    order = sorted(range(len(drawn.grades)), key=lambda i: (-drawn.grades[i], drawn.places[i]))
-    language = model.prompter.ordering
+def _shortened(request: Request, prompter: Prompter) -> Request:
+    """Long documents are cut before they are encoded, far behind what can be shown of them."""
+    most = prompter.most(request)
+    if most is None or prompter.template.excerpt != "start":
+        return request
+    limit = _CHARACTERS * most
+    passages = tuple(replace(one, text=one.text[:limit]) if len(one.text) > limit else one for one in request.passages)
+    return replace(request, passages=passages)
+
+
+def spelled(grades: Sequence[float], ties: Sequence[float], model: Model, lm: LMLoss) -> tuple[list[int], list[float]]:
+    """The ids of the best-first ordering and its end, and what each counts; passages that tie stand by `ties`, the lowest first.
+
+    Identifiers within a tie count 0 unless the recipe says otherwise: their order means nothing. Where all tie, nothing counts.
+    """
+    order = sorted(range(len(grades)), key=lambda i: (-grades[i], ties[i]))
+    often = Counter(grades)
+    language, end = model.prompter.ordering, model.tokenizer.eos_token_id
     ids: list[int] = []
     importance: list[float] = []
     for rank, place in enumerate(order, 1):
-        spelled = (language.later if ids else language.first)[place]
+        ordered = (language.later if ids else language.first)[place]
         name = set(model.prompter.label_tokens(place))
-        ids += spelled
-        importance += [1.0 + 1.0 / math.log2(rank + 1) if by_rank and token in name else 1.0 for token in spelled]
-    end = model.tokenizer.eos_token_id
-    return (ids, importance) if end is None else ([*ids, end], [*importance, 1.0])
+        counts = 1.0 + 1.0 / math.log2(rank + 1) if lm.importance == "rank" else 1.0
+        if lm.ties == "ignored" and often[grades[place]] > 1:
+            counts = 0.0
+        ids += ordered
+        importance += [counts if token in name else 1.0 for token in ordered]
+    if end is not None:
+        ids, importance = [*ids, end], [*importance, 1.0]
+    return ids, importance if len(often) > 1 else [0.0] * len(ids)
+
+
+def respelled(sample: Sample, likely: Sequence[float], model: Model, lm: LMLoss) -> Sample:
+    """The sample with its ties in the order that the model finds likeliest by its label logits (Order Matters, Vinyals et al.,
+    ICLR 2016, arXiv 1511.06391): the target is the easiest to learn of those that the grades allow."""
+    answer, importance = spelled(sample.grades, [-value for value in likely], model, lm)
+    return replace(sample, answer=answer, importance=importance)

@@ -129,8 +129,10 @@ def neuralsort(s: Floats, y: Floats) -> float:
     return total / n
 
 
-def sorting_network(s: Floats, y: Floats) -> float:
-    """Sums over all ways in which the network's swaps can fall: exponential, so for short lists."""
+def odd_even_network(s: Floats, y: Floats) -> float:
+    """The passages enter in the target's order, those that tie by their scores; a list of n has n layers."""
+    entering = sorted(range(len(s)), key=lambda i: (-y[i], -s[i]))
+    s, y = [s[i] for i in entering], [y[i] for i in entering]
     n = len(s)
     if not pairs(y):
         return 0.0
@@ -148,26 +150,53 @@ def sorting_network(s: Floats, y: Floats) -> float:
     return -sum(w * math.log(max(p, 1e-30)) for row, hit in zip(wanted, found, strict=True) for w, p in zip(row, hit, strict=True)) / n
 
 
+def kl(s: Floats, y: Floats) -> float:
+    if not pairs(y):
+        return 0.0
+    return sum(math.exp(b - logsum(y)) * ((b - logsum(y)) - (a - logsum(s))) for a, b in zip(s, y, strict=True))
+
+
+def margin_mse(s: Floats, y: Floats) -> float:
+    return average([((s[i] - s[j]) - (y[i] - y[j])) ** 2 for i, j in pairs(y)])
+
+
+def fidelity(s: Floats, y: Floats) -> float:
+    return average([1.0 - math.sqrt(max(sigmoid(s[i] - s[j]), 1e-12)) for i, j in pairs(y)])
+
+
+def generalised_cross_entropy(s: Floats, y: Floats) -> float:
+    return average([(1.0 - math.exp(-0.7 * choice(s, y, i))) / 0.7 for i in range(len(s)) if y[i] == max(y)])
+
+
+def dice(s: Floats, y: Floats) -> float:
+    if not pairs(y):
+        return 0.0
+    terms = []
+    for a, grade in zip(s, y, strict=True):
+        p, right = math.exp(a - logsum(s)), float(grade == max(y))
+        terms.append(1.0 - (2 * (1 - p) * p * right + 0.5) / ((1 - p) * p + right + 0.5))
+    return average(terms)
+
+
 def wasserstein(lists: Sequence[tuple[Floats, Floats]]) -> float:
-    """Of a batch: |mean difference|² + Tr(C_s + C_y - 2 (C_s^½ C_y C_s^½)^½), square roots by eigenvalues, over the places."""
+    """Of a batch's distributions: |mean difference|² + Tr(C_s + C_y - 2 (C_s^½ C_y C_s^½)^½), square roots by eigenvalues."""
     told = [(s, y) for s, y in lists if pairs(y)]
     if not told:
         return 0.0
     n = max(len(s) for s, _ in told)
     rows = []
     for s, y in told:
-        order = sorted(range(len(y)), key=lambda i: -y[i])
-        rows.append(([s[i] - average(list(s)) for i in order], [y[i] - average(list(y)) for i in order]))
-    found, wanted = _gaussian([s for s, _ in rows], n), _gaussian([y for _, y in rows], n)
+        order = sorted(range(len(y)), key=lambda i: (-y[i], -s[i]))
+        rows.append([[math.exp(one[i] - logsum(one)) for i in order] + [0.0] * (n - len(y)) for one in (s, y)])
+    found, wanted = (_gaussian(np.array([row[which] for row in rows])) for which in (0, 1))
     root = _root(found[1])
     trace = np.trace(found[1] + wanted[1] - 2.0 * _root(root @ wanted[1] @ root))
-    return float((((found[0] - wanted[0]) ** 2).sum() + trace) / n)
+    return float(((found[0] - wanted[0]) ** 2).sum() + trace)
 
 
-def _gaussian(rows: list[list[float]], n: int) -> tuple[np.ndarray, np.ndarray]:
-    means = np.array([average([row[place] for row in rows if place < len(row)]) for place in range(n)])
-    spread = np.array([[row[place] - means[place] if place < len(row) else 0.0 for place in range(n)] for row in rows])
-    return means, spread.T @ spread / max(len(rows) - 1, 1)
+def _gaussian(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    spread = rows - rows.mean(0)
+    return rows.mean(0), spread.T @ spread / max(len(rows) - 1, 1)
 
 
 def _root(matrix: np.ndarray) -> np.ndarray:

@@ -12,8 +12,9 @@ from firstrank.reranker.errors import InputError
 from firstrank.training.losses import NAMES, loss_of
 from tests.training.losses import references
 
-ORDER_BLIND = ("softmax",)  # looks at the top place only
-READS_ORDER = ("sorting_network",)  # the network's input order matters a little
+ORDER_BLIND = ("softmax", "generalised_cross_entropy", "dice")  # they look at the top place only
+DRAWN = ("plackett_luce",)  # its value and gradient are means over rankings that are drawn: test_papers.py
+EXACT = [name for name in NAMES if name not in DRAWN]
 CLOSE = {"wasserstein": 1e-7}  # its reference takes square roots of eigenvalues that ought to be 0
 
 
@@ -52,20 +53,20 @@ def compare(name: str, rows) -> float:
     return float(((found - expected).abs() / (1.0 + expected.abs())).max())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EXACT)
 def test_value_equals_the_slow_reference(name):
     rng = np.random.default_rng(1)
     assert max(compare(name, lists(rng, 8)) for _ in range(6)) < CLOSE.get(name, 1e-9)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EXACT)
 def test_value_equals_the_slow_reference_on_1000_lists(name):
     rng = np.random.default_rng(2)
     assert max(compare(name, lists(rng, 8, most=20)) for _ in range(125)) < CLOSE.get(name, 1e-9)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EXACT)
 def test_gradient(name):
     rows = [([0.3, -1.2, 2.2, 0.9], [2.0, 0.0, 1.0, 3.0]), ([0.1, 0.7, -0.4], [1.0, 0.0, 1.0]), ([1.5], [2.0]), ([0.2, 0.5], [1.0, 1.0])]
     scores, targets, mask = batch(rows)
@@ -82,14 +83,16 @@ def test_padding_has_no_gradient(name):
     assert (scores.grad[~mask] == 0).all()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in READS_ORDER])
+@pytest.mark.parametrize("name", NAMES)
 def test_shuffling_candidates_with_targets_changes_nothing(name):
     rng = np.random.default_rng(3)
     for _ in range(20):
         n = int(rng.integers(2, 9))
         scores, targets = rng.normal(size=n), rng.permutation(n).astype(float)
         order = rng.permutation(n)
+        torch.manual_seed(0)
         before = loss_of(name)(*batch([(scores.tolist(), targets.tolist())]))
+        torch.manual_seed(0)
         after = loss_of(name)(*batch([(scores[order].tolist(), targets[order].tolist())]))
         torch.testing.assert_close(before, after, rtol=1e-10, atol=1e-10)
 
@@ -100,14 +103,14 @@ def test_no_permutation_beats_the_target_order(name, n):
     targets = [3.0 * (1 - i / (n - 1)) for i in range(n)]
     orders = list(permutations([8.0 * (n - i) for i in range(n)]))
     scores = torch.tensor(orders, dtype=torch.float64)
-    loss = loss_of(name)
+    loss = loss_of(name, {"focus": 0.0} if name == "dice" else None)  # with focus, what is sure costs as if it were wrong: the paper's
     goals, mask = torch.tensor([targets], dtype=torch.float64), torch.ones(1, n, dtype=torch.bool)
     values = torch.cat([loss(row.unsqueeze(0), goals, mask) for row in scores]) if name == "wasserstein" else None
     values = loss(scores, goals.expand(len(orders), -1), mask.expand(len(orders), -1)) if values is None else values
     right = float(values[0])  # permutations() begins with the order as given
     if name in ORDER_BLIND:
         assert all(float(value) >= right - 1e-12 for value in values)
-        assert all(float(value) > right + 1.0 for value, order in zip(values, orders, strict=True) if order[0] != max(order))
+        assert all(float(value) > right + 0.05 for value, order in zip(values, orders, strict=True) if order[0] != max(order))
     else:
         assert float(values[1:].min()) > right
 

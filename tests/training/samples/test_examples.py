@@ -10,9 +10,9 @@ import pytest
 
 from firstrank.reranker.errors import FormatError, InputError
 from firstrank.reranker.types import Passage
-from firstrank.training.config import Draw
 from firstrank.training.samples.draw import Drawn, Shuffle, draw, extent_of
-from firstrank.training.samples.examples import Example, Examples, as_json, read_examples
+from firstrank.training.samples.examples import Example, Examples, as_json
+from firstrank.training.sections import Draw
 
 GOOD = {"qid": "1", "query": "q", "passages": [{"docid": "a", "text": "x"}, {"docid": "b", "text": "y", "title": "t"}]}
 
@@ -48,7 +48,7 @@ def test_a_bad_example_is_named_with_file_and_line(tmp_path, change, complaint):
     ("content", "complaint"),
     [
         (b"{", "not valid JSON"),
-        (b"\n", "an empty line"),
+        (b"\n", "no examples"),
         (b"", "no examples"),
         (b"\x1f\x8b00", "unpack it first"),
         (b'{"a": "\xff"}', "UTF-8"),
@@ -74,13 +74,15 @@ def test_files_are_read_at_random_and_pickle(tmp_path):
     assert [examples[i].qid for i in (2, 0, 1)] == ["3", "1", "2"]
     assert examples.where(2) == f"{files[1]}:1"
     assert examples[1].grades == (0.0, 2.0)
-    assert [example for _, example in read_examples(files[0])] == [examples[0], examples[1]]
+    assert examples.sizes == [2, 1]
     assert json.loads(json.dumps(as_json(examples[0]))) == GOOD | {"query": "é", "grades": {"b": 2.0}}
 
 
-def test_a_ranking_becomes_grades_from_3_to_0():
+def test_a_ranking_becomes_grades_from_3_to_0(tmp_path):
     passages = [{"docid": d, "text": d} for d in "abcd"]
-    found = next(iter(read_examples(json.dumps({"qid": 1, "query": "q", "passages": passages, "ranking": ["c", "a", "d", "b"]}) + "\n")))[1]
+    path = tmp_path / "one.jsonl"
+    path.write_text("\n" + json.dumps({"qid": 1, "query": "q", "passages": passages, "ranking": ["c", "a", "d", "b"]}) + "\n\n")
+    [found] = Examples([path])
     assert found.grades == pytest.approx((2.0, 0.0, 3.0, 1.0))
 
 
@@ -135,8 +137,19 @@ def test_long_windows_have_short_passages():
 
 
 def test_every_epoch_is_a_permutation_of_its_own():
-    order = Shuffle(50, seed=3)
+    order = Shuffle([50], seed=3)
     first, second = ([order[epoch * 50 + i] for i in range(50)] for epoch in (0, 1))
     assert sorted(first) == sorted(second) == list(range(50))
     assert first != second
-    assert first == [Shuffle(50, seed=3)[i] for i in range(50)]
+    assert first == [Shuffle([50], seed=3)[i] for i in range(50)]
+
+
+def test_weights_say_how_often_an_epoch_takes_each_example_of_a_file():
+    order = Shuffle([10, 40, 4], seed=1, weights=[2.0, 0.25, 1.0])
+    assert len(order) == 34
+    epochs = [[order[epoch * 34 + i] for i in range(34)] for epoch in (0, 1)]
+    for epoch in epochs:
+        assert [epoch.count(i) for i in range(10)] == [2] * 10
+        assert sum(10 <= i < 50 for i in epoch) == len({i for i in epoch if 10 <= i < 50}) == 10
+        assert sorted(i for i in epoch if i >= 50) == [50, 51, 52, 53]
+    assert {i for i in epochs[0] if 10 <= i < 50} != {i for i in epochs[1] if 10 <= i < 50}

@@ -37,7 +37,7 @@ def url(tmp_path_factory):
 def decider(tmp_path_factory):
     """A tiny network of random weights: vLLM 0.32 answers decisions for a few architectures only, Qwen3's among them."""
     folder = tmp_path_factory.mktemp("decider")
-    make(folder / "model", Path(load_model("default").path), "qwen3", vocab_size=49152, head_dim=64)
+    make(folder / "model", Path(load_model("first-smollm2").path), "qwen3", vocab_size=49152, head_dim=64)
     with served(folder, folder / "model") as address:
         yield address, folder / "model"
 
@@ -48,7 +48,7 @@ def test_decisions_are_what_transformers_makes_of_the_same_prompt(decider):
     from transformers import AutoModelForCausalLM
 
     url, folder = decider
-    tokenizer = load_model("default").tokenizer
+    tokenizer = load_model("first-smollm2").tokenizer
     network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     scorer, _ = open_scorer("ranker", "decisions", base_urls=(url,))
     assert scorer.shape.route == "/v1/systemone"
@@ -88,7 +88,7 @@ def test_a_chat_model_orders_by_a_json_schema(url):
 
 
 def test_a_passage_at_a_time_over_a_server_is_as_transformers_has_it(url, tmp_path):
-    folder = shutil.copytree(load_model("default").path, tmp_path / "mark")
+    folder = shutil.copytree(load_model("first-smollm2").path, tmp_path / "mark")
     (folder / "firstrank.yaml").write_text(CARD)
     asked = windows(6, n=8, words=16)
     here, _ = open_scorer(str(folder), dtype="float32", threads=1)

@@ -1,0 +1,115 @@
+"""Losses at numbers that their papers' formulas give by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from firstrank.training.losses import loss_of
+
+
+def value(name: str, scores: list[float], grades: list[float], **options: object) -> float:
+    one = [torch.tensor([row], dtype=torch.float64) for row in (scores, grades)]
+    return float(loss_of(name, options)(*one, torch.ones(1, len(scores), dtype=torch.bool)))
+
+
+def test_fidelity_is_frank_s():
+    """F = 1 - √(P* P) - √((1 - P*)(1 - P)); for P* = 1 it goes from 0 (P = 1) over 1 - √½ (P = ½) to 1 (P = 0)."""
+    assert value("fidelity", [0, 0], [1, 0]) == pytest.approx(1 - math.sqrt(0.5))
+    assert value("fidelity", [50, 0], [1, 0]) == pytest.approx(0, abs=1e-9)
+    assert value("fidelity", [0, 50], [1, 0]) == pytest.approx(1, abs=1e-4)
+    assert value("fidelity", [2, 0], [2, 0], softness=1.0) == pytest.approx(0, abs=1e-12), "0 where P is P*, not where P is 1"
+    p, aim = 1 / (1 + math.exp(-1)), 1 / (1 + math.exp(-2))
+    assert value("fidelity", [1, 0], [2, 0], softness=1.0) == pytest.approx(1 - math.sqrt(p * aim) - math.sqrt((1 - p) * (1 - aim)))
+
+
+def test_generalised_cross_entropy_lies_between_cross_entropy_and_the_absolute_error():
+    p = 1 / 3
+    assert value("generalised_cross_entropy", [0, 0, 0], [1, 0, 0], q=1.0) == pytest.approx(1 - p)
+    assert value("generalised_cross_entropy", [0, 0, 0], [1, 0, 0], q=1e-6) == pytest.approx(-math.log(p), rel=1e-5)
+    assert value("generalised_cross_entropy", [0, 0, 0], [1, 0, 0]) == pytest.approx((1 - p**0.7) / 0.7)
+
+
+def test_label_smoothing_gives_a_share_to_all():
+    """(1 - ε) · cross-entropy + ε · mean of all classes' cross-entropies (Szegedy et al.)."""
+    logs = [math.log(math.exp(s) / (math.exp(1) + math.exp(0) + math.exp(-1))) for s in (1, 0, -1)]
+    expected = -0.8 * logs[0] - 0.2 * sum(logs) / 3
+    assert value("softmax", [1, 0, -1], [1, 0, 0], smoothing=0.2) == pytest.approx(expected)
+
+
+def test_dice_is_self_adjusting():
+    """1 - (2 (1-p)p y + γ) / ((1-p)p + y + γ), with p of softmax: (.5, .25, .25) here, γ = 1."""
+    scores = [math.log(2), 0.0, 0.0]
+    right = 1 - (2 * 0.25 + 1) / (0.25 + 1 + 1)
+    wrong = 1 - 1 / (0.75 * 0.25 + 1)
+    assert value("dice", scores, [1, 0, 0], smoothing=0.999999) == pytest.approx((right + 2 * wrong) / 3, abs=1e-5)
+    assert value("dice", scores, [1, 0, 0], focus=0.0) == pytest.approx((1 - 1.5 / 2 + 2 * (1 - 0.5 / 0.75)) / 3)
+
+
+def test_margin_mse_is_zero_at_the_teacher_s_margins():
+    assert value("margin_mse", [7.0, 5.0, 1.0], [12.0, 10.0, 6.0]) == 0
+    assert value("margin_mse", [1.0, 0.0], [4.0, 0.0]) == 9
+
+
+def test_kl_is_zero_for_the_same_scores_up_to_an_offset():
+    assert value("kl", [3.0, 1.0, 0.0], [5.0, 3.0, 2.0]) == pytest.approx(0, abs=1e-12)
+    p, q = 0.75, 0.5  # softmax of (log 3, 0), of (0, 0)
+    assert value("kl", [0.0, 0.0], [math.log(3), 0.0]) == pytest.approx(p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q)))
+
+
+def test_wasserstein_compares_distributions():
+    """One list: |softmax(s / T) - softmax(y)|², as the published code has it. Two: the covariances' term beside."""
+    s, y = torch.tensor([[1.0, 0.0, -1.0]], dtype=torch.float64), torch.tensor([[3.0, 1.0, 0.0]], dtype=torch.float64)
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    apart = (torch.softmax(s / 0.5, -1) - torch.softmax(y, -1)).square().sum()
+    assert float(loss_of("wasserstein", {"temperature": 0.5})(s, y, mask)) == pytest.approx(float(apart))
+    s, y = torch.cat([s, -s + 0.3]), torch.cat([y, y - 1])
+    p, q = torch.softmax(s, -1), torch.softmax(y, -1)
+    covariances = [torch.cov(one.T) for one in (p, q)]
+    root = torch.linalg.eigvals(covariances[0] @ covariances[1]).real.clamp_min(0).sqrt().sum()
+    expected = (p.mean(0) - q.mean(0)).square().sum() + covariances[0].trace() + covariances[1].trace() - 2 * root
+    found = loss_of("wasserstein")(s, y, torch.ones(2, 3, dtype=torch.bool))
+    assert found.tolist() == pytest.approx([float(expected)] * 2, abs=1e-9)
+
+
+def test_plackett_luce_s_gradient_is_that_of_the_expected_reward():
+    """Of all six rankings of three passages, each by its probability; drawn often enough, the same to two digits."""
+    from itertools import permutations
+
+    scores = torch.tensor([0.4, -0.3, 0.1], dtype=torch.float64, requires_grad=True)
+    grades = [0.0, 1.0, 2.0]
+    gain, weight = [2**g - 1 for g in grades], [1 / math.log2(place + 1) for place in (1, 2, 3)]
+    ideal = sum(g * w for g, w in zip(sorted(gain, reverse=True), weight, strict=True))
+    expected = torch.zeros((), dtype=torch.float64)
+    for order in permutations(range(3)):
+        chance = torch.ones((), dtype=torch.float64)
+        for place, passage in enumerate(order):
+            chance = chance * scores[passage].exp() / sum(scores[other].exp() for other in order[place:])
+        expected = expected + chance * sum(gain[p] * w for p, w in zip(order, weight, strict=True)) / ideal
+    [wanted] = torch.autograd.grad(1 - expected, scores)
+    torch.manual_seed(1)
+    found = loss_of("plackett_luce", {"samples": 200_000})(scores.unsqueeze(0), torch.tensor([grades]), torch.ones(1, 3, dtype=torch.bool))
+    [slope] = torch.autograd.grad(found.sum(), scores)
+    assert float(found) == pytest.approx(float(1 - expected), abs=2e-3)
+    torch.testing.assert_close(slope, wanted, rtol=0.05, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("softmax", {"temperature": -1}, "temperature is -1: it must be above 0"),
+        ("listnet", {"temperature": "hot"}, "temperature is 'hot': it must be above 0"),
+        ("generalised_cross_entropy", {"q": 0}, "q is 0: it must be above 0, 1 at most"),
+        ("plackett_luce", {"samples": 1.5}, "samples is 1.5: it must be a whole number"),
+        ("plackett_luce", {"reward": "map"}, "reward is 'map': it must be ndcg or rr"),
+        ("approx_ndcg", {"temprature": 1}, r"no option temprature \(did you mean temperature\?\)"),
+        ("lambdrank", {}, r"unknown \(did you mean lambdarank\?\)"),
+    ],
+)
+def test_options_out_of_range_are_named(name, options, said):
+    from firstrank.reranker.errors import InputError
+
+    with pytest.raises(InputError, match=said):
+        loss_of(name, options)

@@ -1,0 +1,79 @@
+"""Ties, in every objective: what they cost, and that passages that tie may change places. And what λ means."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firstrank.training.losses import NAMES, UNITS, loss_of
+from firstrank.training.losses.unit import PASSAGES, measured
+from firstrank.training.sections import Doubt
+from firstrank.training.total_loss import doubted, z_loss
+
+
+def _start(scores, targets, mask):
+    from firstrank.training.losses.kl import kl
+    from firstrank.training.losses.lists import tells
+
+    return kl(scores, torch.linspace(0, 1, scores.shape[-1]).to(scores).expand(scores.shape), mask) * tells(targets, mask)
+
+
+def _doubting(scores, targets, mask):
+    return loss_of("ranknet")(scores, targets, doubted(scores, targets, mask, Doubt(margin=0.0, begin=0.0), 1.0))
+
+
+OBJECTIVES = {name: loss_of(name) for name in NAMES} | {"z": z_loss, "doubt": _doubting}
+OPTIONED = {
+    "softmax smoothed": loss_of("softmax", {"smoothing": 0.2, "temperature": 2.0}),
+    "fidelity soft": loss_of("fidelity", {"softness": 1.0}),
+    "robust_softmax margin": loss_of("robust_softmax", {"margin": 0.5}),
+    "plackett_luce rr": loss_of("plackett_luce", {"reward": "rr", "samples": 4}),
+}
+
+
+@st.composite
+def graded_lists(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+    """Scores and grades of a list with ties, and an order that only lets passages that tie change places."""
+    n = draw(st.integers(2, 9))
+    grades = draw(st.lists(st.integers(0, 2), min_size=n, max_size=n))
+    scores = draw(st.lists(st.floats(-6, 6, width=32), min_size=n, max_size=n))
+    order = list(range(n))
+    for grade in set(grades):
+        places = [i for i in range(n) if grades[i] == grade]
+        for place, other in zip(places, draw(st.permutations(places)), strict=True):
+            order[place] = other
+    return torch.tensor([scores], dtype=torch.float64), torch.tensor([grades], dtype=torch.float64), order
+
+
+@pytest.mark.parametrize("name", [*OBJECTIVES, *OPTIONED])
+@given(found=graded_lists())
+def test_passages_that_tie_may_change_places(name, found):
+    scores, targets, order = found
+    mask = torch.ones_like(targets, dtype=torch.bool)
+    values = []
+    for one in (scores, scores[:, order]):
+        torch.manual_seed(0)  # plackett_luce draws rankings
+        values.append((OBJECTIVES | OPTIONED)[name](one, targets, mask))
+    torch.testing.assert_close(*values, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [*OBJECTIVES, "start", *OPTIONED])
+def test_a_list_of_one_grade_costs_exactly_nothing(name):
+    objective = (OBJECTIVES | OPTIONED | {"start": _start})[name]
+    scores = torch.tensor([[3.0, -1.0, 20.0, 0.5], [0.0, 0.0, 0.0, 0.0], [5.0, 1e3, 1e3, 1e3]], requires_grad=True)
+    targets = torch.tensor([[2.0] * 4, [0.0] * 4, [3.0, 7.0, 7.0, 7.0]])
+    mask = torch.tensor([[True] * 4, [True] * 4, [True, False, False, False]])
+    value = objective(scores, targets, mask)
+    value.sum().backward()
+    assert value.tolist() == [0.0, 0.0, 0.0]
+    assert not scores.grad.any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_loss_pulls_as_hard_at_equal_logits(name):
+    torch.manual_seed(0)
+    loss = loss_of(name, {"samples": 2048} if name == "plackett_luce" else None)
+    assert PASSAGES == 20
+    assert UNITS[name] * measured(loss) == pytest.approx(measured(loss_of("weighted_ranknet")), rel=0.1)
