@@ -14,7 +14,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 # Tests start many processes: without bytecode each would compile the project again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-light test-slow clean
+.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-fronts test-light test-slow clean
 
 setup: $(VENV)/.ready
 
@@ -75,7 +75,7 @@ test-ray: .venv-integrations/.ready
 
 # Chromium comes from the system's packages; Playwright only drives it. Where it is missing, root may install it.
 test-browser: setup
-	$(BIN)/python $(PIP) -c constraints/cpu.txt playwright
+	$(BIN)/python $(PIP) -c constraints/cpu.txt playwright axe-playwright-python
 	@command -v chromium || command -v chromium-browser || command -v google-chrome \
 		|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
 		|| echo "no Chromium, and apt-get could not install it: the tests will say so"
@@ -90,6 +90,13 @@ test-light: .venv-light/.ready
 	.venv-light/bin/python $(PIP_OPTIONAL) -r constraints/client.txt pytest
 	.venv-light/bin/python $(PIP_OPTIONAL) --no-deps -e .
 	touch $@
+
+# nginx and Caddy come from the system's packages; where one is missing, root may install it, else its tests are skipped.
+test-fronts: setup
+	@command -v caddy >/dev/null && PATH=$$PATH:/usr/sbin command -v nginx >/dev/null \
+		|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx caddy >/dev/null; } \
+		|| echo "no nginx or no Caddy, and apt-get could not install them: their tests are skipped"
+	$(BIN)/python -m pytest -m fronts tests/server/test_fronts.py
 
 # What takes minutes (marker slow).
 test-slow: setup

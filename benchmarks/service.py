@@ -1,8 +1,10 @@
-"""What only minutes of load can show of the service: overload, disconnects, the same bytes at any concurrency.
+"""What only minutes of load can show of the service: overload, disconnects, fairness, memory, the same bytes at any concurrency.
 
     python -m benchmarks.service overload [--seconds 60] [--calm 5] [--model FOLDER]
     python -m benchmarks.service disconnect [--clients 500] [--model FOLDER]
     python -m benchmarks.service bytes [--requests 48] [--model FOLDER]
+    python -m benchmarks.service fairness [--requests 200] [--model FOLDER]
+    python -m benchmarks.service mixed [--seconds 600] [--model FOLDER]
 
 `firstrank serve` runs on loopback with one scorer thread, a tiny model unless another is named. Loops are bounded in time and count.
 Prints a JSON document of what was counted and timed.
@@ -71,7 +73,7 @@ class Connections:
         except (ConnectionError, asyncio.IncompleteReadError):
             if not kept:
                 raise
-            return await self.post(body, timeout)  # the service had closed it, idle for five seconds
+            return await self.post(body, timeout)  # the service had closed it
 
     async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes, timeout: float) -> int:
         head = f"POST /rerank HTTP/1.1\r\nHost: x\r\nX-Request-Timeout: {timeout}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -235,23 +237,120 @@ def same_bytes(server: Live, requests: int) -> dict:
     }
 
 
+def fairness(server: Live, requests: int) -> dict:
+    """A request of 2 documents alone, and beside two of 1,000 that are asked again and again: by another client, and by its own."""
+    small = request(1, documents=2)
+    greedy = request(2, documents=1000, words=12) | {"strategy": "sliding:stride=5"}
+
+    async def took(client: httpx.AsyncClient, key: str) -> list[float]:
+        found = []
+        for _ in range(requests):
+            asked = time.perf_counter()
+            answer = await client.post("/rerank", json=small, headers=bearer(key))
+            answer.raise_for_status()
+            found.append(1000 * (time.perf_counter() - asked))
+            await asyncio.sleep(0.01)
+        return found
+
+    async def ask_much(client: httpx.AsyncClient, ranked: list[float]) -> None:
+        while True:
+            asked = time.perf_counter()
+            (await client.post("/rerank", json=greedy, headers=bearer("greedy"))).raise_for_status()
+            ranked.append(time.perf_counter() - asked)
+
+    async def beside(key: str) -> dict:
+        ranked: list[float] = []
+        async with httpx.AsyncClient(base_url=server.url, timeout=300) as client:
+            alone = await took(client, key)
+            greedy_ones = [asyncio.ensure_future(ask_much(client, ranked)) for _ in range(2)]
+            await asyncio.sleep(1)
+            while_busy = await took(client, key)
+            for one in greedy_ones:
+                one.cancel()
+            await asyncio.gather(*greedy_ones, return_exceptions=True)
+        await asyncio.sleep(2)
+        shown = {
+            f"{name}_p{int(100 * share)}_ms": quantile(took, share)
+            for name, took in (("alone", alone), ("beside", while_busy))
+            for share in (0.5, 0.95)
+        }
+        return shown | {"p95_ratio": shown["beside_p95_ms"] / shown["alone_p95_ms"], "greedy_requests_ranked": len(ranked)}
+
+    return {"another client": asyncio.run(beside("small")), "the same client": asyncio.run(beside("greedy"))}
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def mixed(server: Live, seconds: float) -> dict:
+    """Small, usual and large requests, several shapes, clients that leave and bodies that are wrong, all at once."""
+    draw, statuses, seen = random.Random(0), Counter[str](), []
+
+    async def one(client: httpx.AsyncClient, number: int) -> None:
+        kind = draw.choices(["small", "usual", "large", "texts", "wrong", "leaves"], [30, 30, 4, 20, 8, 8])[0]
+        asked = request(number, documents={"small": 2, "large": 300}.get(kind, 20))
+        if kind == "texts":
+            asked = {"query": asked["query"], "texts": asked["documents"]}
+        if kind == "wrong":
+            asked = asked | {"top_n": "many"}
+        try:
+            answer = await client.post("/rerank", json=asked, timeout=0.005 if kind == "leaves" else 120)
+            statuses[f"{kind} {answer.status_code}"] += 1
+        except httpx.TimeoutException:
+            statuses[f"{kind} left"] += 1
+
+    async def all_of_them() -> None:
+        started = time.perf_counter()
+        numbers = iter(range(10**9))
+
+        async def client_of_many() -> None:
+            async with httpx.AsyncClient(base_url=server.url) as client:
+                while time.perf_counter() - started < seconds:
+                    await one(client, next(numbers))
+
+        async def watch() -> None:
+            while time.perf_counter() - started < seconds:
+                seen.append(resident(server.process.pid))
+                await asyncio.sleep(1)
+
+        await asyncio.gather(watch(), *(client_of_many() for _ in range(12)))
+
+    asyncio.run(all_of_them())
+    fifth = max(1, len(seen) // 5)
+    metrics = httpx.get(f"{server.url}/metrics").text
+    return {
+        "requests": statuses.total(),
+        "statuses": dict(sorted(statuses.items())),
+        "memory_mb_by_fifths": [max(seen[start : start + fifth]) for start in range(0, fifth * 5, fifth) if seen[start : start + fifth]],
+        "left_inside": figure(metrics, "firstrank_requests_inside"),
+        "alive": server.process.poll() is None,
+        "errors_in_the_log": sum('"level": "error"' in line for line in server.log),
+    }
+
+
 def main(words: Sequence[str] | None = None) -> None:
     parser = parser_of("service", __doc__)
-    parser.add_argument("question", choices=["overload", "disconnect", "bytes"])
-    parser.add_argument("--seconds", type=float, default=60.0, help="of overload")
+    parser.add_argument("question", choices=["overload", "disconnect", "bytes", "fairness", "mixed"])
+    parser.add_argument("--seconds", type=float, default=60.0, help="of overload, and of mixed load")
     parser.add_argument("--calm", type=float, default=5.0, help="seconds before, in which two clients find out how many can be ranked")
     parser.add_argument("--clients", type=int, default=500, help="that leave")
-    parser.add_argument("--requests", type=int, default=48, help="whose bytes are compared")
+    parser.add_argument("--requests", type=int, default=48, help="whose bytes are compared, or that are asked beside greedy ones")
     parser.add_argument("--model")
     options = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as folder:
         model = options.model or str(make_tiny_model(Path(folder)))
         queue = ["--max-queue", str(2 * options.clients)] if options.question == "disconnect" else []
-        with live("--model", f"default={model}", "--threads", "1", *queue) as server:
+        keys = {"FIRSTRANK_API_KEYS": "small name=small,greedy name=greedy"} if options.question == "fairness" else {}
+        with live("--model", f"default={model}", "--threads", "1", *queue, env=keys) as server:
             if options.question == "overload":
                 found = overload(server, options.seconds, options.calm)
             elif options.question == "disconnect":
                 found = disconnect(server, options.clients)
+            elif options.question == "fairness":
+                found = fairness(server, options.requests)
+            elif options.question == "mixed":
+                found = mixed(server, options.seconds)
             else:
                 found = same_bytes(server, options.requests)
     print(json.dumps(found, indent=2))

@@ -6,6 +6,7 @@
     ├── InputError                 exit code 2: the user can mend it (a file, an option, a request)
     │   ├── FormatError            a malformed line: names file and line
     │   ├── MissingExtra           an optional package is not installed: names the `pip install`
+    │   ├── PassageCut             a passage would be cut, and is wanted whole
     │   └── ModelError             a model that cannot be found, read or used for ranking
     ├── RequestFailed              one request could not be ranked; its neighbours are unharmed
     │   ├── Overloaded             the queue is full: try again later
@@ -49,6 +50,10 @@ class MissingExtra(InputError):
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs the package {package!r}: pip install 'firstrank[{extra}]'")
         self.package, self.extra = package, extra
+
+
+class PassageCut(InputError):
+    """A passage would be cut, and is wanted whole."""
 
 
 class ModelError(InputError):

@@ -55,6 +55,8 @@ class Request:
     """the first stage's scores of the passages, where they are known"""
     instruction: str | None = None
     """what is searched for, and how to judge it: stands where the model's template has a place for it, in place of the template's own"""
+    owner: str = ""
+    """who asks: owners take turns, window by window, and so do the requests of one owner"""
 
     def __post_init__(self) -> None:
         """Raises InputError for what no prompt can hold, before a model works on it."""
@@ -85,6 +87,16 @@ class Scores:
     """the labels' share of the probability of all tokens, where the engine tells it"""
     cost: float = 0.0
     """US dollars, of hosted models whose prices are known"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How much of a request's passages a model reads."""
+
+    tokens: int
+    """at which a passage is cut, in a window of the usual size"""
+    cut: int
+    """passages of which only a part is read"""
 
 
 UNBOUNDED = 1 << 62
@@ -149,6 +161,12 @@ class Trace:
     notes: tuple[str, ...] = ()
     cost: float = 0.0
     """US dollars, of hosted models whose prices are known"""
+    cut: int = 0
+    """passages of which only a part is read"""
+    cut_tokens: int | None = None
+    """at so many tokens a passage is cut; None where no model says"""
+    partial: bool = False
+    """whether the time ran out, and this is the best order so far"""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

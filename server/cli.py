@@ -33,7 +33,8 @@ def _command() -> Any:
         from firstrank.server.run import run
         from firstrank.server.settings import load_settings
 
-        run(load_settings(**{name: value for name, value in flags.items() if value is not None and value != []}))
+        given = {name: value for name, value in flags.items() if value is not None and value != []}
+        run(load_settings(**given), lambda: load_settings(**given))
 
     parameters = [_parameter(name, field) for name, field in Settings.model_fields.items()]
     parameters.sort(key=lambda parameter: _PANELS.index(parameter.annotation.__metadata__[0].rich_help_panel))
@@ -52,7 +53,7 @@ def _parameter(name: str, field: Any) -> Any:
 
     panel = field.json_schema_extra["panel"]
     default = field.default
-    shown = "" if default in (None, (), {}) or name == "model" else f" [{default}]"
+    shown = "" if default in (None, (), {}, "") or name == "model" else f" [{','.join(default) if isinstance(default, tuple) else default}]"
     text = typer.Option(f"--{name.replace('_', '-')}", help=field.description + _escaped(shown), rich_help_panel=panel, show_default=False)
     kind: Any = next((kind for kind in (int, float) if field.annotation in (kind, kind | None)), str)
     if get_origin(field.annotation) in (tuple, dict) or any(get_origin(one) in (tuple, dict) for one in get_args(field.annotation)):

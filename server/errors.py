@@ -9,11 +9,20 @@ from typing import Any
 
 from starlette.responses import Response
 
-from firstrank.reranker.errors import DeadlineExceeded, EngineLost, FirstrankError, InputError, Overloaded, TransientError
+from firstrank.reranker.errors import (
+    DeadlineExceeded,
+    EngineLost,
+    FirstrankError,
+    InputError,
+    Overloaded,
+    PassageCut,
+    TransientError,
+)
 
 TYPES = {
     400: "malformed",
     401: "unauthorized",
+    403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
     408: "body_too_slow",
@@ -46,11 +55,14 @@ class Refused(Exception):
         super().__init__(message)
         self.status, self.message, self.detail = status, message, detail or message
         self.kind = kind or TYPES.get(status, "invalid")
+        self.logged: dict[str, Any] = {}
+        """what the log is told beside the reason"""
         self.headers = dict(headers) | ({"retry-after": str(retry_after)} if retry_after is not None else {})
 
     def response(self, *, texts: bool = False) -> Response:
         """The answer; `texts` in the shape of text-embeddings-inference."""
         if texts:
+            self.status = 413 if self.kind == "cut" else self.status
             error: Any = {"error": self.message, "error_type": _TEXTS_TYPES.get(self.status, "Backend")}
         else:
             error = {"error": {"message": self.message, "type": self.kind, "code": self.status}}
@@ -63,6 +75,8 @@ def refusal(error: Exception) -> Refused:
     match error:
         case Refused():
             return error
+        case PassageCut():
+            return Refused(422, str(error), kind="cut")
         case InputError():
             return Refused(422, str(error))
         case Overloaded():

@@ -13,7 +13,7 @@ from firstrank.reranker.errors import FirstrankError, InputError
 
 FIELDS = (
     "request_id", "method", "path", "status", "seconds", "key", "reason", "model", "documents", "windows", "prompt_tokens", "slots",
-    "error", "address",
+    "error", "address", "client", "key_digest", "trace_id", "access", "models", "limits", "connections", "partial", "cut", "setting",
 )  # fmt: skip
 """what a record may carry as `extra`"""
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
-from firstrank.reranker.scorers.base import Scorer, Session, room_of
+from firstrank.reranker.scorers.base import Scorer, Session, reading_of, room_of, standing_of
 from firstrank.reranker.types import Request, Scores
+from firstrank.server.admission import WORK
+from firstrank.server.pace import Pace
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
@@ -22,7 +26,11 @@ class Metrics:
         self._registry = CollectorRegistry()
         to = self._registry
         self.request_seconds = Histogram(
-            "firstrank_request_seconds", "From a request's headers to its answer.", ("route", "status"), buckets=_SECONDS, registry=to
+            "firstrank_request_seconds",
+            "From a request's headers to its answer.",
+            ("route", "status", "model"),
+            buckets=_SECONDS,
+            registry=to,
         )
         self.queue_seconds = Histogram(
             "firstrank_queue_seconds", "Waiting for a slot, of ranked requests.", ("model",), buckets=_SECONDS, registry=to
@@ -43,12 +51,27 @@ class Metrics:
         self._running = Gauge("firstrank_requests_running", "Requests that are being ranked.", ("model",), registry=to)
         self.in_flight = Gauge("firstrank_windows_in_flight", "Windows asked for and not answered yet.", ("model",), registry=to)
         self._ready = Gauge("firstrank_model_ready", "1 where a model can rank.", ("model",), registry=to)
+        self._pace = Gauge("firstrank_window_pace_seconds", "Seconds that a window takes of the model's time.", ("model",), registry=to)
+        self._connections = Gauge("firstrank_connections", "Connections that are open.", registry=to)
+        self.closed_connections = Counter(
+            "firstrank_closed_connections", "Connections that the service ended, by reason.", ("reason",), registry=to
+        )
+        self.cut = Counter("firstrank_cut_documents", "Documents of which only a part was read.", ("model",), registry=to)
+        build = Info("firstrank_build", "Version of the service and of what it runs on.", registry=to)
+        build.info({"version": version("firstrank"), "python": platform.python_version(), "torch": version("torch")})
+        ProcessCollector(registry=to)
 
     def watch_inside(self, inside: Callable[[], int]) -> None:
         self._inside.set_function(inside)
 
-    def watch_model(self, model: str, waiting: Callable[[], int], running: Callable[[], int], ready: Callable[[], bool]) -> None:
+    def watch_connections(self, count: Callable[[], int]) -> None:
+        self._connections.set_function(count)
+
+    def watch_model(
+        self, model: str, waiting: Callable[[], int], running: Callable[[], int], ready: Callable[[], bool], pace: Callable[[], float]
+    ) -> None:
         """Gauges that are read when Prometheus asks."""
+        self._pace.labels(model).set_function(pace)
         self._waiting.labels(model).set_function(waiting)
         self._running.labels(model).set_function(running)
         self._ready.labels(model).set_function(ready)
@@ -60,8 +83,8 @@ class Metrics:
 class MeteredScorer:
     """A scorer whose windows are counted, those of failed and cancelled requests included."""
 
-    def __init__(self, scorer: Scorer, metrics: Metrics, model: str) -> None:
-        self._scorer = scorer
+    def __init__(self, scorer: Scorer, metrics: Metrics, model: str, pace: Pace) -> None:
+        self._scorer, self.pace = scorer, pace
         self.name, self.concurrency = scorer.name, scorer.concurrency
         self.seconds = metrics.window_seconds.labels(model)
         self.batch = metrics.batch_windows.labels(model)
@@ -83,14 +106,21 @@ class _MeteredSession:
         self.lengths: Sequence[int] = session.lengths
         self.max_window = session.max_window
         self.room = room_of(session)
+        self.reading = reading_of(session)
+        self.standing = standing_of(session)
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         meters, started = self._meters, time.perf_counter()
         meters.in_flight.inc()
+        meters.pace.begin()
+        scores = None
         try:
             scores = await self._session.score(indices)
         finally:
             meters.in_flight.dec()
+            meters.pace.end(scored=scores is not None)
+        if (work := WORK.get()) is not None and work.left > 1:
+            work.left -= 1
         meters.seconds.observe(time.perf_counter() - started)
         meters.batch.observe(scores.batch)
         meters.windows.inc()

@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from firstrank.reranker.errors import FirstrankError, ModelError
 from firstrank.reranker.executor.executor import Executor
@@ -18,6 +18,7 @@ from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.reranker.types import Passage, Request
 from firstrank.server.admission import Turns
 from firstrank.server.errors import Refused
+from firstrank.server.facts import facts_of, read_at_most
 from firstrank.server.metrics import MeteredScorer, Metrics
 
 T = TypeVar("T")
@@ -33,20 +34,41 @@ ANY = "*"
 
 _log = logging.getLogger("firstrank.models")
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+_SLOTS = 8
+"""requests that are ranked at a time, at least: their windows take turns"""
 
 
 class ServedModel:
     """One model. Its `executor` is there while its state is "ready", and lives on the server's own loop."""
 
-    def __init__(self, name: str, opener: Opener, metrics: Metrics, *, slots: int | None, check: Check = "off") -> None:
+    def __init__(
+        self,
+        name: str,
+        opener: Opener,
+        metrics: Metrics,
+        *,
+        slots: int | None,
+        check: Check = "off",
+        source: str | None = None,
+        revision: str | None = None,
+    ) -> None:
         self.name, self.state, self.problem = name, "loading", ""
+        self.source, self.revision = source, revision
+        self.facts: dict[str, Any] = {}
+        """what `/info` tells of it, from when it was first loaded"""
         self.executor: Executor | None = None
         self.schedule: Schedule | None = None
         """of the model, from when it was first loaded"""
         self.turns = Turns(slots or 1)
         self._scorer: Scorer | None = None
         self._opener, self._metrics, self._slots, self._check = opener, metrics, slots, check
-        metrics.watch_model(name, lambda: self.turns.waiting, lambda: self.turns.running, lambda: self.state == "ready")
+        metrics.watch_model(
+            name,
+            lambda: self.turns.waiting,
+            lambda: self.turns.running,
+            lambda: self.state == "ready",
+            lambda: self.turns.pace.seconds or 0.0,
+        )
 
     state: State
 
@@ -58,6 +80,7 @@ class ServedModel:
         self.state, self.problem = "loading", ""
         try:
             self._scorer, self.schedule = scorer, schedule = await _in_daemon_thread(self._opener)
+            self.facts = await _in_daemon_thread(lambda: facts_of(self.source, self.revision, scorer, schedule))
             await _warm(scorer, schedule)
             await self._ask_known(scorer)
         except FirstrankError as error:
@@ -66,8 +89,8 @@ class ServedModel:
         except Exception as error:
             self.state, self.problem = "failed", f"{type(error).__name__} while loading; the log has more"
             raise
-        self.executor = Executor(MeteredScorer(scorer, self._metrics, self.name), seed=schedule.seed)
-        self.turns = Turns(self._slots or scorer.concurrency)
+        self.turns = Turns(self._slots or max(_SLOTS, scorer.concurrency))
+        self.executor = Executor(MeteredScorer(scorer, self._metrics, self.name, self.turns.pace), seed=schedule.seed)
         _settle()
         self.state = "ready"
         _log.info("model ready", extra={"model": self.name, "slots": self.turns.slots})
@@ -83,6 +106,10 @@ class ServedModel:
             _log.warning(findings.complaint(self.name), extra={"model": self.name})
         else:
             _log.info("model checked", extra={"model": self.name, "found": str(findings)})
+
+    def read_at_most(self, n: int) -> int:
+        """Of n documents, how many the model reads."""
+        return n if self._scorer is None else read_at_most(self._scorer, n)
 
     async def revive(self) -> None:
         """After the engine was lost: closes what is left and loads again, with growing pauses, until it works."""
@@ -114,24 +141,35 @@ class Registry:
         self.models = {model.name: model for model in models}
         self.aliases = dict(aliases)
         self._first = models[0].name
+        self._loaded = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
     def ready(self) -> bool:
-        return all(model.state == "ready" for model in self.models.values())
+        """Whether requests are welcome: all models have been loaded, and one of them can rank."""
+        return self._loaded and any(model.state == "ready" for model in self.models.values())
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """The models that cannot rank now."""
+        return tuple(name for name, model in self.models.items() if model.state != "ready")
 
     @property
     def slots(self) -> int:
         return sum(model.turns.slots for model in self.models.values())
 
-    def find(self, name: str | None) -> ServedModel:
-        """A model by name or alias. Raises Refused: 404 for a name that is not served, 503 for one that cannot rank now."""
+    def named(self, name: str | None) -> ServedModel:
+        """A model by name or alias, or the first. Raises Refused 404 for a name that is not served."""
         known = self._first if name is None else name if name in self.models else self.aliases.get(name) or self.aliases.get(ANY)
         if known is None:
             names = ", ".join([*self.models, *self.aliases])
-            message = f"model {name!r} is not served; served are {names} (firstrank serve --alias NAME=MODEL adds names)"
+            message = f"model {str(name)[:100]!r} is not served; served are {names} (firstrank serve --alias NAME=MODEL adds names)"
             raise Refused(404, message, kind="model_not_found")
-        model = self.models[known]
+        return self.models[known]
+
+    def find(self, name: str | None) -> ServedModel:
+        """The same, if it can rank. Raises Refused 503 for one that cannot rank now."""
+        model = self.named(name)
         if model.state != "ready":
             reason = f": {model.problem}" if model.problem else ""
             raise Refused(503, f"model {model.name!r} is {model.state}{reason}; /ready says when it can rank", retry_after=5)
@@ -148,6 +186,17 @@ class Registry:
             model.state, model.problem = "loading", "its engine was lost and is being started again"
             self._tasks[model.name] = asyncio.ensure_future(model.revive())
 
+    def replace(self, models: list[ServedModel], aliases: Mapping[str, str]) -> None:
+        """From now on these models. One that is here already stays as it is; one that goes ends its requests first."""
+        gone = [model for name, model in self.models.items() if name not in {one.name for one in models}]
+        fresh = [model for model in models if model.name not in self.models]
+        self.models = {one.name: self.models.get(one.name, one) for one in models}
+        self.aliases, self._first = dict(aliases), models[0].name
+        for model in fresh:
+            self._tasks[f"load {model.name}"] = asyncio.ensure_future(_load_or_say(model))
+        for model in gone:
+            self._tasks[f"close {model.name}"] = asyncio.ensure_future(_close_when_idle(model))
+
     async def close(self) -> None:
         for task in self._tasks.values():
             task.cancel()
@@ -162,6 +211,21 @@ class Registry:
             except Exception as error:
                 _log.error("model could not be loaded", extra={"model": model.name, "error": _said(error)})
                 return failed(error)
+        self._loaded = True
+
+
+async def _load_or_say(model: ServedModel) -> None:
+    try:
+        await model.load()
+    except Exception as error:
+        _log.error("model could not be loaded", extra={"model": model.name, "error": _said(error)})
+
+
+async def _close_when_idle(model: ServedModel) -> None:
+    while model.turns.running or model.turns.waiting:
+        await asyncio.sleep(0.1)
+    await model.close()
+    _log.info("model closed", extra={"model": model.name})
 
 
 def _settle() -> None:

@@ -13,10 +13,14 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from firstrank.reranker.errors import DeadlineExceeded, Overloaded
-from firstrank.server import metrics, schemas, wire
+from firstrank.reranker.types import Ranking
+from firstrank.server import metrics, wire
 from firstrank.server.errors import Refused
-from firstrank.server.paths import RERANK
-from firstrank.server.service import Service, strategy_of, unless_gone
+from firstrank.server.paths import RELOAD, WORK
+from firstrank.server.schemas import Error, TextsError
+from firstrank.server.service import Call, Service, unless_gone
+from firstrank.server.shapes.asked import Answer, Asked
+from firstrank.server.shapes.register import SHAPES, TEXTS, read, shape_of
 
 router = APIRouter()
 _STARTED = int(time.time())
@@ -24,10 +28,11 @@ _STARTED = int(time.time())
 _PROBLEMS = {
     400: "The body is not JSON.",
     401: "The service has keys, and none of them was sent.",
+    403: "The key may not do this.",
     404: "No such model.",
     408: "The body came too slowly.",
     413: "Too many bytes, documents or characters.",
-    415: "The body is compressed.",
+    415: "The body has a Content-Encoding other than gzip and deflate.",
     422: "A field is missing or invalid.",
     429: "Overloaded; Retry-After says when to come again.",
     500: "The ranking failed.",
@@ -35,7 +40,7 @@ _PROBLEMS = {
     504: "The request's time ran out.",
 }
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": schemas.Error | schemas.TextsError, "description": text} for status, text in _PROBLEMS.items()
+    status: {"model": Error | TextsError, "description": text} for status, text in _PROBLEMS.items()
 }
 _HEADERS = [
     {
@@ -51,73 +56,108 @@ _HEADERS = [
         "schema": {"type": "string"},
     },
 ]
-_BODY = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {"anyOf": [{"$ref": "#/components/schemas/RerankRequest"}, {"$ref": "#/components/schemas/TextsRequest"}]}
-        }
-    },
-}
-
-
-_ANSWERS: dict[int | str, dict[str, Any]] = {200: {"model": schemas.RerankResponse | list[schemas.TextsResult]}, **PROBLEMS}
+COMPARED = (
+    "Scores are comparable within one answer only: nothing is compared between requests. Send all candidates of a query in one request."
+)
 
 
 async def rerank(request: Request) -> Response:
-    """Ranks documents for a query, best first.
-
-    A body with `texts` in place of `documents` gets the answer of text-embeddings-inference: a bare array.
-    """
+    """Ranks documents for a query, best first."""
     service: Service = request.app.state.service
-    deadline = _deadline(request, service.settings.timeout)
     if service.stopping:
         raise service.closed()
+    started = asyncio.get_running_loop().time()
+    call = Call(request.state.owner, started, _deadline(request, started, service.settings.timeout), request.state.timing)
+    body = await _body(request, service.settings.read_timeout, call.deadline)
     try:
         with service.admission.enter():
-            return await _rerank(service, request, deadline)
+            return await _rerank(service, request, body, call)
     except Overloaded as error:
         raise service.full(error) from error
 
 
-for _path in RERANK:
+def _add(path: str) -> None:
+    shapes = SHAPES[path]
+    union: Any = shapes[0].response
+    for shape in shapes[1:]:
+        union = union | shape.response
+    bodies = [{"$ref": f"#/components/schemas/{shape.request.__name__}"} for shape in shapes]
     router.add_api_route(
-        _path,
+        path,
         rerank,
         methods=["POST"],
-        operation_id=f"rerank{_path.replace('/', '_')}",
-        responses=_ANSWERS,
-        openapi_extra={"requestBody": _BODY, "parameters": _HEADERS},
+        operation_id=f"rerank{path.replace('/', '_')}",
+        description=f"Ranks documents for a query, best first. {COMPARED}",
+        responses={200: {"model": union}, **PROBLEMS},
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"application/json": {"schema": {"anyOf": bodies}}}},
+            "parameters": _HEADERS,
+        },
         response_model=None,
         tags=["rerank"],
     )
 
 
-async def _rerank(service: Service, request: Request, deadline: float) -> Response:
-    found = wire.parse_json(await _body(request, service.settings.read_timeout, deadline))
-    request.state.texts = wire.is_texts(found)
-    asked = wire.asked_of(found, service.settings, return_documents=request.url.path != "/v2/rerank")
+for _path in WORK:
+    _add(_path)
+
+
+async def _rerank(service: Service, request: Request, body: bytes, call: Call) -> Response:
+    settings, path = service.settings, request.scope["path"]
+    found = wire.parse_json(wire.unpacked(body, request.headers.get("content-encoding", ""), settings.max_body_bytes))
+    shape = shape_of(path, found)
+    request.state.texts = shape is TEXTS
+    asked = read(shape, path, found, settings.max_documents, settings.max_query_chars)
+    if asked.whole and any(len(document.text) > settings.max_document_chars for document in asked.documents):
+        message = f"a document has more than {settings.max_document_chars} characters (max_document_chars), and all are wanted whole"
+        raise Refused(422, message, kind="cut")
     model = service.registry.find(asked.model)
-    assert model.schedule is not None
-    strategy = strategy_of(model.schedule, asked.strategy, asked.top_n, len(asked.texts))
-    ranked = await unless_gone(request.receive, service.rank(model, asked.request(service.settings), strategy, deadline))
+    if (key := getattr(request.state, "key", None)) is not None:
+        key.charge(requests=1, documents=len(asked.documents))
+    ranked = await unless_gone(request.receive, service.rank(model, asked, call))
+    answer = Answer(
+        ranked,
+        asked,
+        request.state.request_id,
+        asked.model or model.name,
+        int(time.time()),
+        _cut(ranked, asked, service),
+        _warned(ranked, asked),
+    )
     service.metrics.documents.labels(model.name).inc(len(ranked))
+    service.metrics.cut.labels(model.name).inc(answer.cut)
     request.state.logged |= {
         "model": model.name,
         "documents": len(ranked),
         "windows": len(ranked.trace.windows),
         "prompt_tokens": ranked.trace.prompt_tokens,
+        "cut": answer.cut or None,
+        "partial": ranked.trace.partial or None,
     }
-    if request.state.texts:
-        body = wire.texts_answer(ranked, asked)
-    else:
-        body = wire.answer(ranked, asked, request.state.request_id, asked.model or model.name)
-    if asyncio.get_running_loop().time() > deadline:
+    content = shape.write(answer)
+    if asyncio.get_running_loop().time() > call.deadline:
         raise DeadlineExceeded("ranked too late; X-Request-Timeout and the service's timeout say how long a request may take")
-    return Response(body, media_type="application/json")
+    told = {"x-documents-cut": str(answer.cut), "x-document-tokens": str(ranked.trace.cut_tokens or "")}
+    return Response(content, media_type="application/json", headers=told)
 
 
-def _deadline(request: Request, most: float) -> float:
+def _cut(ranked: Ranking, asked: Asked, service: Service) -> int:
+    """Documents that are read in part: by the model's rule, or already by the service's own limit."""
+    most = service.settings.max_document_chars
+    return max(ranked.trace.cut, sum(len(document.text) > most for document in asked.documents))
+
+
+def _warned(ranked: Ranking, asked: Asked) -> tuple[str, ...]:
+    """What the answer tells beside the order."""
+    told = list(asked.warnings)
+    if not ranked.trace.windows:
+        told.append("no document was read by the model: there was nothing to compare it with, so a score says nothing")
+    if ranked.trace.partial:
+        told.append(f"partial: the time ran out after {len(ranked.trace.windows)} windows; this is the best order so far")
+    return tuple(told)
+
+
+def _deadline(request: Request, now: float, most: float) -> float:
     """A time of the loop's clock. Raises Refused 422 for a header that is no positive number."""
     given = request.headers.get("x-request-timeout")
     seconds = most
@@ -128,13 +168,10 @@ def _deadline(request: Request, most: float) -> float:
             seconds = math.nan
         if not seconds > 0:
             raise Refused(422, f"X-Request-Timeout: {given[:40]!r} is not a number of seconds above 0")
-    return asyncio.get_running_loop().time() + min(seconds, most)
+    return now + min(seconds, most)
 
 
 async def _body(request: Request, read_timeout: float, deadline: float) -> bytes:
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding.lower() not in ("identity", ""):
-        raise Refused(415, f"Content-Encoding {encoding[:40]!r}: send the body uncompressed")
     try:
         async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + read_timeout, deadline)):
             return await request.body()
@@ -144,22 +181,25 @@ async def _body(request: Request, read_timeout: float, deadline: float) -> bytes
         raise Refused(499, "the client has gone") from error
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", tags=["state"])
 async def health() -> dict[str, str]:
     """Whether the service is alive; it is while its models load."""
     return {"status": "ok"}
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get("/ready", tags=["state"], responses={503: {"description": "Not yet, not now, or not any more."}})
 async def ready(request: Request) -> JSONResponse:
-    """Whether all models can rank."""
+    """Whether requests are welcome: a model can rank. `lost` names those that cannot, where there are several."""
     service: Service = request.app.state.service
     models = {name: model.state for name, model in service.registry.models.items()}
     if service.stopping:
         return JSONResponse({"status": "stopping", "models": models}, 503)
     if not service.registry.ready:
         return JSONResponse({"status": "loading", "models": models}, 503, {"retry-after": "5"})
-    return JSONResponse({"status": "ready", "models": models})
+    lost = {"lost": list(service.registry.lost)} if service.registry.lost else {}
+    return JSONResponse({"status": "ready", "models": models} | lost)
 
 
 @router.get("/metrics", tags=["state"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
@@ -172,24 +212,56 @@ async def read_metrics(request: Request) -> Response:
 async def models(request: Request) -> dict[str, Any]:
     """The models that are served, in OpenAI's form; `aliases` are other names that requests may use."""
     registry = request.app.state.service.registry
-    data = [{"id": name, "object": "model", "created": _STARTED, "owned_by": "firstrank"} for name in registry.models]
-    return {"object": "list", "data": data, "aliases": registry.aliases}
+    return {"object": "list", "data": [_model(name) for name in registry.models], "aliases": registry.aliases}
+
+
+@router.get("/v1/models/{name:path}", tags=["models"], responses={404: PROBLEMS[404]})
+async def model(request: Request, name: str) -> dict[str, Any]:
+    """One of them, by its name or an alias."""
+    return _model(request.app.state.service.registry.named(name).name)
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": _STARTED, "owned_by": "firstrank"}
 
 
 @router.get("/info", tags=["models"])
 async def info(request: Request) -> dict[str, Any]:
-    """Version, models and limits."""
+    """Version, models and limits, and what clients of text-embeddings-inference ask for.
+
+    `max_input_length` is the number of tokens at which a document is cut.
+    """
     service: Service = request.app.state.service
     settings = service.settings
-    limits = ("max_body_bytes", "max_documents", "max_document_chars", "max_query_chars", "max_queue", "timeout", "rate_limit")
+    limits = (
+        "max_body_bytes", "max_documents", "max_document_chars", "max_query_chars", "max_queue", "max_windows", "timeout", "rate_limit",
+        "document_rate_limit",
+    )  # fmt: skip
     shown = {}
-    for name, model in service.registry.models.items():
+    for name, served in service.registry.models.items():
         own = settings.model_settings(name) if name in settings.model else settings
-        strategy = model.schedule.strategy if model.schedule else own.strategy
-        shown[name] = {"state": model.state, "backend": own.backend, "strategy": strategy, "slots": model.turns.slots}
+        strategy = served.schedule.strategy if served.schedule else own.strategy
+        shown[name] = {"state": served.state, "backend": own.backend, "strategy": strategy, "slots": served.turns.slots} | served.facts
+    first, *_ = service.registry.models.values()
     return {
         "version": version("firstrank"),
-        "model_id": next(iter(service.registry.models)),
+        "model_id": first.name,
+        "model_sha": first.facts.get("revision") or first.facts.get("weights_sha256"),
+        "model_dtype": first.facts.get("dtype"),
+        "model_type": {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},
+        "max_input_length": first.facts.get("max_input_length"),
+        "max_client_batch_size": settings.max_documents,
+        "max_concurrent_requests": settings.max_queue + service.registry.slots,
+        "compared": COMPARED,
+        "strategies": list(settings.strategies),
         "models": shown,
         "limits": {name: getattr(settings, name) for name in limits},
     }
+
+
+@router.post(RELOAD, tags=["state"])
+async def reload(request: Request) -> dict[str, str]:
+    """Reads keys and the list of models again, as SIGHUP does. Needs a key with the scope `admin`."""
+    service: Service = request.app.state.service
+    service.reload()
+    return {"status": "reloaded"}

@@ -3,60 +3,90 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from starlette.types import Receive
 
 from firstrank.reranker.errors import DeadlineExceeded, EngineLost, InputError, Overloaded
-from firstrank.reranker.strategies.register import either
-from firstrank.reranker.strategies.schedule import Schedule
-from firstrank.reranker.types import Ranking, Request, Strategy
-from firstrank.server.admission import Admission, retry_after
+from firstrank.reranker.executor.executor import Terms
+from firstrank.reranker.types import Ranking
+from firstrank.server.admission import Admission, TooSlow, retry_after
 from firstrank.server.errors import Refused
 from firstrank.server.metrics import Metrics
 from firstrank.server.registry import Registry, ServedModel
 from firstrank.server.settings import Settings
+from firstrank.server.shapes.asked import Asked
+from firstrank.server.tracing import Tracing
+from firstrank.server.windows import asked_schedule, strategy_of, windows_of
 
 T = TypeVar("T")
-_MOST_REPEATS = 16
-"""a request may not ask for more shuffles or passes: each repeats all its windows"""
+_ASSEMBLY = 0.25
+"""seconds of a partial request's time, half of it at most, are kept for putting its answer together"""
+_INLINE = 200
+"""documents of a request whose windows are counted at once; of more, on a thread"""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a request is beside its words: whose it is, when its time is up, what it took."""
+
+    owner: str
+    started: float
+    deadline: float
+    """times of the event loop's clock"""
+    timing: dict[str, float] = field(default_factory=dict)
 
 
 class Service:
     """What all requests share. Belongs to one event loop."""
 
-    def __init__(self, settings: Settings, registry: Registry, metrics: Metrics) -> None:
-        self.settings, self.registry, self.metrics = settings, registry, metrics
+    def __init__(
+        self, settings: Settings, registry: Registry, metrics: Metrics, tracing: Tracing, reload: Callable[[], None] = lambda: None
+    ) -> None:
+        self.settings, self.registry, self.metrics, self.tracing, self.reload = settings, registry, metrics, tracing, reload
         self.admission = Admission(lambda: settings.max_queue + registry.slots)
         self.stopping = False
         self._stop_at = float("inf")
         self._limits: set[asyncio.Timeout] = set()
         metrics.watch_inside(lambda: self.admission.inside)
 
-    async def rank(self, model: ServedModel, request: Request, strategy: Strategy, deadline: float) -> Ranking:
-        """The ranking, once it is this request's turn. `deadline` is a time of the loop's clock.
+    async def rank(self, model: ServedModel, asked: Asked, call: Call) -> Ranking:
+        """The ranking, once it is this request's turn.
 
         Raises Refused (429, 503), DeadlineExceeded, EngineLost, InputError, ScorerError.
         """
         executor, turns = model.executor, model.turns
         assert executor is not None
+        assert model.schedule is not None
+        schedule = asked_schedule(model.schedule, asked.strategy, self.settings.strategies)
+        n, most = len(asked.documents), self.settings.max_windows
+        count = (schedule, asked.top_n, model.read_at_most(n), most)
+        windows = windows_of(*count) if n <= _INLINE else await asyncio.to_thread(windows_of, *count)
+        request = asked.request(self.settings.max_document_chars, call.owner)
         loop = asyncio.get_running_loop()
-        asked = loop.time()
+        patience = float("inf") if asked.partial else call.deadline - loop.time()
+        terms = Terms(_end(asked, call), most, asked.whole, asked.partial)
         try:
-            async with asyncio.timeout_at(min(deadline, self._stop_at)) as limit:
+            async with asyncio.timeout_at(min(call.deadline, self._stop_at)) as limit:
                 self._limits.add(limit)
-                async with turns.take(len(request.passages), deadline - asked):
-                    self.metrics.queue_seconds.labels(model.name).observe(loop.time() - asked)
-                    return await executor.rank(request, strategy)
+                queued = loop.time()
+                with self.tracing.part("queue and rank"):
+                    async with turns.take(call.owner, windows, patience):
+                        began = loop.time()
+                        call.timing["queue"] = began - queued
+                        self.metrics.queue_seconds.labels(model.name).observe(began - queued)
+                        ranking = await executor.rank(request, strategy_of(schedule, asked.top_n, n), terms)
+                        call.timing["rank"] = loop.time() - began
+                        return ranking
         except TimeoutError as error:
-            if self.stopping and loop.time() < deadline:
+            if self.stopping and loop.time() < call.deadline:
                 raise self.closed() from error
             raise DeadlineExceeded("not ranked in time; X-Request-Timeout and the service's timeout say how long that is") from error
-        except Overloaded as error:
-            raise Refused(429, str(error), retry_after=retry_after(turns.seconds())) from error
+        except TooSlow as error:
+            told = {"x-estimated-seconds": f"{error.seconds:.1f}"}
+            raise Refused(429, str(error), retry_after=retry_after(error.beyond), headers=told) from error
         except InputError:
             raise
         except Exception as error:
@@ -85,30 +115,8 @@ class Service:
         return Refused(429, str(error), retry_after=retry_after(backlog))
 
 
-def strategy_of(schedule: Schedule, name: str | None, top_n: int | None, n: int) -> Strategy:
-    """A model's schedule, with the strategy that a request names.
-
-    It may stop early where the best `top_n` of n are wanted and it can vouch for them.
-    Raises InputError for a strategy that does not exist or would cost too much.
-    """
-    if name is not None:
-        _check_cost(name)
-        schedule = replace(schedule, strategy=name)
-    whole = schedule.build()
-    if top_n and top_n < n:
-        with suppress(InputError):
-            return either(schedule.build(top_n), whole)
-    return whole
-
-
-def _check_cost(name: str) -> None:
-    for pair in name.partition(":")[2].split(","):
-        key, _, value = (part.strip() for part in pair.partition("="))
-        if key not in ("shuffles", "passes"):
-            continue
-        with suppress(ValueError):  # what is no number, the strategy itself refuses
-            if int(value) > _MOST_REPEATS:
-                raise InputError(f"strategy {name!r}: {key} may be {_MOST_REPEATS} at most in a request")
+def _end(asked: Asked, call: Call) -> float:
+    return call.deadline - min(_ASSEMBLY, (call.deadline - call.started) / 2) if asked.partial else call.deadline
 
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

@@ -5,52 +5,45 @@ The one source of truth: flags, their help and the table in docs/server.md are m
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from firstrank.reranker.config import read_yaml
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.scorers import rules
 from firstrank.reranker.setup import Setup, read_settings
-from firstrank.reranker.strategies.register import parse_strategy
-
-PREFIX = "FIRSTRANK_"
+from firstrank.reranker.strategies.register import STRATEGIES, parse_strategy
+from firstrank.server.keys import ApiKey, read_keys
+from firstrank.server.sources import merged, split, split_pairs
 
 
 def setting(panel: str, text: str, default: Any, **constraints: Any) -> Any:
     return Field(default, description=text, json_schema_extra={"panel": panel}, **constraints)
 
 
-def _listed(given: Any) -> Any:
-    """`a,b` as the environment says it, or a list as flags do."""
-    return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
-
-
 def _paired(given: Any) -> Any:
-    """`a=x,b` or a list of such -> {a: x, b: None}."""
+    """`a=x,b` or a list of such -> {a: x, b: None}. Raises ValueError for a name that is given twice."""
     if isinstance(given, Mapping):
         return given
-    pairs = [part.partition("=") for part in _listed(given)]
-    return {name.strip(): source.strip() or None for name, _, source in pairs}
+    pairs = [(name.strip(), source.strip() or None) for name, _, source in (part.partition("=") for part in split(given))]
+    names = [name for name, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{twice[0]!r} is given twice")
+    return dict(pairs)
 
 
 def _models(given: Any) -> Any:
     return {name: {"source": source} if source is None or isinstance(source, str) else source for name, source in _paired(given).items()}
 
 
-Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+def _keys(given: Any) -> Any:
+    return [ApiKey.parse(one) for one in split([given] if isinstance(given, Mapping) else given)]
+
+
+Listed = Annotated[tuple[str, ...], BeforeValidator(split)]
+Pairs = Annotated[tuple[str, ...], BeforeValidator(split_pairs)]
 
 
 class ModelSettings(BaseModel):
@@ -60,7 +53,7 @@ class ModelSettings(BaseModel):
 
     backend: Literal["transformers", "vllm", "openai", "chat", "decisions"] = setting("Model", "What scores the windows.", "transformers")
     base_url: Listed = setting("Model", "openai, chat, decisions: a server's address; several are balanced.", ())
-    engine_arg: Listed = setting("Model", "vllm and servers: a setting of the engine, KEY=VALUE; several.", ())
+    engine_arg: Pairs = setting("Model", "vllm and servers: a setting of the engine, KEY=VALUE; several.", ())
     max_cost: float | None = setting("Model", "chat: US dollars that all windows may cost; prices are in the model's YAML.", None, gt=0)
     device: str | None = setting("Model", "auto, cpu, cuda or mps.", None)
     dtype: str | None = setting("Model", "float32, bfloat16, float16 or int8 (CPUs); by default the fastest here.", None)
@@ -86,7 +79,12 @@ class ModelSettings(BaseModel):
     check: Literal["off", "warn", "strict"] = setting(
         "Model", "At start a dozen obvious questions are asked: a model that fails is warned of, or (strict) refused.", "warn"
     )
-    slots: int | None = setting("Windows", "Requests ranked at a time; by default what keeps the backend busy.", None, ge=1)
+    slots: int | None = setting(
+        "Windows",
+        "Requests of several windows that are ranked at a time, beside one of each client; by default 8, or what the backend needs.",
+        None,
+        ge=1,
+    )
 
     @field_validator("strategy")
     @classmethod
@@ -110,52 +108,66 @@ class Served(ModelSettings):
     source: str | None = Field(None, description="a name, a folder or a Hugging Face id; by default the name under which it is served")
 
 
-class Settings(ModelSettings, BaseSettings):
+class Settings(ModelSettings):
     """Everything that `firstrank serve` can be told."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     host: str = setting("Service", "Address to listen on.", "127.0.0.1")
     port: int = setting("Service", "Port to listen on; 0 takes a free one.", 8000, ge=0, le=65535)
+    unix_socket: Path | None = setting("Service", "A socket file to listen on, in place of host and port.", None)
     config: Path | None = setting("Service", "A YAML file of these settings.", None)
-    model: Annotated[dict[str, Served], NoDecode, BeforeValidator(_models)] = setting(
+    model: Annotated[dict[str, Served], BeforeValidator(_models)] = setting(
         "Model",
         "A model to serve: NAME, or NAME=SOURCE (a name, folder or Hugging Face id). The first answers requests that name none.",
         {"default": Served(source=None)},
     )
-    alias: Annotated[dict[str, str], NoDecode, BeforeValidator(_paired)] = setting(
+    alias: Annotated[dict[str, str], BeforeValidator(_paired)] = setting(
         "Model", "Another name for a model: rerank-v3.5=default. *=default takes every name.", {}
     )
-    api_keys: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_listed)] = setting(
-        "Access", "Bearer keys; any of them opens the service. Without any it is open.", ()
+    strategies: Listed = setting(
+        "Windows",
+        "Strategies that a request may name, beside the model's own.",
+        ("sliding", "full", "topdown", "tournament", "blitz", "pointwise"),
     )
-    api_keys_file: Path | None = setting("Access", "A file of bearer keys, one a line.", None)
-    rate_limit: int | None = setting("Access", "Requests a minute for each key.", None, ge=1)
+    max_windows: int = setting("Windows", "Windows of a request.", 1000, ge=1)
+    api_keys: Annotated[tuple[ApiKey, ...], BeforeValidator(_keys)] = setting(
+        "Access", "Bearer keys: KEY, or 'KEY name=search scopes=rank+metrics expires=2027-01-31 rate_limit=60'. Without any it is open.", ()
+    )
+    api_keys_file: Path | None = setting("Access", "A file of such keys, one a line.", None)
+    rate_limit: int | None = setting("Access", "Rerank requests a minute for each key.", None, ge=1)
+    document_rate_limit: int | None = setting("Access", "Documents a minute for each key.", None, ge=1)
     cors_origins: Listed = setting("Access", "Origins whose pages may call the service from a browser; * means any.", ())
-    max_body_bytes: int = setting("Limits", "Bytes of a request's body.", 8 << 20, ge=1)
+    allowed_hosts: Listed = setting("Access", "Names that the Host header may have, *.example.org too; by default any.", ())
+    trusted_proxies: Listed = setting(
+        "Access", "Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: 10.0.0.0/8, *.", ()
+    )
+    root_path: str = setting("Access", "The path under which a proxy shows the service: /rerank-service.", "", pattern=r"^(/[\w.~-]+)*$")
+    tls_cert: Path | None = setting("Access", "A certificate with its chain (PEM): the service speaks HTTPS.", None)
+    tls_key: Path | None = setting("Access", "The certificate's key (PEM).", None)
+    max_body_bytes: int = setting("Limits", "Bytes of a request's body, unpacked.", 8 << 20, ge=1)
     max_documents: int = setting("Limits", "Documents of a request.", 1000, ge=1)
     max_document_chars: int = setting("Limits", "Characters of a document that are read; the rest is cut off.", 100_000, ge=1)
     max_query_chars: int = setting("Limits", "Characters of a query.", 8_000, ge=1)
     max_queue: int = setting("Limits", "Requests that wait for a slot; one more is answered 429.", 128, ge=0)
     timeout: float = setting("Limits", "Seconds a request may take; X-Request-Timeout may ask for less.", 120.0, gt=0, allow_inf_nan=False)
+    header_timeout: float = setting("Limits", "Seconds a client may take to send a request's headers.", 10.0, gt=0, allow_inf_nan=False)
     read_timeout: float = setting("Limits", "Seconds a client may take to send a body.", 15.0, gt=0, allow_inf_nan=False)
+    keep_alive: float = setting(
+        "Limits", "Seconds a connection may idle between requests; more than a proxy's own.", 75.0, gt=0, allow_inf_nan=False
+    )
+    max_connections: int = setting("Limits", "Connections; one more ends the one that has idled longest.", 1000, ge=1)
+    max_reading_bytes: int = setting("Limits", "Bytes of all bodies that are being read.", 256 << 20, ge=1)
     drain: float = setting("Service", "Seconds that running requests have when the service is stopped.", 30.0, ge=0, allow_inf_nan=False)
     log_level: Literal["debug", "info", "warning", "error"] = setting("Service", "What is logged.", "info")
+    otlp_endpoint: str | None = setting(
+        "Service", "Where traces go: http://collector:4318 (OpenTelemetry over HTTP; pip install 'firstrank[otel]').", None
+    )
 
+    @field_validator("strategies")
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        flags = init_settings.init_kwargs if isinstance(init_settings, InitSettingsSource) else {}
-        path = flags.get("config") or os.environ.get(f"{PREFIX}CONFIG")
-        if not path:
-            return init_settings, env_settings
-        return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=read_yaml(Path(path)))
+    def _strategies(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := sorted(set(names) - set(STRATEGIES)):
+            raise ValueError(f"{unknown[0]!r} is no strategy; there are {', '.join(STRATEGIES)}")
+        return names
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -163,6 +175,8 @@ class Settings(ModelSettings, BaseSettings):
             raise ValueError("model: name at least one to serve")
         if unknown := sorted(set(self.alias.values()) - set(self.model)):
             raise ValueError(f"alias: {unknown[0]!r} is not served; served are {', '.join(self.model)}")
+        if (self.tls_cert is None) is not (self.tls_key is None):
+            raise ValueError("tls_cert, tls_key: one needs the other")
         return self
 
     def check_effects(self) -> None:
@@ -173,19 +187,10 @@ class Settings(ModelSettings, BaseSettings):
             rules.check({field: value for field, value in given.items() if value not in (None, ())}, _flag, "serve")
             self.setup(name)
 
-    def keys(self) -> tuple[str, ...]:
+    def keys(self) -> tuple[ApiKey, ...]:
         """All bearer keys, from the setting and from the file. Raises InputError where the file cannot be read or holds none."""
-        keys = [key.get_secret_value().strip() for key in self.api_keys]
-        if self.api_keys_file is not None:
-            try:
-                lines = self.api_keys_file.read_text(encoding="utf-8").splitlines()
-            except (OSError, ValueError) as error:
-                raise InputError(f"api_keys_file {self.api_keys_file}: cannot be read: {error}") from error
-            found = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-            if not found:
-                raise InputError(f"api_keys_file {self.api_keys_file}: holds no key; write one a line")
-            keys += found
-        return tuple(dict.fromkeys(filter(None, keys)))
+        keys = (*self.api_keys, *(read_keys(self.api_keys_file) if self.api_keys_file is not None else ()))
+        return tuple({key.digest: key for key in keys}.values())
 
     def model_settings(self, name: str) -> ModelSettings:
         """How the model `name` runs: what it says itself, else what the service says."""
@@ -205,15 +210,17 @@ def _flag(name: str) -> str:
 
 
 def load_settings(**flags: Any) -> Settings:
-    """The settings, with `flags` above all other sources. Raises InputError that names the setting and says what is wrong."""
+    """The settings, with `flags` above all other sources. Raises InputError that names the setting and where it was said."""
+    found, said = merged(flags, Settings.model_fields)
     try:
-        settings = Settings(**flags)
-        settings.keys()
-        settings.check_effects()
-        return settings
+        settings = Settings.model_validate(found)
     except ValidationError as error:
-        found = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in error.errors()]
-        problems = "; ".join(found).replace("Value error, ", "")
-        raise InputError(f"{problems} (a flag --NAME, the environment's {PREFIX}NAME, or the config file)") from error
-    except (SettingsError, OSError) as error:
-        raise InputError(f"settings: {error}") from error
+        problems = []
+        for one in error.errors():
+            name = str(one["loc"][0]) if one["loc"] else ""
+            where = f" ({said[name]})" if name in said else ""
+            problems.append(f"{'.'.join(map(str, one['loc']))}: {one['msg']}{where}".removeprefix(": ").replace("Value error, ", ""))
+        raise InputError("; ".join(problems)) from error
+    settings.keys()
+    settings.check_effects()
+    return settings

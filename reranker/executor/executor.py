@@ -11,19 +11,48 @@ import asyncio
 import math
 import time
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
 from firstrank.reranker.alignment import align, relevance, strictly_decreasing
-from firstrank.reranker.errors import DeadlineExceeded, ScorerError, TransientError
+from firstrank.reranker.errors import DeadlineExceeded, InputError, PassageCut, ScorerError, TransientError
 from firstrank.reranker.executor.gate import Alive, TokenGate
-from firstrank.reranker.scorers.base import Scorer, Session, SupportsStanding, room_of, standing_of
-from firstrank.reranker.types import Failure, Outcome, Ranking, Request, Result, Scores, Strategy, Trace, View, Windows, WindowTrace
+from firstrank.reranker.scorers.base import Scorer, Session, SupportsStanding, reading_of, room_of, standing_of
+from firstrank.reranker.types import (
+    Failure,
+    Outcome,
+    Ranking,
+    Reading,
+    Request,
+    Result,
+    Scores,
+    Strategy,
+    Trace,
+    View,
+    Windows,
+    WindowTrace,
+)
 
 _TRIES = 4
 _FIRST_PAUSE = 0.1  # seconds; doubles with each try
+_MANY = 2000
+"""candidates in windows, from which on their scores are aligned on a thread: it may take a second"""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a request asks for beside its order."""
+
+    deadline: float | None = None
+    """a time of the event loop's clock"""
+    max_windows: int | None = None
+    whole: bool = False
+    """no passage may be cut"""
+    partial: bool = False
+    """at the deadline, the best order so far will do"""
 
 
 class Executor:
@@ -39,16 +68,19 @@ class Executor:
         self._seed = seed
         self._assembling = asyncio.Lock()
         self._encoder = ThreadPoolExecutor(1, "firstrank-encoder")
+        self._aligner = ThreadPoolExecutor(1, "firstrank-aligner")
 
-    async def rank(self, request: Request, strategy: Strategy, *, deadline: float | None = None) -> Ranking:
-        """The ranking of one request; `deadline` is a time of the event loop's clock.
+    async def rank(self, request: Request, strategy: Strategy, terms: Terms = Terms()) -> Ranking:
+        """The ranking of one request.
 
-        Raises InputError (a query too long …), ScorerError (a window failed for good), DeadlineExceeded. Cancelling it
-        takes back every window that is not being scored yet.
+        Raises InputError (a query too long, more windows than the terms allow …), ScorerError (a window failed for good),
+        DeadlineExceeded. Cancelling it takes back every window that is not being scored yet.
         """
         try:
-            async with asyncio.timeout_at(deadline):
-                return await self._rank(request, strategy)
+            if terms.partial:
+                return await self._rank(request, strategy, terms)
+            async with asyncio.timeout_at(terms.deadline):
+                return await self._rank(request, strategy, terms)
         except TimeoutError as error:
             raise DeadlineExceeded(f"query {request.qid!r}: not ranked in time") from error
 
@@ -69,7 +101,8 @@ class Executor:
             await alive.cancel()
 
     def close(self) -> None:
-        self._encoder.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._encoder, self._aligner):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def _guarded(self, request: Request, strategy: Strategy) -> Ranking | Failure:
         try:
@@ -77,15 +110,19 @@ class Executor:
         except Exception as error:
             return Failure(request, error)
 
-    async def _rank(self, request: Request, strategy: Strategy) -> Ranking:
+    async def _rank(self, request: Request, strategy: Strategy, terms: Terms) -> Ranking:
         started = time.perf_counter()
         log = _Log()
         standing = None
         if request.passages:
-            session = await self._open(request)
+            async with asyncio.timeout_at(terms.deadline):
+                session = await self._open(request)
             try:
-                outcome = await self._advance(request, session, strategy, log)
-                standing = standing_of(session)
+                standing, log.reading = standing_of(session), reading_of(session)
+                if terms.whole and log.reading is not None and log.reading.cut:
+                    of_all = f"{log.reading.cut} of {len(request.passages)} passages"
+                    raise PassageCut(f"{of_all} would be cut at {log.reading.tokens} tokens, and all are wanted whole")
+                outcome = await self._outcome(request, session, strategy, log, terms)
             finally:
                 session.close()
         else:
@@ -93,7 +130,22 @@ class Executor:
         seconds = time.perf_counter() - started
         async with self._assembling:  # one in each turn of the loop: dozens that end together would keep the scorer waiting
             await asyncio.sleep(0)
-            return _ranking(request, strategy, outcome, log, seconds, standing)
+            if sum(len(window) for _, window, _ in log.asked) < _MANY:
+                return _ranking(request, strategy, outcome, log, seconds, standing)
+        return await asyncio.get_running_loop().run_in_executor(self._aligner, _ranking, request, strategy, outcome, log, seconds, standing)
+
+    async def _outcome(self, request: Request, session: Session, strategy: Strategy, log: _Log, terms: Terms) -> Outcome:
+        """The strategy's last word, or at the deadline of a request that says so, what its windows so far say."""
+        try:
+            async with asyncio.timeout_at(terms.deadline):
+                return await self._advance(request, session, strategy, log, terms.max_windows)
+        except TimeoutError:
+            if not (terms.partial and log.asked):
+                raise
+        log.partial = True
+        standing = standing_of(session)
+        order = standing.order if standing is not None else range(len(request.passages))
+        return Outcome(so_far(order, [(window, scores.values) for _, window, scores in log.asked]), 0, ("partial: the time ran out",))
 
     async def _open(self, request: Request) -> Session:
         """Encoding takes milliseconds, so it has a thread; a request that is cancelled meanwhile leaves no session open."""
@@ -106,7 +158,7 @@ class Executor:
                 opened.add_done_callback(_close_opened)  # it cannot be stopped, and the loop must not wait for it
             raise
 
-    async def _advance(self, request: Request, session: Session, strategy: Strategy, log: _Log) -> Outcome:
+    async def _advance(self, request: Request, session: Session, strategy: Strategy, log: _Log, max_windows: int | None) -> Outcome:
         """Runs one strategy to its end."""
         seed = zlib.crc32(f"{self._seed}:{request.qid}:{request.query}".encode("utf-8", "surrogatepass"))
         n = len(request.passages)
@@ -116,7 +168,9 @@ class Executor:
         try:
             windows = next(generator)
             while True:
-                answers = await self._round(session, windows)
+                if max_windows is not None and len(log.asked) + len(windows) > max_windows:
+                    raise InputError(too_many_windows(_name(strategy), n, max_windows))
+                answers = await self._round(session, windows, request.owner)
                 log.add(windows, answers)
                 windows = generator.send(answers)
         except StopIteration as stop:
@@ -127,10 +181,10 @@ class Executor:
             raise ScorerError(f"query {request.qid!r}: the strategy {_name(strategy)!r} did not return each of its {n} candidates once")
         return outcome
 
-    async def _round(self, session: Session, windows: Windows) -> list[Scores]:
+    async def _round(self, session: Session, windows: Windows, client: str) -> list[Scores]:
         if len(windows) == 1:
-            return [await self._window(session, windows[0])]
-        tasks = [asyncio.ensure_future(self._window(session, window)) for window in windows]
+            return [await self._window(session, windows[0], client)]
+        tasks = [asyncio.ensure_future(self._window(session, window, client)) for window in windows]
         try:
             return await asyncio.gather(*tasks)
         except BaseException:
@@ -139,16 +193,32 @@ class Executor:
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
 
-    async def _window(self, session: Session, window: tuple[int, ...]) -> Scores:
+    async def _window(self, session: Session, window: tuple[int, ...], client: str) -> Scores:
         tokens = sum(session.lengths[i] for i in window)
-        held = await self._tokens.acquire(tokens, session)
+        held = await self._tokens.acquire(tokens, session, client)
         try:
             scores = await _patiently(session, window)
         finally:
-            self._tokens.release(held, session)
+            self._tokens.release(held, session, client)
         if len(scores.values) != len(window) or not all(map(math.isfinite, scores.values)):
             raise ScorerError(f"the scorer gave {scores.values} for a window of {len(window)}: it must give one finite number each")
         return scores
+
+
+def so_far(order: Sequence[int], windows: Sequence[tuple[Sequence[int], Sequence[float]]]) -> list[int]:
+    """`order` after each window has put its candidates, by its scores, into the places that they had among themselves."""
+    found = list(order)
+    place = {candidate: i for i, candidate in enumerate(found)}
+    for indices, values in windows:
+        places = sorted(place[candidate] for candidate in indices)
+        ranked = [candidate for _, candidate in sorted(zip(values, indices, strict=True), key=lambda pair: -pair[0])]
+        for here, candidate in zip(places, ranked, strict=True):
+            found[here], place[candidate] = candidate, here
+    return found
+
+
+def too_many_windows(strategy: str, n: int, most: int) -> str:
+    return f"strategy {strategy!r} takes more than {most} windows for {n} documents, the most that a request may have"
 
 
 def _close_opened(opened: asyncio.Future[Session]) -> None:
@@ -171,6 +241,8 @@ class _Log:
 
     def __init__(self) -> None:
         self.rounds = 0
+        self.partial = False
+        self.reading: Reading | None = None
         self.asked: list[tuple[int, tuple[int, ...], Scores]] = []
 
     def add(self, windows: Windows, answers: list[Scores]) -> None:
@@ -208,5 +280,8 @@ def _ranking(
         certified=0 if standing is not None and standing.has_a_say else outcome.certified,
         notes=tuple(notes),
         cost=sum(scores.cost for _, _, scores in log.asked),
+        cut=log.reading.cut if log.reading is not None else 0,
+        cut_tokens=log.reading.tokens if log.reading is not None else None,
+        partial=log.partial,
     )
     return Ranking(request.qid, request.query, results, trace)

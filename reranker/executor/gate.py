@@ -13,52 +13,55 @@ from firstrank.reranker.types import Failure, Ranking
 class TokenGate:
     """A semaphore that counts tokens. What is larger than the gate passes alone.
 
-    Where some wait, the next to pass is a window of the request that has least in flight, first come, first served among
-    equals: a request that asks a hundred windows at once is no wall before the others.
+    Where some wait, the next to pass is a window of the client that has least in flight, and among its own of the request for which
+    that holds, first come, first served among equals: a request that asks a hundred windows at once is no wall before the others.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity, self._free = capacity, capacity
         self._held: Counter[object] = Counter()
-        self._queue: list[tuple[int, object, asyncio.Future[None]]] = []
+        self._clients: Counter[object] = Counter()
+        self._queue: list[tuple[int, object, object, asyncio.Future[None]]] = []
 
-    async def acquire(self, tokens: int, owner: object) -> int:
+    async def acquire(self, tokens: int, owner: object, client: object = None) -> int:
         """Waits for its turn; returns what to `release`."""
         tokens = min(tokens, self._capacity)
         if not self._queue and tokens <= self._free:
-            self._take(tokens, owner)
+            self._take(tokens, owner, client)
             return tokens
         turn = asyncio.get_running_loop().create_future()
-        self._queue.append((tokens, owner, turn))
+        entry = (tokens, owner, client, turn)
+        self._queue.append(entry)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.release(tokens, owner)
+                self.release(tokens, owner, client)
             else:
-                self._queue.remove((tokens, owner, turn))
+                self._queue.remove(entry)
                 self._admit()
             raise
         return tokens
 
-    def release(self, tokens: int, owner: object) -> None:
-        self._take(-tokens, owner)
-        if not self._held[owner]:
-            del self._held[owner]
+    def release(self, tokens: int, owner: object, client: object = None) -> None:
+        self._take(-tokens, owner, client)
         self._admit()
 
-    def _take(self, tokens: int, owner: object) -> None:
+    def _take(self, tokens: int, owner: object, client: object) -> None:
         self._free -= tokens
-        self._held[owner] += tokens
+        for held, one in ((self._held, owner), (self._clients, client)):
+            held[one] += tokens
+            if not held[one]:
+                del held[one]
 
     def _admit(self) -> None:
         while self._queue:
-            entry = min(self._queue, key=lambda entry: self._held[entry[1]])
-            tokens, owner, turn = entry
+            entry = min(self._queue, key=lambda entry: (self._clients[entry[2]], self._held[entry[1]]))
+            tokens, owner, client, turn = entry
             if tokens > self._free:
                 return
             self._queue.remove(entry)
-            self._take(tokens, owner)
+            self._take(tokens, owner, client)
             turn.set_result(None)
 
 

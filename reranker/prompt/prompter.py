@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import accumulate
 from typing import Any
@@ -20,7 +20,7 @@ from firstrank.reranker.prompt.excerpt import excerpts
 from firstrank.reranker.prompt.orderings import Ordering, Parsed, after_thought, parse
 from firstrank.reranker.prompt.places import filled, instruction_of
 from firstrank.reranker.prompt.template import Template, in_chat
-from firstrank.reranker.types import Answer, Passage, Request
+from firstrank.reranker.types import Answer, Passage, Reading, Request
 
 _LEAST = 16
 """tokens of a passage below which a window is too full to rank"""
@@ -35,6 +35,7 @@ class Shown:
     opening: Ids
     closing: Ids
     text_tokens: int
+    is_excerpt: bool = False
 
 
 class Prompter:
@@ -135,7 +136,7 @@ class Prompter:
             return shown
         parts = excerpts(request.query, request.passages, most)
         for i, one in zip(long, self._shown(self._texts([parts[i] for i in long])), strict=True):
-            shown[i] = one
+            shown[i] = replace(one, is_excerpt=True)
         return shown
 
     def _texts(self, passages: Iterable[Passage]) -> list[str]:
@@ -193,6 +194,7 @@ class EncodedRequest:
         self._usual = self.cap(max(1, min(prompter.window, self.max_window, self.n))) if shown else 0
         self.lengths = tuple(len(one.opening) + 1 + len(one.closing) - max(0, one.text_tokens - self._usual) for one in shown)
         self.room = self._whole() if shown else 0
+        self.reading = Reading(self._usual, sum(one.is_excerpt or one.text_tokens > self._usual for one in shown))
 
     def prompt(self, indices: Sequence[int]) -> Ids:
         """The token ids of a window that shows the candidates `indices` in that order; the model's answer comes next."""

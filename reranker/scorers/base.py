@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from firstrank.reranker.types import UNBOUNDED, Request, Scores, Strategy
+from firstrank.reranker.types import UNBOUNDED, Reading, Request, Scores, Strategy
 
 
 class Session(Protocol):
@@ -43,8 +43,19 @@ def room_of(session: Session) -> int:
     return room
 
 
+def reading_of(session: Session) -> Reading | None:
+    """How much of the passages is read, if the session knows: its `reading`."""
+    reading: Reading | None = getattr(session, "reading", None)
+    return reading
+
+
 class SupportsStanding(Protocol):
     """How a request's candidates stand before any window; see `Standing`."""
+
+    @property
+    def order(self) -> list[int]:
+        """Candidates, best first."""
+        ...
 
     @property
     def has_a_say(self) -> bool:

@@ -2,7 +2,8 @@
 
 A batch is scored on a thread of its own, so the event loop stays free; behind it a full one may stand ready, so that the
 thread never waits for the loop. Several such lanes may share the windows. A batch takes the oldest window that waits, of the
-owner (a request) that was served longest ago, and fills up with those nearest to it in length, so that little is padded. A
+client that was served longest ago and of the owner (a request) among its own for which that holds, and fills up with those nearest
+to it in length, so that little is padded. A
 failed batch is split until the window at fault stands alone: its neighbours are scored all the same. A window whose caller has
 left is never scored.
 """
@@ -27,6 +28,7 @@ class _Waiting(Generic[Item, Answer]):
     item: Item
     tokens: int
     owner: object
+    client: object
     future: asyncio.Future[Answer]
 
 
@@ -55,6 +57,7 @@ class Batcher(Generic[Item, Answer]):
         self._waiting: list[_Waiting[Item, Answer]] = []
         self._batches = 0
         self._served: dict[object, int] = {}
+        self._clients: dict[object, int] = {}
         self._pumps: list[asyncio.Task[None]] = []
         self._closed = False
 
@@ -63,15 +66,15 @@ class Batcher(Generic[Item, Answer]):
         """Windows that no batch has taken yet."""
         return len(self._waiting)
 
-    async def score(self, item: Item, tokens: int, owner: object = None) -> Answer:
+    async def score(self, item: Item, tokens: int, owner: object = None, client: object = None) -> Answer:
         """The answer to one item. Raises what `score_batch` raised for it, tried alone, and EngineLost once closed.
 
-        Owners take turns: one that asks for much at once does not keep the others waiting.
+        Clients take turns, and so do the owners of each: one that asks for much at once does not keep the others waiting.
         """
         if self._closed:
             raise EngineLost("this scorer is closed: make a fresh one (`Reranker.close` closes the scorer that it was given)")
         loop = asyncio.get_running_loop()
-        entry: _Waiting[Item, Answer] = _Waiting(item, tokens, owner, loop.create_future())
+        entry: _Waiting[Item, Answer] = _Waiting(item, tokens, owner, client, loop.create_future())
         self._waiting.append(entry)
         self._pumps = [pump for pump in self._pumps if not pump.done()]
         if len(self._pumps) < self._lanes:
@@ -103,7 +106,16 @@ class Batcher(Generic[Item, Answer]):
         self._waiting = [entry for entry in self._waiting if not entry.future.done()]
         if not self._waiting or (full and (self._max_windows == 1 or len(self._waiting) < self._max_windows)):
             return []
-        oldest = min(self._waiting, key=lambda entry: self._served.get(entry.owner, 0))
+        oldest = min(self._waiting, key=lambda entry: (self._clients.get(entry.client, 0), self._served.get(entry.owner, 0)))
+        batch = [oldest] if self._max_windows == 1 else self._filled(oldest)
+        self._batches += 1
+        self._clients = self._turns(self._clients, {entry.client for entry in self._waiting}, {entry.client for entry in batch})
+        self._served = self._turns(self._served, {entry.owner for entry in self._waiting}, {entry.owner for entry in batch})
+        taken = set(map(id, batch))
+        self._waiting = [entry for entry in self._waiting if id(entry) not in taken]
+        return batch
+
+    def _filled(self, oldest: _Waiting[Item, Answer]) -> list[_Waiting[Item, Answer]]:
         batch: list[_Waiting[Item, Answer]] = []
         longest = 0
         for entry in sorted(self._waiting, key=lambda entry: (entry is not oldest, abs(entry.tokens - oldest.tokens)))[: self._max_windows]:
@@ -111,13 +123,12 @@ class Batcher(Generic[Item, Answer]):
             if batch and longest * (len(batch) + 1) > self._max_tokens:
                 break
             batch.append(entry)
-        self._batches += 1
-        present = {entry.owner for entry in self._waiting}
-        self._served = {owner: turn for owner, turn in self._served.items() if owner in present}
-        self._served |= {entry.owner: self._batches for entry in batch}
-        taken = set(map(id, batch))
-        self._waiting = [entry for entry in self._waiting if id(entry) not in taken]
         return batch
+
+    def _turns(self, before: dict[object, int], present: set[object], served: set[object]) -> dict[object, int]:
+        """Who was served when, of those who are here."""
+        kept = {one: turn for one, turn in before.items() if one in present}
+        return kept | dict.fromkeys(served, self._batches)
 
     def _submit(self, batch: list[_Waiting[Item, Answer]]) -> _Submitted[Item, Answer]:
         loop, items = asyncio.get_running_loop(), [entry.item for entry in batch]

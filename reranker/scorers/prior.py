@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from firstrank.reranker.encoders.register import open_dense, open_sparse
 from firstrank.reranker.errors import ScorerError
 from firstrank.reranker.models.arithmetic import best_for_encoders, units
-from firstrank.reranker.scorers.base import Scorer, Session, room_of
+from firstrank.reranker.scorers.base import Scorer, Session, reading_of, room_of
 from firstrank.reranker.strategies.prior import FIRST_STAGE, Prior, Standing, zscores
 from firstrank.reranker.types import Request, Scores
 
@@ -82,6 +82,7 @@ class PriorSession:
         self.lengths: Sequence[int] = session.lengths
         self.max_window = session.max_window
         self.room = room_of(session)
+        self.reading = reading_of(session)
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         return await self._session.score(indices)

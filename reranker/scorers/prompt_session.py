@@ -26,6 +26,7 @@ class PromptSession:
         self.lengths = encoded.lengths
         self.max_window = encoded.max_window
         self.room = encoded.room
+        self.reading = encoded.reading
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         if len(indices) > self.max_window:

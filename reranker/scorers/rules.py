@@ -136,7 +136,12 @@ EFFECTS = (
         ("retrieve",),
     ),
     Effect(("steps", "rate"), among("objective", "kl", "ranknet", default="kl"), "only with {objective} kl or ranknet", ("feedback",)),
-    Effect(("rate_limit",), either("api_keys", "api_keys_file"), "counts by key; only with {api_keys} or {api_keys_file}", ("serve",)),
+    Effect(
+        ("rate_limit", "document_rate_limit"),
+        either("api_keys", "api_keys_file"),
+        "counts by key; only with {api_keys} or {api_keys_file}",
+        ("serve",),
+    ),
     Effect(("split", "run"), with_("dataset"), "only with {dataset}", ("bench latency",)),
     Effect(("clients", "requests", "depth"), with_("server"), "only with {server}", ("bench throughput",)),
     Effect(("windows", "passages"), without("server"), "not with {server}, whose requests have a depth", ("bench throughput",)),

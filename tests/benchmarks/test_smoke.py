@@ -201,7 +201,7 @@ def test_how_much_a_run_has_learned(bench, tiny_model, tmp_path):
 
 
 class TestService:
-    """One service for the three questions, where each has its own when it is run to measure."""
+    """One service for all questions, where each has its own when it is run to measure."""
 
     @pytest.fixture(scope="class")
     def server(self, tiny_model: Path) -> Iterator[Any]:
@@ -212,7 +212,7 @@ class TestService:
 
     @pytest.fixture(autouse=True)
     def _running(self, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("benchmarks.service.live", lambda *flags: contextlib.nullcontext(server))
+        monkeypatch.setattr("benchmarks.service.live", lambda *flags, **more: contextlib.nullcontext(server))
 
     def test_overload(self, bench, tiny_model):
         found = json.loads(bench("service", "overload", "--model", tiny_model, "--seconds", 1, "--calm", 1))
@@ -226,6 +226,11 @@ class TestService:
     def test_bytes(self, bench, tiny_model):
         found = json.loads(bench("service", "bytes", "--model", tiny_model, "--requests", 2))
         assert [found[f"different_at_{clients}"] for clients in (2, 8, 32)] == [0, 0, 0]
+
+    def test_mixed(self, bench, tiny_model):
+        found = json.loads(bench("service", "mixed", "--model", tiny_model, "--seconds", 1))
+        assert found["alive"]
+        assert not found["errors_in_the_log"]
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ class FakeSession:
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         texts = [self._request.passages[i].text for i in indices]
-        return await self._scorer.batcher.score((self._request.qid, texts), self._scorer.tokens * len(indices))
+        asked = self._request
+        return await self._scorer.batcher.score((asked.owner or asked.qid, texts), self._scorer.tokens * len(indices), self, asked.owner)
 
     def close(self) -> None:
         self.closed = True

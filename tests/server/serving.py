@@ -9,7 +9,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,11 +17,11 @@ import unittest.mock
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
-import uvicorn
 
 from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.server.app import create_app
 from firstrank.server.registry import WARM_UP
+from firstrank.server.run import Server, listen
 from firstrank.server.settings import load_settings
 from tests.reranker.fakes import FakeScorer
 
@@ -54,23 +53,27 @@ async def serving(scorer=None, *, openers=None, ready=True, failed=lambda error:
             httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
         ):
             client.app = app
+            models = app.state.service.registry.models.values()
             while ready and not app.state.service.registry.ready:
+                assert not any(model.problem for model in models), [model.problem for model in models]
                 await asyncio.sleep(0.001)
             yield client
 
 
 @contextlib.contextmanager
-def threaded(openers, **settings) -> Iterator[str]:
-    """The application under uvicorn on a thread of this process; gives its address."""
-    app = create_app(load_settings(**settings), openers)
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="on", ws="none", log_config=None, access_log=False))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+def threaded(openers=None, **settings) -> Iterator[str]:
+    """The service as `firstrank serve` runs it, on a thread of this process; gives its address."""
+    openers = openers or {"default": lambda: (FakeScorer(), Schedule())}
+    found = load_settings(**{"port": 0} | settings)
+    server = Server(found, lambda: load_settings(**{"port": 0} | settings), openers)
+    with listen(found) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        name = listening.getsockname()
+        url = f"unix:{name}" if isinstance(name, str) else f"http{'s' if found.tls_cert else ''}://{name[0]}:{name[1]}"
         try:
             deadline = time.monotonic() + 60
-            while not (server.started and app.state.service.registry.ready):
+            while not (server.started and server.app.state.service.registry.ready):
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
             yield url
@@ -111,10 +114,13 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @contextlib.contextmanager
-def live(*flags: str, env: dict[str, str] | None = None, wait: bool = True) -> Iterator[Live]:
-    """`firstrank serve` on a free port of loopback."""
+def live(*flags: str, env: dict[str, str] | None = None, wait: bool = True, files: int | None = None) -> Iterator[Live]:
+    """`firstrank serve` on a free port of loopback; with `files`, it may have no more descriptors."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1", **(env or {})}
-    process = subprocess.Popen([*SERVE, "--port", "0", *flags], stderr=subprocess.PIPE, text=True, env=environment)
+    command = [*SERVE, "--port", "0", *flags]
+    if files is not None:
+        command = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh", *command]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     server = Live(process)
     try:
         server.find_address()
@@ -148,7 +154,7 @@ class Live:
         self._wait(lambda: httpx.get(f"{self.url}/ready", timeout=60).status_code == 200)
 
     def _wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not condition():
             assert self.process.poll() is None, "".join(self.log)
             assert time.monotonic() < deadline, "".join(self.log)

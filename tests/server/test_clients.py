@@ -150,3 +150,76 @@ def test_text_embeddings_inference_with_curl(server):
     command = shown("text-embeddings-inference", server, "sh")
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, env={**os.environ, "FIRSTRANK_KEY": KEY})
     assert [set(one) for one in json.loads(done.stdout)] == [{"index", "score"}] * 3
+
+
+def test_openai_asks_for_a_model_by_its_id(server):
+    import openai
+
+    client = openai.OpenAI(api_key=KEY, base_url=f"{server.url}/v1")
+    assert client.models.retrieve("default").id == "default"
+    assert [model.id for model in client.models.list()] == ["default"]
+
+
+@pytest.mark.parametrize(("top_k", "count"), [(None, 3), (2, 2)])
+def test_voyage(server, expected, top_k, count):
+    import voyageai
+
+    client = voyageai.Client(api_key=KEY, base_url=f"{server.url}/v1")
+    answer = client.rerank(QUERY, DOCUMENTS, model="rerank-2.5", top_k=top_k)
+    assert [one.index for one in answer.results] == expected[:count]
+    assert [one.document for one in answer.results] == [DOCUMENTS[i] for i in expected[:count]]
+    assert answer.total_tokens > 0
+
+
+def test_mixedbread(server, expected):
+    import mixedbread
+
+    client = mixedbread.Mixedbread(api_key=KEY, base_url=server.url)
+    answer = client.rerank(model="mixedbread-ai/mxbai-rerank-large-v2", query=QUERY, input=DOCUMENTS, top_k=2, return_input=True)
+    assert [one.index for one in answer.data] == expected[:2]
+    assert [one.input for one in answer.data] == [DOCUMENTS[i] for i in expected[:2]]
+    assert answer.data[0].score > answer.data[1].score
+    assert answer.usage.total_tokens > 0
+
+
+def test_infinity(server, expected):
+    from infinity_client import AuthenticatedClient
+    from infinity_client.api.default import rerank
+    from infinity_client.models import RerankInput
+
+    client = AuthenticatedClient(base_url=f"{server.url}/infinity", token=KEY)
+    asked = RerankInput(query=QUERY, documents=DOCUMENTS, model="any", return_documents=True, top_n=2)
+    answer = rerank.sync(client=client, body=asked)
+    assert [one.index for one in answer.results] == expected[:2]
+    assert [one.document for one in answer.results] == [DOCUMENTS[i] for i in expected[:2]]
+
+
+def test_nvidia_nim_through_langchain(server, expected):
+    from langchain_core.documents import Document
+    from langchain_nvidia_ai_endpoints import NVIDIARerank
+
+    reranker = NVIDIARerank(base_url=f"{server.url}/v1", model="default", nvidia_api_key=KEY, top_n=2)
+    documents = reranker.compress_documents([Document(page_content=text) for text in DOCUMENTS], QUERY)
+    assert [document.page_content for document in documents] == [DOCUMENTS[i] for i in expected[:2]]
+    assert documents[0].metadata["relevance_score"] > documents[1].metadata["relevance_score"]
+
+
+def test_text_embeddings_inference_through_llama_index(server, expected):
+    from llama_index.core.schema import NodeWithScore, TextNode
+    from llama_index.postprocessor.tei_rerank import TextEmbeddingInference
+
+    reranker = TextEmbeddingInference(base_url=server.url, model_name="default", top_n=2, auth_token=f"Bearer {KEY}")
+    nodes = reranker.postprocess_nodes([NodeWithScore(node=TextNode(text=text), score=1.0) for text in DOCUMENTS], query_str=QUERY)
+    assert [node.node.get_content() for node in nodes] == [DOCUMENTS[i] for i in expected[:2]]
+
+
+def test_cohere_v1_with_rank_fields(server):
+    import cohere
+
+    client = cohere.Client(api_key=KEY, base_url=server.url)
+    documents = [{"title": text, "text": "the same"} for text in DOCUMENTS]
+    asked = {"model": "x", "query": QUERY, "documents": documents, "return_documents": True}
+    by_title = client.rerank(**asked, rank_fields=["title"])
+    plain = client.rerank(model="x", query=QUERY, documents=DOCUMENTS)
+    assert [one.index for one in by_title.results] == [one.index for one in plain.results]
+    assert by_title.results[0].document.title == DOCUMENTS[by_title.results[0].index]

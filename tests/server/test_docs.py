@@ -8,19 +8,23 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from firstrank.server.metrics import Metrics
-from firstrank.server.schemas import RerankRequest
+from firstrank.server.paths import OPEN
 from firstrank.server.settings import Settings
+from firstrank.server.shapes.rerank import RerankRequest
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "server.md"
+DEPLOY = DOCS.parent / "deploy"
 
 
 def settings_table() -> str:
     lines = ["| setting | default | what |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "" if field.default in (None, (), {}) else "default" if name == "model" else str(field.default)
+        default = "" if field.default in (None, (), {}, "") else "default" if name == "model" else str(field.default)
+        default = ",".join(field.default) if default and isinstance(field.default, tuple) else default
         lines.append(f"| `{name}` | {f'`{default}`' if default else ''} | {field.description.replace('|', chr(92) + '|')} |")
     return "\n".join(lines)
 
@@ -30,10 +34,34 @@ def families() -> dict[str, tuple[str, str, tuple[str, ...]]]:
     metrics = Metrics()
     found = {}
     for metric in metrics._registry.collect():
-        name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+        if not metric.name.startswith("firstrank_"):
+            continue  # the process's own, which have the names that they have everywhere
+        name = metric.name + {"counter": "_total", "info": "_info"}.get(metric.type, "")
         owner = next(one for one in metrics._registry._collector_to_names if getattr(one, "_name", "") == metric.name)
         found[name] = (metric.type, metric.documentation, owner._labelnames)
     return found
+
+
+def test_the_alerts_ask_for_metrics_that_there_are():
+    rules = [rule for group in yaml.safe_load((DEPLOY / "alerts.yaml").read_text())["groups"] for rule in group["rules"]]
+    asked = {name for rule in rules for name in re.findall(r"(?:firstrank|process)_\w+", rule["expr"])}
+    known = set(families()) | {"process_resident_memory_bytes", "process_cpu_seconds_total"}
+    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked} <= known
+    assert all(rule["labels"]["severity"] in ("critical", "warning") and rule["annotations"]["summary"] for rule in rules)
+
+
+def test_the_kubernetes_example_asks_for_routes_and_settings_that_there_are():
+    deployment, service = yaml.safe_load_all((DEPLOY / "kubernetes/firstrank.yaml").read_text())
+    pod = deployment["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["httpGet"]["path"] in OPEN
+    said = {one["name"].removeprefix("FIRSTRANK_").lower(): one["value"] for one in container["env"]}
+    settings = Settings.model_validate(said)
+    pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert pod["terminationGracePeriodSeconds"] > pause + settings.drain + 5
+    assert pod["enableServiceLinks"] is False
+    assert service["spec"]["selector"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
 
 
 def metrics_table() -> str:

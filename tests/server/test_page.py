@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,11 +16,12 @@ from tests.server.serving import live
 pytestmark = pytest.mark.browser
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-VIEWS = {
-    "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}},
-    "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}},
-    "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
+SIZES = {
+    "desk": {"viewport": {"width": 1280, "height": 900}},
+    "tablet": {"viewport": {"width": 820, "height": 1180}, "has_touch": True},
+    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
 }
+VIEWS = {f"{size}-{scheme}": {**view, "color_scheme": scheme} for size, view in SIZES.items() for scheme in ("light", "dark")}
 KEY = "sk-page-test"
 
 
@@ -77,6 +80,18 @@ class Watched:
         page.wait_for_selector("#ranking li")
         return page.locator("#ranking .text").all_inner_texts()
 
+    def check_accessible(self) -> None:
+        """axe-core finds nothing, and what is touched is large enough."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self.page)
+        assert found.violations_count == 0, found.generate_report()
+        small = self.page.evaluate(
+            "[...document.querySelectorAll('button, select, input, textarea, summary, nav a')].filter((one) => one.offsetParent !== null)"
+            ".filter((one) => one.getBoundingClientRect().height < 44).map((one) => one.outerHTML.slice(0, 80))"
+        )
+        assert small == []
+
     def check_clean(self) -> None:
         assert self.errors == []
         assert self.hosts == {urlsplit(self.url).netloc}
@@ -101,6 +116,9 @@ def test_load_an_example_rerank_and_see_the_order_change(browser, server, view, 
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
         folder = Path(os.environ.get("FIRSTRANK_SCREENSHOTS", tmp_path))
         page.screenshot(path=folder / f"page-{view}.png", full_page=True)
+        assert page.locator("#before .text").all_inner_texts() == before
+        assert "0.5 is an average passage" in page.inner_text("#relative")
+        watched.check_accessible()
         watched.check_clean()
 
 
@@ -122,9 +140,6 @@ def test_keyboard_strategy_top_n_and_the_same_request_as_code(browser, server):
 
 
 def test_the_curl_and_python_it_shows_run(browser, server):
-    import json
-    import subprocess
-
     with Watched(browser, server.url) as watched:
         page = watched.page
         page.locator("#example option").nth(1).wait_for(state="attached")
@@ -146,10 +161,16 @@ def test_errors_are_said_on_the_page(browser, server):
         page.click("#rerank")
         page.wait_for_selector("#problem:not([hidden])")
         assert "unknown strategy 'bubble'" in page.inner_text("#problem")
+        watched.check_accessible()
         page.fill("#strategy", "")
         page.click("#rerank")
         page.wait_for_selector("#ranking li")
         assert page.is_hidden("#problem")
+        page.fill("#strategy", "bubble")
+        page.click("#rerank")
+        page.wait_for_selector("#problem:not([hidden])")
+        assert page.locator("#ranking li, #before li").count() == 0
+        assert page.is_hidden("#sides")
 
 
 def test_passages_are_text_and_never_markup(browser, server):
@@ -170,15 +191,59 @@ def test_the_key_is_typed_into_its_field(browser, guarded):
         page.locator("#example option").nth(1).wait_for(state="attached")
         page.select_option("#example", index=1)
         page.click("#rerank")
-        page.wait_for_selector("#problem:not([hidden])")
-        assert "key" in page.inner_text("#problem")
+        page.wait_for_selector("#key-problem:not([hidden])")
+        assert "key" in page.inner_text("#key-problem")
+        assert page.is_hidden("#problem")
         assert page.evaluate("document.activeElement.id") == "key"
+        watched.check_accessible()
         watched.errors.clear()  # the browser itself reports the 401
         page.fill("#key", KEY)
         page.select_option("#model", "second")
         assert len(watched.rerank()) == 10
         assert '"model": "second"' in page.text_content("#curl")
         assert KEY not in page.text_content("#curl") + page.text_content("#python")
+        watched.check_clean()
+
+
+def test_an_example_is_there_and_what_is_served_is_said_and_no_key_is_asked_for(browser, server):
+    with Watched(browser, server.url) as watched:
+        page = watched.page
+        page.wait_for_selector("#facts:not(:empty)")
+        page.locator("#count", has_text="10").wait_for()
+        assert "float32" in page.inner_text("#facts")
+        assert page.is_hidden("#key")
+        page.click("#rerank")
+        page.wait_for_selector("#ranking li")
+        watched.check_clean()
+
+
+def test_passages_as_lines_json_or_a_file_and_long_ones_clamped(browser, server, tmp_path):
+    long = "A long passage. " * 60
+    (tmp_path / "passages.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in ("one", "two", "three", "four")))
+    with Watched(browser, server.url) as watched:
+        page = watched.page
+        page.locator("#count", has_text="10").wait_for()
+        for given, count in [("one\n two \n\nthree", 3), (json.dumps(["one\nline", long]), 2), ('{"text": "a"}\n{"content": "b"}', 2)]:
+            page.fill("#passages", given)
+            assert page.inner_text("#count") == str(count)
+            page.click("#rerank")
+            page.wait_for_selector(f"#ranking > li:nth-child({count}):last-child")
+            if long in given:
+                [clamped] = page.locator("#ranking .text.clamped").all()
+                height = clamped.bounding_box()["height"]
+                page.locator("#ranking .whole").click()
+                assert page.locator("#ranking .clamped").count() == 0
+                assert page.locator("#ranking .text").evaluate_all("all => Math.max(...all.map((one) => one.offsetHeight))") > 2 * height
+        page.set_input_files("#file", tmp_path / "passages.jsonl")
+        page.locator("#count", has_text="4").wait_for()
+        watched.check_clean()
+
+
+def test_the_reference_is_readable_without_a_key_and_asks_for_one_inside(browser, guarded):
+    with Watched(browser, f"{guarded.url}/docs") as watched:
+        watched.page.wait_for_selector("#reference .opblock")
+        assert watched.page.locator("button.authorize").count() == 1
+        assert "nothing is compared between requests" in watched.page.inner_text(".note")
         watched.check_clean()
 
 

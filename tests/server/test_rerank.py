@@ -31,6 +31,7 @@ async def test_best_first_on_every_route(path):
         "api_version": {"version": "2"},
         "billed_units": {"search_units": 1},
         "tokens": {"input_tokens": 30, "output_tokens": 0},
+        "cut": {"documents": 0, "tokens": 0},
     }
     assert ("document" in found["results"][0]) is (path != "/v2/rerank")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -42,7 +43,8 @@ def test_lists_from_the_environment(monkeypatch):
     monkeypatch.setenv("FIRSTRANK_MODEL", "small=default,org/big")
     monkeypatch.setenv("FIRSTRANK_ALIAS", "x=small")
     settings = load_settings()
-    assert settings.keys() == ("a", "b")
+    found = settings.keys()
+    assert [one.key.get_secret_value() for one in found] == ["a", "b"]
     assert {name: settings.setup(name).model for name in settings.model} == {"small": "default", "org/big": "org/big"}
     assert settings.alias == {"x": "small"}
     assert "a, b" not in repr(settings)
@@ -98,3 +100,58 @@ def test_every_setting_is_a_flag_with_its_help():
 def test_a_wrong_flag_is_exit_code_2():
     assert CliRunner().invoke(app, ["serve", "--prot", "1"]).exit_code == 2
     assert CliRunner().invoke(app, ["serve", "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize("given", ["k1,k2", ["k1,k2"], ["k1", "k2"], " k1 , k2 "])
+def test_lists_are_read_by_one_rule_wherever_they_stand(given, tmp_path, monkeypatch):
+    found = [load_settings(api_keys=given, cors_origins=given)]
+    file = tmp_path / "serve.yaml"
+    file.write_text(yaml.safe_dump({"api_keys": given, "cors_origins": given}))
+    found.append(load_settings(config=file))
+    if isinstance(given, str):
+        monkeypatch.setenv("FIRSTRANK_API_KEYS", given)
+        monkeypatch.setenv("FIRSTRANK_CORS_ORIGINS", given)
+        found.append(load_settings())
+    for settings in found:
+        keys = settings.keys()
+        assert [one.key.get_secret_value() for one in keys] == ["k1", "k2"]
+        assert settings.cors_origins == ("k1", "k2")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("FIRSTRANK_API_KEY", "x", "did you mean FIRSTRANK_API_KEYS"),
+        ("FIRSTRANK_MAX_QEUE", "5", "did you mean FIRSTRANK_MAX_QUEUE"),
+        ("FIRSTRANK_API_KEYS", "", "FIRSTRANK_API_KEYS is empty"),
+        ("FIRSTRANK_API_KEYS", " , ", "api_keys: is empty"),
+        ("FIRSTRANK_PORT", "tcp://10.0.0.1:8000", "enableServiceLinks"),
+        ("FIRSTRANK_SERVICE_HOST", "10.0.0.1", "enableServiceLinks"),
+        ("FIRSTRANK_TIMEOUT", "soon", "the environment's FIRSTRANK_TIMEOUT"),
+    ],
+)
+def test_a_variable_that_says_nothing_is_refused(monkeypatch, variable, value, says):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InputError, match=says):
+        load_settings()
+
+
+def test_a_comma_within_an_engines_argument_divides_nothing(monkeypatch):
+    monkeypatch.setenv("FIRSTRANK_ENGINE_ARG", "gpu_memory_utilization=0.85,compilation_config={mode: 3, level: 1},quantization=fp8")
+    expected = ("gpu_memory_utilization=0.85", "compilation_config={mode: 3, level: 1}", "quantization=fp8")
+    assert load_settings(backend="vllm").engine_arg == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ({"strategies": "sliding,bubble"}, "'bubble' is no strategy"),
+        ({"tls_cert": "x.pem"}, "one needs the other"),
+        ({"model": "a=x,a=y"}, "'a' is given twice"),
+        ({"cors_origins": ""}, "cors_origins: is empty"),
+        ({"root_path": "x/"}, "root_path"),
+    ],
+)
+def test_more_mistakes_name_the_setting(flags, says):
+    with pytest.raises(InputError, match=says):
+        load_settings(**flags)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from statistics import median_low
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.scorers.base import Scorer, Session, room_of
+from firstrank.reranker.scorers.base import Scorer, Session, reading_of, room_of
 from firstrank.reranker.scorers.cascade.deferral import Rule, Stake, discounts, entropy
 from firstrank.reranker.strategies.windows import parts
 from firstrank.reranker.types import Request, Scores
@@ -61,6 +61,7 @@ class CascadeSession:
         self.lengths: Sequence[int] = tuple(map(max, small.lengths, large.lengths))
         self.max_window = min(small.max_window, large.max_window)
         self.room = min(room_of(small), room_of(large))
+        self.reading = reading_of(small)
         self._purse = _Purse(scorer, len(self.lengths))
         self._judged = asyncio.Event()
         self._judged.set()

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -20,6 +22,8 @@ _LONGEST_REST = 30.0
 _LOST = 6  # refused connections in a row, about 15 s of them, on every server
 _CLOSING = 5.0
 """seconds that open connections have to end"""
+PASSED_ON: ContextVar[Mapping[str, str]] = ContextVar("passed_on", default=MappingProxyType({}))
+"""headers that go along with a window: the `traceparent` of the request that it belongs to"""
 _BUSY = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -108,7 +112,7 @@ class Servers:
     async def _post_to(self, server: Server, path: str, body: Mapping[str, Any]) -> Any:
         sent = time.monotonic()
         try:
-            response = await self._client.post(f"{server.url}{path}", json=body)
+            response = await self._client.post(f"{server.url}{path}", json=body, headers=dict(PASSED_ON.get()))
         except httpx.TransportError as error:
             refused = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             server.rest(sent, f"{type(error).__name__}: {error}".rstrip(": "), None, refused=refused)

@@ -14,13 +14,13 @@ from firstrank.reranker.scorers.transformers.reader import Prompt, Reader
 from firstrank.reranker.types import Scores
 
 
-def reading_by(batcher: Batcher[Any, Scores], encoded: PointRequest) -> Read:
+def reading_by(batcher: Batcher[Any, Scores], encoded: PointRequest, client: str) -> Read:
     """A request's passages as one item of a batcher."""
     prefix = Prefix(encoded.header)
 
     async def read(encoded: PointRequest, indices: tuple[int, ...]) -> Scores:
         prompt = Prompt(prefix, tuple(encoded.suffixes[i] for i in indices), len(indices))
-        return await batcher.score(prompt, prompt.tokens, encoded)
+        return await batcher.score(prompt, prompt.tokens, encoded, client)
 
     return read
 

@@ -94,8 +94,8 @@ class TransformersScorer:
     def open(self, request: Request) -> TransformersSession | PointSession:
         if (prompter := self._model.pointwise) is not None:
             encoded = prompter.encode(request)
-            return PointSession(encoded, reading_by(self._batcher, encoded), self.name)
-        return TransformersSession(self._model.prompter.encode(request), self._batcher)
+            return PointSession(encoded, reading_by(self._batcher, encoded, request.owner), self.name)
+        return TransformersSession(self._model.prompter.encode(request), self._batcher, request.owner)
 
     def close(self) -> None:
         self._batcher.close()
@@ -153,19 +153,20 @@ def _example(model: Model) -> Prompt:
 class TransformersSession:
     """One request's prompts."""
 
-    def __init__(self, encoded: EncodedRequest, batcher: Batcher[Any, Scores]) -> None:
-        self._encoded, self._batcher = encoded, batcher
+    def __init__(self, encoded: EncodedRequest, batcher: Batcher[Any, Scores], client: str) -> None:
+        self._encoded, self._batcher, self._client = encoded, batcher, client
         self._prefixes: dict[tuple[int, ...], Prefix] = {}
         self.lengths = encoded.lengths
         self.max_window = encoded.max_window
         self.room = encoded.room
+        self.reading = encoded.reading
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         whole = self._encoded.prompt(indices)
         header = tuple(self._encoded.header(len(indices)))
         prefix = self._prefixes.setdefault(header, Prefix(header))
         prompt = Prompt(prefix, (whole[len(header) :],), len(indices))
-        return await self._batcher.score(prompt, len(whole), self)
+        return await self._batcher.score(prompt, len(whole), self, self._client)
 
     def close(self) -> None:
         """Nothing outlives a session: the executor has cancelled what still waited."""

@@ -4,8 +4,30 @@ const made = (tag, className, text) => Object.assign(document.createElement(tag)
 
 const READY = { ready: ["ready", "ready"], loading: ["waiting", "the model is loading …"], stopping: ["gone", "stopping"] };
 let running = null;
+let asked = false;
 
-const passages = () => $("passages").value.split("\n").map((line) => line.trim()).filter(Boolean);
+let sample = [];
+
+// Lines, a JSON array, or JSON lines; strings, or objects of which the service reads the text.
+function passages() {
+  const text = $("passages").value.trim();
+  const lines = text.split("\n").map((line) => line.trim()).filter(Boolean);
+  const whole = parsed(text);
+  if (Array.isArray(whole)) return whole;
+  const each = lines.map(parsed);
+  return each.length && each.every((one) => one && typeof one === "object") ? each : lines;
+}
+
+function parsed(text) {
+  if (!/^[[{"]/.test(text)) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const textOf = (one) => (typeof one === "string" ? one : one.text ?? one.content ?? one.page_content ?? one.passage ?? JSON.stringify(one));
 const headers = () => ({ "Content-Type": "application/json", ...($("key").value && { Authorization: `Bearer ${$("key").value}` }) });
 
 function request() {
@@ -31,10 +53,12 @@ async function rerank(event) {
     if (!answer.ok) throw Object.assign(new Error(found.message || `the service answered ${answer.status}`), { status: answer.status });
     show(body, found, performance.now() - started);
     if ($("key").value) sessionStorage.setItem("key", $("key").value);
+    if (!$("facts").textContent) facts();
   } catch (error) {
     if (error.name === "AbortError") return;
-    problem(error.status ? error.message : "the service does not answer");
-    if (error.status === 401) $("key").focus();
+    const mine = error.status === 401;
+    problem(error.status ? error.message : "the service does not answer", mine);
+    if (mine) $("key").focus();
   } finally {
     if (running === mine) {
       running = null;
@@ -49,14 +73,21 @@ function busy(yes) {
   if (yes) $("summary").textContent = "Ranking …";
 }
 
-function problem(text) {
-  $("problem").hidden = !text;
-  $("problem").textContent = text;
-  if (text) $("summary").textContent = "No ranking.";
+function problem(text, ofKey = false) {
+  for (const [id, shown] of [["problem", text && !ofKey], ["key-problem", text && ofKey]]) {
+    $(id).hidden = !shown;
+    $(id).textContent = shown ? text : "";
+  }
+  if (ofKey) $("key-row").hidden = false;
+  if (!text) return;
+  for (const id of ["ranking", "before", "windows"]) $(id).replaceChildren();
+  for (const id of ["sides", "more", "relative", "warnings"]) $(id).hidden = true;
+  $("summary").textContent = "No ranking.";
 }
 
 function show(body, found, milliseconds) {
-  const { results, trace, usage } = found;
+  const { results, trace, usage, meta, warnings } = found;
+  const texts = body.documents.map(textOf);
   const figures = [
     [results.length, results.length === body.documents.length ? "passages" : `of ${body.documents.length} passages`],
     [trace.windows.length, trace.windows.length === 1 ? "window" : "windows"],
@@ -64,7 +95,14 @@ function show(body, found, milliseconds) {
     [Math.round(milliseconds).toLocaleString("en"), "ms"],
   ];
   $("summary").replaceChildren(...figures.flatMap(([figure, what], i) => [i ? " · " : "", made("b", "", figure), ` ${what}`]));
-  $("ranking").replaceChildren(...results.map((result, place) => row(result, place, body.documents)));
+  if (meta.cut.documents) $("summary").append(` · ${meta.cut.documents} read in part, ${meta.cut.tokens} tokens each`);
+  $("warnings").hidden = !warnings;
+  $("warnings").textContent = (warnings ?? []).join("; ");
+  const placeOf = new Map(results.map(({ index }, place) => [index, place]));
+  $("before").replaceChildren(...texts.map((text, index) => plainRow(text, index, placeOf.get(index))));
+  $("ranking").replaceChildren(...results.map((result, place) => row(result, place, texts)));
+  $("sides").hidden = $("relative").hidden = false;
+  for (const text of document.querySelectorAll(".ranking .text")) clamp(text);
   $("windows").replaceChildren(...trace.windows.map((one) => windowRow(one, new Set(results.slice(0, 3).map(({ index }) => index)))));
   $("windows-hint").textContent = `${trace.strategy}, ${trace.rounds} ${trace.rounds === 1 ? "round" : "rounds"}; marked: the best 3`;
   $("curl").textContent = curl(body);
@@ -87,6 +125,27 @@ function row({ index, relevance_score: score }, place, documents) {
   bar.append(fill);
   item.append(made("span", "rank", place + 1), move, made("span", "text", documents[index]), made("span", "score", score.toFixed(4)), bar);
   return item;
+}
+
+function plainRow(text, index, place) {
+  const item = made("li", place === undefined ? "left-out" : "");
+  item.append(made("span", "rank", index + 1), made("span", "text", text));
+  return item;
+}
+
+// A long passage shows three lines, and all of it when asked.
+function clamp(text) {
+  text.classList.add("clamped");
+  if (text.scrollHeight <= text.clientHeight + 2) return text.classList.remove("clamped");
+  const button = made("button", "quiet whole", "Show all");
+  button.type = "button";
+  button.setAttribute("aria-expanded", "false");
+  button.addEventListener("click", () => {
+    const open = !text.classList.toggle("clamped");
+    button.textContent = open ? "Show less" : "Show all";
+    button.setAttribute("aria-expanded", open);
+  });
+  text.parentElement.append(button);
 }
 
 function windowRow(one, best) {
@@ -119,15 +178,29 @@ for result in answer.json()["results"]:
 }
 
 async function examples() {
-  const found = await (await fetch("example.json")).json();
-  $("example").append(...found.map(({ name }, i) => Object.assign(made("option", "", name), { value: i })));
-  $("example").addEventListener("change", () => {
-    const chosen = found[$("example").value];
-    if (!chosen) return;
-    $("query").value = chosen.query;
-    $("passages").value = chosen.passages.join("\n");
-    count();
-  });
+  sample = await (await fetch("example.json")).json();
+  $("example").append(...sample.map(({ name }, i) => Object.assign(made("option", "", name), { value: i })));
+  $("example").addEventListener("change", () => load(sample[$("example").value]));
+  if ($("query").value || $("passages").value) return count();
+  $("example").value = "0";
+  load(sample[0]);
+}
+
+function load(chosen) {
+  $("query").value = chosen?.query ?? "";
+  $("passages").value = chosen?.passages.join("\n") ?? "";
+  count();
+}
+
+async function facts() {
+  const answer = await fetch("info", { headers: headers() });
+  if (answer.status === 401) $("key-row").hidden = false;
+  if (!answer.ok) return;
+  const { version, model_id, models: all, strategies } = await answer.json();
+  const { dtype, device, max_input_length: tokens } = all[model_id];
+  const reads = tokens ? `reads ${tokens} tokens of a passage` : "";
+  $("facts").textContent = [`Version ${version}`, model_id, dtype, device, reads].filter(Boolean).join(" · ");
+  $("strategies").replaceChildren(...strategies.map((name) => Object.assign(made("option"), { value: name })));
 }
 
 function models(names) {
@@ -141,6 +214,7 @@ async function state() {
   try {
     const found = await (await fetch("ready")).json();
     shown = READY[found.status] ?? shown;
+    if (found.status === "ready" && !asked) facts((asked = true));
     models(Object.keys(found.models));
   } catch {
     // shown as not reachable
@@ -158,7 +232,17 @@ $("cancel").addEventListener("click", () => {
   running?.abort();
   $("summary").textContent = "Cancelled.";
 });
-$("passages").addEventListener("input", count);
+$("passages").addEventListener("input", () => {
+  $("example").value = "";
+  count();
+});
+$("file").addEventListener("change", async () => {
+  const [file] = $("file").files;
+  if (!file) return;
+  $("passages").value = await file.text();
+  $("example").value = "";
+  count();
+});
 for (const button of document.querySelectorAll("[data-copy]"))
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText($(button.dataset.copy).textContent);
@@ -167,5 +251,6 @@ for (const button of document.querySelectorAll("[data-copy]"))
   });
 
 $("key").value = sessionStorage.getItem("key") ?? "";
+$("key-row").hidden = !$("key").value;
 examples();
 state();

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from firstrank.reranker.errors import DeadlineExceeded, ScorerError, TransientError
-from firstrank.reranker.executor.executor import Executor
+from firstrank.reranker.executor.executor import Executor, Terms
 from firstrank.reranker.types import Failure, Outcome, Ranking, Scores
 from tests.reranker.fakes import FakeScorer, one_window, request
 
@@ -137,7 +137,7 @@ def test_a_strategy_that_loses_a_candidate_is_found_out():
 def test_deadline():
     async def run():
         executor = Executor(FakeScorer(seconds=0.2))
-        await executor.rank(request(2, "q"), one_window, deadline=asyncio.get_running_loop().time() + 0.02)
+        await executor.rank(request(2, "q"), one_window, Terms(deadline=asyncio.get_running_loop().time() + 0.02))
 
     with pytest.raises(DeadlineExceeded, match="'q'"):
         asyncio.run(run())
@@ -235,7 +235,7 @@ def test_a_cancel_does_not_wait_for_an_encoding_and_its_session_is_closed():
     async def run():
         executor = Executor(scorer)
         with pytest.raises(DeadlineExceeded):
-            await executor.rank(request(2), one_window, deadline=asyncio.get_running_loop().time() + 0.01)
+            await executor.rank(request(2), one_window, Terms(deadline=asyncio.get_running_loop().time() + 0.01))
         assert not encoding.is_set()  # the deadline was kept all the same
         encoding.set()
         assert len(await executor.rank(request(2), one_window)) == 2

@@ -53,7 +53,9 @@ async def ranked(scorer, requests, strategy):
     return [result async for result in Executor(scorer).stream(requests, strategy)]
 
 
-@pytest.mark.parametrize(("name", "passages", "count", "lanes"), [("tiny", 20, 6, 1), ("first-smollm2", 4, 2, 1), ("first-smollm2", 4, 3, 2)])
+@pytest.mark.parametrize(
+    ("name", "passages", "count", "lanes"), [("tiny", 20, 6, 1), ("first-smollm2", 4, 2, 1), ("first-smollm2", 4, 3, 2)]
+)
 def test_logits_are_those_of_plain_transformers_to_the_bit_whatever_else_is_running(name, passages, count, lanes, tiny_model, threads):
     import torch
 
