@@ -73,7 +73,9 @@ def _uri(target: Path) -> str:
         return target.relative_to(DOCS).as_posix()
     inside = target / "README.md" if target.is_dir() else target
     uri = f"{OUTSIDE}/{inside.relative_to(ROOT).as_posix()}"
-    return uri if inside.suffix in (".md", ".svg", ".png", ".json") else f"{uri}.txt"  # a browser shows text, and offers the rest to be saved
+    return (
+        uri if inside.suffix in (".md", ".svg", ".png", ".json") else f"{uri}.txt"
+    )  # a browser shows text, and offers the rest to be saved
 
 
 def _source(uri: str) -> Path:

@@ -41,13 +41,16 @@ FILES = (
 
 
 def page() -> str:
-    return "\n\n".join(f"## {file.title}\n\n{file.where}\n\n{table(('key', 'type', 'default', 'what'), rows(file.reader))}" for file in FILES)
+    return "\n\n".join(
+        f"## {file.title}\n\n{file.where}\n\n{table(('key', 'type', 'default', 'what'), rows(file.reader))}" for file in FILES
+    )
 
 
 def rows(reader: type[BaseModel]) -> list[tuple[str, str, str, str]]:
     """A row a key. The words are the field's description, or what stands below it as its docstring."""
     return [
-        (code(name), _kind(field.annotation), _default(field), sentence(field.description or "")) for name, field in reader.model_fields.items()
+        (code(name), _kind(field.annotation), _default(field), sentence(field.description or ""))
+        for name, field in reader.model_fields.items()
     ]
 
 

@@ -21,6 +21,6 @@ def code(text: object) -> str:
 
 
 def sentence(text: str) -> str:
-    """With a capital at its start and a full stop at its end."""
-    text = text.strip()
-    return text if not text else text[0].upper() + text[1:] + ("" if text[-1] in ".:…!?" else ".")
+    """With a full stop at its end and, where it begins with a plain word, a capital."""
+    text = re.sub(r"^[a-z]+(?= [a-zA-Z])", lambda word: word[0].capitalize(), text.strip())
+    return text if not text or text[-1] in ".:…!?" else f"{text}."

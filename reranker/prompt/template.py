@@ -24,14 +24,14 @@ class Template(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(default="", description="set from the file's name")
-    system: str = ""
+    system: str = Field(default="", description="the system text")
     system_joint: str = Field(default="\n ", description="joins system and user text where the chat template has no system role")
-    before: str
-    passage: str
-    after: str
+    before: str = Field(description="what the user's text begins with: {n}, {query}")
+    passage: str = Field(description="one passage: {label} and {text}, each once")
+    after: str = Field(description="what stands after the passages: {query}, {n}")
     answer: str = Field(default="[", description="what the assistant's turn begins with; the first label follows")
-    title: str = "{title}. {text}"
-    labels: Kind = "letters"
+    title: str = Field(default="{title}. {text}", description="how a title and a text are joined")
+    labels: Kind = Field(default="letters", description="what stands for a passage")
     words: int | None = Field(default=None, ge=1, description="a passage is cut after so many words, its white space made single")
     tokens: int | None = Field(default=None, ge=1, description="a passage is cut after so many tokens")
     excerpt: Excerpt = Field(default="start", description="what is shown of a passage with more tokens")

@@ -137,7 +137,9 @@ class Reader:
 
     def _serve(self, command: str) -> None:
         self.stop()
-        self._service = subprocess.Popen(["bash", "-c", f"exec {command}"], env=self.environment, cwd=self.folder, stderr=subprocess.DEVNULL)
+        self._service = subprocess.Popen(
+            ["bash", "-c", f"exec {command}"], env=self.environment, cwd=self.folder, stderr=subprocess.DEVNULL
+        )
         for _ in range(600):
             assert self._service.poll() is None, f"it ended: {command}"
             with contextlib.suppress(urllib.error.URLError, OSError):
