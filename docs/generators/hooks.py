@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from mkdocs.structure.files import File, Files, InclusionLevel
 
+from docs.generators import models
 from docs.generators.markers import expanded
 
 ROOT = Path(__file__).parents[2]
@@ -22,8 +23,12 @@ _FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Adds what pages link to outside docs/, and what those pages link to in turn."""
-    waiting = [Path(file.abs_src_path) for file in files if file.src_uri.endswith(".md") and file.abs_src_path]
+    """Adds a page a model, what pages link to outside docs/, and what those pages link to in turn."""
+    for name in models.names():
+        content = f"# {name}\n\n<!-- made: model {name} -->\n"
+        files.append(File.generated(config, f"models/{name}.md", content=content, inclusion=InclusionLevel.NOT_IN_NAV))
+    waiting = [ROOT / "configs/models/default/README.md", *_pages(files)]
+    files.append(_added(config, _uri(waiting[0]), waiting[0]))
     while waiting:
         page = waiting.pop()
         for target in _targets(page):
@@ -58,6 +63,10 @@ def _relinked(text: str, source: Path, here: str) -> str:
         return f"{found[1]}{quote(posixpath.relpath(_uri(target), here or '.'))}{hash_}{anchor}{found[3]}"
 
     return _LINK.sub(link, text)
+
+
+def _pages(files: Files) -> list[Path]:
+    return [Path(file.abs_src_path) for file in files if file.src_uri.endswith(".md") and file.abs_src_path]
 
 
 def _targets(page: Path) -> list[Path]:

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 from docs.generators.tables import code, table
 from firstrank.eval.reproductions import all_reproductions
 from firstrank.reranker.models.catalog import list_specs
 from firstrank.reranker.models.spec import ModelSpec
+
+NOTES = Path(__file__).parents[1] / "models/notes.yaml"
+
+
+def names() -> list[str]:
+    return [spec.name for spec in list_specs()]
+
+
+@cache
+def notes() -> dict[str, dict[str, Any]]:
+    """What is said of a model beside its YAML, by its name."""
+    found: dict[str, dict[str, Any]] = yaml.safe_load(NOTES.read_text(encoding="utf-8"))
+    return found
 
 
 def list_page() -> str:
@@ -27,8 +45,16 @@ def page(name: str) -> str:
 
 def _facts(spec: ModelSpec) -> Iterator[tuple[str, str]]:
     yield "What it is", spec.description
+    note = notes().get(spec.name, {})
+    if "use" in note:
+        yield "When to take it", note["use"]
     yield "Licence", spec.licence
     yield "Weights", _weights(spec)
+    if "parameters" in note:
+        size = float(note["parameters"])
+        yield "Parameters", f"{size / 1e9:.2f} billion" if size >= 1e9 else f"{size / 1e6:.0f} million"
+        yield "Memory of the weights (estimate)", f"{_gigabytes(2 * size)} in bf16, {_gigabytes(4 * size)} in fp32; windows need more"
+    yield "Speed", note.get("speed", "not measured here; `firstrank bench latency` measures it")
     yield "How it answers", _answer(spec)
     yield "Prompt", code(spec.template_name)
     yield "Windows", f"{spec.window} passages, moved by {spec.stride}"
@@ -39,6 +65,10 @@ def _facts(spec: ModelSpec) -> Iterator[tuple[str, str]]:
         yield "Prior", f"{weights}; the model reads {depth}" + (f"; weight in the final score {spec.fuse:g}" if spec.fuse else "")
     yield "Tokens of a passage that are read", f"{spec.read_template().tokens or 'all that the context holds'}"
     yield "Context", f"{spec.context:,} tokens" if spec.context else "as its own configuration says"
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def _weights(spec: ModelSpec) -> str:
@@ -60,6 +90,8 @@ def _figures(spec: ModelSpec) -> Iterator[str]:
         if one.model in (spec.name, spec.weights.hub)
         for measure, value in one.expected.items()
     ]
+    if card := notes().get(spec.name, {}).get("card"):
+        yield f"Data, training and figures are in [the model's card](../../{card})."
     if rows:
         yield "## Published figures"
         yield table(("what", "figure", "who published it", "to run it again"), rows)

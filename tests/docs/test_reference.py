@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from docs.generators import commands, errors, keys, markers, names, service
+from docs.generators import commands, errors, keys, markers, models, names, service
 from docs.generators.hooks import DOCS
 from firstrank import __all__ as public
 from firstrank.reranker.config import config_dir
@@ -81,10 +81,16 @@ def test_a_metric_has_an_entry_with_words() -> None:
         assert re.search(rf"^\| `{name}` \| .*? \| .*? \| \w.* \|$", page, re.MULTILINE), name
 
 
-def test_a_model_has_a_page() -> None:
-    pages = {page.stem for page in (DOCS / "models").glob("*.md")} - {"index"}
-    assert pages == {file.stem for file in (config_dir() / "models").glob("*.yaml")}
-    assert all(f"<!-- made: model {name} -->" in (DOCS / f"models/{name}.md").read_text(encoding="utf-8") for name in pages)
+@pytest.mark.parametrize("name", models.names())
+def test_a_model_has_a_page_with_its_licence_memory_and_speed(name: str) -> None:
+    page = models.page(name)
+    for fact in ("What it is", "Licence", "Weights", "How it answers", "Speed"):
+        assert re.search(rf"^\| {fact} \| .+ \|$", page, re.MULTILINE), fact
+    assert f"[{name}]({name}.md)" in models.list_page()
+
+
+def test_what_is_noted_of_a_model_is_of_one_that_there_is() -> None:
+    assert set(models.notes()) <= set(models.names())
 
 
 def test_every_page_is_in_the_navigation() -> None:
