@@ -40,6 +40,9 @@ from firstrank.__main__ import main
 main()
 """
 
+PROGRESS = re.compile(r"^\w+: \d+ of \d+, .* left\n", re.MULTILINE)
+"""lines that a slow machine shows, and a quick one does not"""
+
 REFUSED = ("pip", "pip3", "uv", "make", "docker", "git", "sudo", "apt-get", "ray", "kubectl")
 """commands that change the machine: a block that has one is marked `skip`"""
 
@@ -133,7 +136,7 @@ class Reader:
         )
         fails = block.output is not None and re.search(r"^error: ", block.output, re.MULTILINE)
         assert bool(done.returncode) == bool(fails), f"exit code {done.returncode} of\n{source}\n{done.stdout}"
-        return done.stdout
+        return PROGRESS.sub("", done.stdout)
 
     def _serve(self, command: str) -> None:
         self.stop()
