@@ -59,8 +59,9 @@ def chart(said: Mapping[str, Any]) -> str:
     drawn = effectiveness_against_latency([*points, Point(first["name"], None, first["value"])])
     assert drawn is not None, "no point has seconds"
     left, right, top, bottom = (drawn[side] for side in ("left", "right", "top", "bottom"))
+    box = f"0 0 {drawn['width']} {drawn['height']}"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {drawn["width"]} {drawn["height"]}" font-family="sans-serif" font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" font-family="sans-serif" font-size="13">',
         f"<title>nDCG@10 against seconds a query: {escape(said['collection'])}</title>",
         f'<rect width="{drawn["width"]}" height="{drawn["height"]}" fill="white"/>',
         *(f'<path d="M{left},{tick["at"]}H{right}" stroke="#e4e4e4"/>' for tick in drawn["y_ticks"]),
