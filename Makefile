@@ -79,7 +79,8 @@ test-browser: setup
 
 # The documentation: `make docs` builds the site into site/, strictly (a dead link or anchor fails it); `make test-docs` runs the pages' code.
 docs: $(VENV)/.docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "the site is in site/; to read it: $(BIN)/python -m http.server --directory site 8001"
 
 test-docs: $(VENV)/.docs
 	$(BIN)/python -m pytest -m docs tests/docs

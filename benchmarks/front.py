@@ -61,7 +61,7 @@ def chart(said: Mapping[str, Any]) -> str:
     left, right, top, bottom = (drawn[side] for side in ("left", "right", "top", "bottom"))
     box = f"0 0 {drawn['width']} {drawn['height']}"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" font-family="sans-serif" font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" font-family="sans-serif" font-size="15">',
         f"<title>nDCG@10 against seconds a query: {escape(said['collection'])}</title>",
         f'<rect width="{drawn["width"]}" height="{drawn["height"]}" fill="white"/>',
         *(f'<path d="M{left},{tick["at"]}H{right}" stroke="#e4e4e4"/>' for tick in drawn["y_ticks"]),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files, InclusionLevel
 
 from docs.generators import models
@@ -50,6 +51,13 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         pieces += [_relinked(text[end : fence.start()], source, here), fence.group()]
         end = fence.end()
     return "".join([*pieces, _relinked(text[end:], source, here)])
+
+
+def on_post_page(output: str, *, page: Any, **_: Any) -> str:
+    """Raises PluginError where a page would fetch something from another host."""
+    if found := re.search(r'<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)="(?:https?:)?//[^"]*"', output):
+        raise PluginError(f"{page.file.src_uri}: {found.group()}: the site must fetch nothing from another host")
+    return output
 
 
 def _relinked(text: str, source: Path, here: str) -> str:
