@@ -70,7 +70,7 @@ test-ray: .venv-integrations/.ready
 	touch $@
 
 # Chromium comes from the system's packages; Playwright only drives it. Where it is missing, root may install it.
-test-browser: setup
+test-browser: $(VENV)/.docs
 	$(BIN)/python $(PIP) -c constraints/cpu.txt playwright
 	@command -v chromium || command -v chromium-browser || command -v google-chrome \
 		|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \

@@ -55,9 +55,7 @@ _SETTINGS: dict[str, Any] = {
     "device": Annotated[str | None, option(MODEL, "auto, cpu, cuda or mps.")],
     "dtype": Annotated[str | None, option(MODEL, "float32, bfloat16 or float16; by default what suits the device.")],
     "threads": Annotated[int | None, option(MODEL, "CPU threads; results are the same to the bit for the same number.")],
-    "lanes": Annotated[
-        int | None, option(MODEL, "CPU: windows at once, which share the threads. More windows a second, but each one is slower.")
-    ],
+    "lanes": Annotated[int | None, option(MODEL, "CPU: windows at once, which share the threads: more a second, but each is slower.")],
     "revision": Annotated[str | None, option(MODEL, "The model's revision on the hub.")],
     "noise": Annotated[float | None, option(MODEL, "oracle: standard deviation of the noise on its grades; by default 0.")],
     "prior": Annotated[
@@ -73,9 +71,7 @@ _SETTINGS: dict[str, Any] = {
     "fuse": Annotated[float | None, option(MODEL, "The prior's weight in the final score; by default the model's.")],
     "cascade": Annotated[str | None, option(MODEL, "A larger model, for the windows where --model is unsure.")],
     "defer_budget": Annotated[float | None, option(MODEL, "The share of a query's windows that the larger model may see [0.3].")],
-    "defer_rule": Annotated[
-        str | None, option(MODEL, "What says how unsure the model is: entropy (the default), margin, or a learned rule's file.")
-    ],
+    "defer_rule": Annotated[str | None, option(MODEL, "How doubt is measured: entropy (the default), margin, or a learned rule's file.")],
     "strategy": Annotated[
         str | None,
         option(WINDOWS, "NAME[:key=value,…]: sliding, full, topdown, tournament, blitz, consistent; by default the model's."),
