@@ -68,7 +68,7 @@ def chart(said: Mapping[str, Any]) -> str:
         *(_text(left - 8, tick["at"] + 4, tick["label"], "end") for tick in drawn["y_ticks"]),
         *(_text(tick["at"], bottom + 18, tick["label"], "middle") for tick in drawn["x_ticks"]),
         f'<path d="M{left},{bottom}H{right}" stroke="#888"/>',
-        _text((left + right) / 2, bottom + 40, f"seconds a query ({escape(said['collection'])})", "middle"),
+        _text((left + right) / 2, bottom + 40, f"seconds a query; {escape(said['collection'])}", "middle"),
         _text(14, top - 6, "nDCG@10", "start"),
         f'<path d="{drawn["front"]}" fill="none" stroke="#3f51b5" stroke-width="2"/>',
     ]

@@ -40,7 +40,7 @@ def list_page() -> str:
 def page(name: str) -> str:
     """What a model's YAML says, and the published figures that its reproductions name."""
     spec = next(one for one in list_specs() if one.name == name)
-    return "\n\n".join([table(("", ""), [*_facts(spec)]), *_figures(spec)])
+    return "\n\n".join([table(("what", spec.name), [*_facts(spec)]), *_figures(spec)])
 
 
 def _facts(spec: ModelSpec) -> Iterator[tuple[str, str]]:
@@ -87,7 +87,7 @@ def _figures(spec: ModelSpec) -> Iterator[str]:
     rows = [
         (one.description, f"{measure} {value:.4f}", one.source, f"`firstrank reproduce {one.name}`")
         for one in all_reproductions()
-        if one.model in (spec.name, spec.weights.hub)
+        if one.model and one.model in (spec.name, spec.weights.hub)
         for measure, value in one.expected.items()
     ]
     if card := notes().get(spec.name, {}).get("card"):
