@@ -38,3 +38,11 @@ def anchors(page: Path) -> set[str]:
     return (
         {re.sub(r"\s", "-", one) for one in made} | {re.sub(r"[-\s]+", "-", one) for one in made} | set(re.findall(r'id="([^"]+)"', text))
     )
+
+
+@pytest.mark.parametrize(
+    ("link", "leads"),
+    [("README.md", True), ("nonesuch.md", False), ("CONTRIBUTING.md#set-up", True), ("CONTRIBUTING.md#nonesuch", False), ("docs", True)],
+)
+def test_a_dead_link_and_a_dead_anchor_are_seen(link: str, leads: bool) -> None:
+    assert leads_somewhere(ROOT / "README.md", link) is leads
