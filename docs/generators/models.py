@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,8 @@ from firstrank.eval.reproductions import all_reproductions
 from firstrank.reranker.models.catalog import list_specs
 from firstrank.reranker.models.spec import ModelSpec
 
-NOTES = Path(__file__).parents[1] / "models/notes.yaml"
+DOCS = Path(__file__).parents[1]
+NOTES, REPRODUCTIONS = DOCS / "models/notes.yaml", DOCS / "reproductions.md"
 
 
 def names() -> list[str]:
@@ -83,9 +85,10 @@ def _answer(spec: ModelSpec) -> str:
 
 
 def _figures(spec: ModelSpec) -> Iterator[str]:
-    """Published figures of this model, each with the command that runs it again."""
+    """Published figures of this model, whether they were reproduced here, and the command that runs each again."""
+    states = dict(re.findall(r"^\| (\S+) \| .* \| ([^|]*) \| [^|]* \| [^|]* \|$", REPRODUCTIONS.read_text(encoding="utf-8"), re.MULTILINE))
     rows = [
-        (one.description, f"{measure} {value:.4f}", one.source, f"`firstrank reproduce {one.name}`")
+        (one.description, f"{measure} {value:.4f}", one.source, states.get(one.name, "not tried"), f"`firstrank reproduce {one.name}`")
         for one in all_reproductions()
         if one.model and one.model in (spec.name, spec.weights.hub)
         for measure, value in one.expected.items()
@@ -94,5 +97,5 @@ def _figures(spec: ModelSpec) -> Iterator[str]:
         yield f"Data, training and figures are in [the model's card](../../{card})."
     if rows:
         yield "## Published figures"
-        yield table(("what", "figure", "who published it", "to run it again"), rows)
-        yield "Which of them were reproduced here, and which cannot run here, is in [Reproductions](../reproductions.md)."
+        yield table(("what", "figure", "who published it", "here", "to run it again"), rows)
+        yield "All of them are in [Reproductions](../reproductions.md)."

@@ -97,3 +97,20 @@ def test_every_page_is_in_the_navigation() -> None:
     text = (Path(__file__).parents[2] / "mkdocs.yml").read_text(encoding="utf-8")
     listed = set(re.findall(r"([\w/.-]+\.md)", text))
     assert {page.relative_to(DOCS).as_posix() for page in DOCS.glob("**/*.md")} - listed == set()
+
+
+MESSAGES = re.findall(r"^### `(.+)`$", (DOCS / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE)
+OTHERS = ("No matching distribution found", "401", "429", "404", "413", "504", "503")
+"""messages of pip, and statuses"""
+
+
+@pytest.mark.parametrize("message", [one for one in MESSAGES if not one.startswith(OTHERS)])
+def test_a_message_of_troubleshooting_is_one_of_ours(message: str) -> None:
+    """Its words between what is filled in stand in the code."""
+    root = DOCS.parent
+    code = "".join(
+        file.read_text(encoding="utf-8") for part in ("reranker", "server", "training", "eval") for file in (root / part).glob("**/*.py")
+    )
+    plain = re.sub(r'"\s*\n\s*f?"', "", code)
+    words = [one.strip() for one in re.split(r"'[^']*'|\d[\d.:]*|\b[A-Z]\b|`, `|--[\w-]+|:", message)]
+    assert [one for one in words if len(one) > 4 and one not in plain] == []
