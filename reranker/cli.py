@@ -7,18 +7,21 @@ for its work it imports when it works, so that `firstrank --help` answers at onc
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import suppress
-from importlib.metadata import EntryPoint, entry_points, version
-from typing import Annotated, Any
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points, requires, version
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from firstrank.reranker.commands.checks import checked
 from firstrank.reranker.commands.console import complain, show_notes, widen_help
-from firstrank.reranker.commands.interrupts import INTERRUPTED, Interrupted
-from firstrank.reranker.errors import FirstrankError
+from firstrank.reranker.commands.interrupts import INTERRUPTED, Interrupted, was_interrupted
+from firstrank.reranker.errors import FirstrankError, InputError
+from firstrank.reranker.models import progress
 
 GROUP = "firstrank.commands"
 _ORDER = ("rerank", "retrieve", "feedback", "serve", "eval", "bench", "reproduce", "train", "data", "models", "doctor")
@@ -65,17 +68,41 @@ def main() -> None:
         sys.exit("Firstrank runs on Linux and macOS; on Windows, run it in the Windows Subsystem for Linux (WSL)")
     show_notes()
     widen_help()
+    if sys.argv[1:2] != ["serve"]:  # its log says what it does
+        progress.draw()
     try:
         app()
-    except FirstrankError as error:
-        complain(str(error))
-        sys.exit(error.exit_code)
     except BrokenPipeError:
         _leave_pipe()
         sys.exit(1)
     except (Interrupted, KeyboardInterrupt):
-        complain("", f"interrupted: {_GO_ON.get(sys.argv[1], 'nothing was written')}")
-        sys.exit(INTERRUPTED)
+        _leave_interrupted()
+    except Exception as error:
+        if was_interrupted():
+            _leave_interrupted()
+        if not isinstance(error, FirstrankError):
+            error = _lacking(error)
+        complain(str(error))
+        sys.exit(error.exit_code)
+
+
+def _leave_interrupted() -> NoReturn:
+    complain("", f"interrupted: {_GO_ON.get(sys.argv[1], 'nothing was written')}")
+    sys.exit(INTERRUPTED)
+
+
+def _lacking(error: Exception) -> InputError:
+    """What to say of a package that an installation for evaluation alone does without. Raises any other error again."""
+    missing = (getattr(error, "name", None) or "").partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or not _is_needed(missing):
+        raise error
+    return InputError(f"this needs the package {missing!r}, which is not installed: pip install firstrank brings it and all the others")
+
+
+def _is_needed(module: str) -> bool:
+    """Whether Firstrank asks for the package of that module, which an installation for evaluation alone does without."""
+    names = {re.split(r"[^\w.-]", one, maxsplit=1)[0].lower() for one in requires("firstrank") or () if "extra ==" not in one}
+    return module.replace("_", "-").lower() in names
 
 
 _AGAIN = "run the same command to go on"
@@ -88,10 +115,12 @@ def _leave_pipe() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+@cache
 def _commands() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
+@cache
 def _command(entry: EntryPoint) -> Any:
     found = entry.load()
     if isinstance(found, typer.Typer):

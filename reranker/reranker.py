@@ -54,14 +54,16 @@ class Reranker:
         top_k: int | None = None,
         *,
         qid: str | int = "",
+        instruction: str | None = None,
     ) -> Ranking:
         """The documents (strings, mappings, Passages, a data frame with a column `text`), best first.
 
         `doc_ids` default to the documents' own ids, else to their places "0", "1", …
         With `top_k`, a strategy that can stop early does so, and the ranking holds the best `top_k` only.
-        Raises InputError (query too long, ids not distinct …) and ScorerError.
+        `instruction` says what is searched for and how to judge it, where the model's prompt has a place for that.
+        Raises InputError (query too long, ids not distinct, no place for an instruction …) and ScorerError.
         """
-        return self._loop.run(self._rank(request_of(query, documents, doc_ids, qid), top_k))
+        return self._loop.run(self._rank(replace(request_of(query, documents, doc_ids, qid), instruction=instruction), top_k))
 
     async def rank_async(
         self,
@@ -71,9 +73,11 @@ class Reranker:
         top_k: int | None = None,
         *,
         qid: str | int = "",
+        instruction: str | None = None,
     ) -> Ranking:
         """`rank`, awaited; cancelling it takes its windows back."""
-        return await self._loop.run_async(self._rank(request_of(query, documents, doc_ids, qid), top_k))
+        request = replace(request_of(query, documents, doc_ids, qid), instruction=instruction)
+        return await self._loop.run_async(self._rank(request, top_k))
 
     def rank_many(self, requests: Iterable[Asked]) -> Iterator[Ranking]:
         """Rankings in the order of `requests` (Requests, or pairs of a query and its documents), which are read lazily.

@@ -12,6 +12,7 @@ import yaml
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.models.catalog import check_revision, find_model
 from firstrank.reranker.models.catalog import read_settings as model_settings
+from firstrank.reranker.models.spec import ModelSpec
 from firstrank.reranker.runs.files import fingerprint
 from firstrank.reranker.scorers import rules
 from firstrank.reranker.scorers.backends import BackendOptions, BackendSettings, Oracle, backend_of, backend_options, open_scorer
@@ -58,6 +59,7 @@ class SetupSettings(ScheduleSettings, BackendSettings, total=False):
     cascade: str | None
     defer_budget: float | None
     defer_rule: str | None
+    instruction: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class Setup:
     cascade: Cascade | None = None
     revision: str | None = None
     prior: Prior = Prior()
+    instruction: str | None = None
+    """what is searched for, for requests that do not say it themselves"""
 
     @classmethod
     def of(cls, model: str = "default", **settings: Unpack[SetupSettings]) -> Self:
@@ -82,8 +86,9 @@ class Setup:
         rules.check(given)
         schedule = Schedule(**{name: given.pop(name) for name in ScheduleSettings.__annotations__ if name in given})
         cascade = _cascade(given)
-        revision, prior = given.pop("revision", None), _prior(given)
-        return cls(model, backend_options(given.pop("backend", Backend.transformers), **given), schedule, cascade, revision, prior)
+        revision, prior, instruction = given.pop("revision", None), _prior(given), given.pop("instruction", None)
+        backend = backend_options(given.pop("backend", Backend.transformers), **given)
+        return cls(model, backend, schedule, cascade, revision, prior, instruction)
 
     @property
     def backend_name(self) -> Backend:
@@ -98,18 +103,27 @@ class Setup:
         """The scorer, and the schedule with what was not said taken from the model. Raises what `open_scorer` raises."""
         if (prior := self._prior_alone()) is not None:
             return _behind(prior, None), self.completed()
-        scorer, spec = open_scorer(self.model, self.backend, revision=self.revision, seed=self.schedule.seed)
+        scorer, spec = open_scorer(self.model, self.backend, revision=self.revision, seed=self.schedule.seed, instruction=self.instruction)
         try:
             if self.cascade is not None:
                 scorer = self._deferring(scorer, spec.answer)
-            return _behind(self.prior.completed(spec.own_prior), scorer), self.schedule.completed(spec.schedule)
+            return _behind(self.prior.completed(spec.own_prior), scorer), self.schedule.completed(self._own_schedule(spec))
         except BaseException:
             scorer.close()
             raise
 
     def completed(self) -> Schedule:
         """The schedule with what was not said taken from the model's settings; an oracle has none. Loads no model."""
-        return self.schedule if isinstance(self.backend, Oracle) else self.schedule.completed(model_settings(self.model).schedule)
+        return (
+            self.schedule if isinstance(self.backend, Oracle) else self.schedule.completed(self._own_schedule(model_settings(self.model)))
+        )
+
+    def _own_schedule(self, spec: ModelSpec) -> Schedule:
+        """The model's; before a large model, one that reads a passage at a time has the large one's windows."""
+        if self.cascade is None or spec.answer != "pointwise":
+            return spec.schedule
+        large = model_settings(self.cascade.model)
+        return ModelSpec().schedule if large.answer == "pointwise" else large.schedule
 
     def check(self, n: int) -> None:
         """Raises InputError for a schedule, or a cascade's options, that cannot work on n candidates. Loads no model."""
@@ -118,6 +132,7 @@ class Setup:
 
         if not isinstance(self.backend, Oracle):
             check_revision(self.model, self.revision)
+            model_settings(self.model).instructed(self.instruction)
         self._prior_alone()
         strategy = self.completed().build()
         if self.schedule.top_k is not None:
@@ -140,6 +155,8 @@ class Setup:
         """What must be the same for a batch to be resumed. Loads no model."""
         models = [self.model] if not isinstance(self.backend, Oracle) else []
         told = {"model": self.model, "backend": str(self.backend_name), "revision": repr(self.revision)}
+        if self.instruction is not None:
+            told["instruction"] = self.instruction
         told |= _said(self.backend) | _said(self.schedule) | {f"prior {name}": value for name, value in _said(self.prior).items()}
         if self.cascade is not None:
             told |= {f"cascade {name}": value for name, value in _said(self.cascade).items()}

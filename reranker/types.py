@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple, overload
 
 from firstrank.reranker.errors import InputError
 
-Answer = Literal["logits", "permutation"]
+Answer = Literal["logits", "permutation", "pointwise"]
+"""how a model answers: label logits of a window, an ordering that it writes, or one passage a prompt"""
 
 
 class Backend(StrEnum):
@@ -50,6 +51,8 @@ class Request:
     """cuts each passage after so many tokens, if the model's template does not cut it earlier"""
     first_stage: tuple[float, ...] | None = None
     """the first stage's scores of the passages, where they are known"""
+    instruction: str | None = None
+    """what is searched for, and how to judge it: stands where the model's template has a place for it, in place of the template's own"""
 
     def __post_init__(self) -> None:
         """Raises InputError for what no prompt can hold, before a model works on it."""
@@ -76,6 +79,8 @@ class Scores:
     notes: tuple[str, ...] = ()
     batch: int = 1
     """windows that were scored together with this one, itself included"""
+    label_mass: float | None = None
+    """the labels' share of the probability of all tokens, where the engine tells it"""
 
 
 UNBOUNDED = 1 << 62

@@ -39,8 +39,9 @@ def create_app(settings: Settings, openers: Openers | None = None, *, failed: Ca
     `openers` load the models, in place of what `settings.model` says; `failed` is told when a model cannot be loaded.
     """
     metrics, keys = Metrics(), Keys(settings.keys(), settings.rate_limit)
+    asked = openers is None  # what a caller brings needs no check of ours
     openers = openers or {name: settings.setup(name).open_scorer for name in settings.model}
-    models = [_served(name, opener, settings, metrics) for name, opener in openers.items()]
+    models = [_served(name, opener, settings, metrics, check=asked) for name, opener in openers.items()]
     registry = Registry(models, settings.alias)
     service = Service(settings, registry, metrics)
 
@@ -67,9 +68,9 @@ def create_app(settings: Settings, openers: Openers | None = None, *, failed: Ca
     return app
 
 
-def _served(name: str, opener: Opener, settings: Settings, metrics: Metrics) -> ServedModel:
+def _served(name: str, opener: Opener, settings: Settings, metrics: Metrics, *, check: bool) -> ServedModel:
     own = settings.model_settings(name) if name in settings.model else settings
-    return ServedModel(name, opener, metrics, slots=own.slots)
+    return ServedModel(name, opener, metrics, slots=own.slots, check=own.check if check else "off")
 
 
 def _middleware(settings: Settings, metrics: Metrics, keys: Keys) -> list[Middleware]:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Literal, TypeVar
 
-from firstrank.reranker.errors import FirstrankError
+from firstrank.reranker.errors import FirstrankError, ModelError
 from firstrank.reranker.executor.executor import Executor
 from firstrank.reranker.scorers.base import Scorer
+from firstrank.reranker.scorers.known_answers import check_known_answers
 from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.reranker.types import Passage, Request
 from firstrank.server.admission import Turns
@@ -21,6 +22,8 @@ from firstrank.server.metrics import MeteredScorer, Metrics
 
 T = TypeVar("T")
 State = Literal["loading", "ready", "failed"]
+Check = Literal["off", "warn", "strict"]
+"""what is done of a model that does not find obvious answers"""
 Opened = tuple[Scorer, Schedule]
 Opener = Callable[[], Opened]
 """loads a model: `Setup.open_scorer`"""
@@ -35,14 +38,14 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 class ServedModel:
     """One model. Its `executor` is there while its state is "ready", and lives on the server's own loop."""
 
-    def __init__(self, name: str, opener: Opener, metrics: Metrics, *, slots: int | None) -> None:
+    def __init__(self, name: str, opener: Opener, metrics: Metrics, *, slots: int | None, check: Check = "off") -> None:
         self.name, self.state, self.problem = name, "loading", ""
         self.executor: Executor | None = None
         self.schedule: Schedule | None = None
         """of the model, from when it was first loaded"""
         self.turns = Turns(slots or 1)
         self._scorer: Scorer | None = None
-        self._opener, self._metrics, self._slots = opener, metrics, slots
+        self._opener, self._metrics, self._slots, self._check = opener, metrics, slots, check
         metrics.watch_model(name, lambda: self.turns.waiting, lambda: self.turns.running, lambda: self.state == "ready")
 
     state: State
@@ -56,6 +59,7 @@ class ServedModel:
         try:
             self._scorer, self.schedule = scorer, schedule = await _in_daemon_thread(self._opener)
             await _warm(scorer, schedule)
+            await self._ask_known(scorer)
         except FirstrankError as error:
             self.state, self.problem = "failed", str(error)
             raise
@@ -67,6 +71,18 @@ class ServedModel:
         _settle()
         self.state = "ready"
         _log.info("model ready", extra={"model": self.name, "slots": self.turns.slots})
+
+    async def _ask_known(self, scorer: Scorer) -> None:
+        """Warns of a model that does not find obvious answers; raises ModelError where the check is strict."""
+        if self._check == "off":
+            return
+        findings = await check_known_answers(scorer)
+        if not findings.passed and self._check == "strict":
+            raise ModelError(findings.complaint(self.name))
+        if not findings.passed:
+            _log.warning(findings.complaint(self.name), extra={"model": self.name})
+        else:
+            _log.info("model checked", extra={"model": self.name, "found": str(findings)})
 
     async def revive(self) -> None:
         """After the engine was lost: closes what is left and loads again, with growing pauses, until it works."""

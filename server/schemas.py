@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, JsonValue
 
 QUERY = "who wrote Emma?"
 PASSAGES: list[JsonValue] = ["Bees make honey.", "Jane Austen wrote Emma.", "Emma is a given name."]
@@ -30,7 +30,20 @@ Query = Annotated[str, Field(min_length=1, description="What the documents are r
 Strategy = Annotated[
     str | None,
     Field(
-        max_length=200, description="NAME[:key=value,…]: sliding, full, topdown, tournament, blitz, consistent.", examples=["topdown:k=10"]
+        max_length=200,
+        description="NAME[:key=value,…]: sliding, full, topdown, tournament, blitz, consistent, pointwise.",
+        examples=["topdown:k=10"],
+    ),
+]
+
+Instruction = Annotated[
+    str | None,
+    Field(
+        min_length=1,
+        max_length=4000,
+        validation_alias=AliasChoices("instruction", "instruct"),
+        description="What is searched for, and how to judge it; 422 where the model's prompt has no place for it. Also as `instruct`.",
+        examples=["Given a claim, find passages that refute it"],
     ),
 ]
 
@@ -48,6 +61,7 @@ class RerankRequest(_Asked):
         None, description="Whether results hold the documents; by default true, but false on /v2/rerank, as Cohere has it."
     )
     max_tokens_per_doc: int | None = Field(None, ge=1, description="Cuts each document after so many tokens.")
+    instruction: Instruction = None
     strategy: Strategy = None
     raw_scores: bool | None = Field(None, description="Scores before the sigmoid.")
     trace: bool | None = Field(None, description="Whether the answer tells which windows were ranked, and what they cost.")
@@ -149,6 +163,7 @@ class TextsRequest(_Asked):
     return_text: bool | None = Field(None, description="Whether results hold the texts; by default false.")
     raw_scores: bool | None = Field(None, description="Scores before the sigmoid.")
     truncate: bool | None = Field(None, description="False refuses a text that has more characters than the service reads (see /info).")
+    instruction: Instruction = None
     strategy: Strategy = None
 
 

@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from firstrank.reranker.config import read_yaml
 from firstrank.reranker.errors import InputError
+from firstrank.reranker.scorers import rules
 from firstrank.reranker.setup import Setup, read_settings
 from firstrank.reranker.strategies.register import parse_strategy
 
@@ -61,9 +62,10 @@ class ModelSettings(BaseModel):
     base_url: Listed = setting("Model", "openai: a server's address; several are balanced.", ())
     engine_arg: Listed = setting("Model", "vllm, openai: a setting of the engine, KEY=VALUE; several.", ())
     device: str | None = setting("Model", "auto, cpu, cuda or mps.", None)
-    dtype: str | None = setting("Model", "float32, bfloat16 or float16; by default what suits the device.", None)
+    dtype: str | None = setting("Model", "float32, bfloat16, float16 or int8 (CPUs); by default the fastest here.", None)
     threads: int | None = setting("Model", "CPU threads of the model.", None, ge=1)
     lanes: int | None = setting("Model", "CPU: windows at once, which share the threads.", None, ge=1)
+    instruction: str | None = setting("Model", "What is searched for, for requests that do not say it.", None)
     revision: str | None = setting("Model", "The model's revision on the hub.", None)
     prior: str | None = setting("Model", "Cheap scorers before the model: dense:minilm=0.5,sparse:splade-tiny=0.5, or none.", None)
     prior_depth: int | None = setting("Model", "The best by the prior that the model reads; by default the model's.", None, ge=0)
@@ -80,6 +82,9 @@ class ModelSettings(BaseModel):
     stride: int | None = setting("Windows", "Places that the window moves; by default the model's.", None, ge=1)
     passes: int | None = setting("Windows", "Times over the list.", None, ge=1)
     seed: int = setting("Windows", "For strategies that draw.", 0)
+    check: Literal["off", "warn", "strict"] = setting(
+        "Model", "At start a dozen obvious questions are asked: a model that fails is warned of, or (strict) refused.", "warn"
+    )
     slots: int | None = setting("Windows", "Requests ranked at a time; by default what keeps the backend busy.", None, ge=1)
 
     @field_validator("strategy")
@@ -157,9 +162,15 @@ class Settings(ModelSettings, BaseSettings):
             raise ValueError("model: name at least one to serve")
         if unknown := sorted(set(self.alias.values()) - set(self.model)):
             raise ValueError(f"alias: {unknown[0]!r} is not served; served are {', '.join(self.model)}")
-        if self.rate_limit is not None and not self.keys():
-            raise ValueError("rate_limit: counts by key, and there are no keys; set api_keys or api_keys_file")
         return self
+
+    def refuse_what_has_no_effect(self) -> None:
+        """Raises InputError for a setting that has no effect beside the others, and for one that no model can have."""
+        here = self.model_dump(include=self.model_fields_set - {"model"})
+        for name, served in self.model.items():
+            given = here | served.model_dump(include=served.model_fields_set - {"source"})
+            rules.check({field: value for field, value in given.items() if value not in (None, ())}, _flag, "serve")
+            self.setup(name)
 
     def keys(self) -> tuple[str, ...]:
         """All bearer keys, from the setting and from the file. Raises InputError where the file cannot be read or holds none."""
@@ -184,8 +195,12 @@ class Settings(ModelSettings, BaseSettings):
 
     def setup(self, name: str) -> Setup:
         """What it takes to open the model `name`."""
-        given = self.model_settings(name).model_dump(exclude={"slots"}, exclude_none=True)
+        given = self.model_settings(name).model_dump(exclude={"slots", "check"}, exclude_none=True)
         return Setup.of(self.model[name].source or name, **read_settings(given))
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def load_settings(**flags: Any) -> Settings:
@@ -193,6 +208,7 @@ def load_settings(**flags: Any) -> Settings:
     try:
         settings = Settings(**flags)
         settings.keys()
+        settings.refuse_what_has_no_effect()
         return settings
     except ValidationError as error:
         found = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in error.errors()]

@@ -35,12 +35,13 @@ class Asked:
     return_texts: bool
     passage_tokens: int | None = None
     trace: bool = False
+    instruction: str | None = None
 
     def request(self, settings: Settings) -> Request:
         """Documents as passages, read up to the characters that the service reads."""
         most = settings.max_document_chars
         passages = tuple(Passage(str(index), text[:most]) for index, text in enumerate(self.texts))
-        return Request(self.query, passages, passage_tokens=self.passage_tokens)
+        return Request(self.query, passages, passage_tokens=self.passage_tokens, instruction=self.instruction)
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
@@ -128,6 +129,7 @@ def _from_documents(found: dict[str, Any], return_documents: bool) -> Asked:
         return_texts=return_documents if given.return_documents is None else given.return_documents,
         passage_tokens=given.max_tokens_per_doc,
         trace=bool(given.trace),
+        instruction=given.instruction,
     )
 
 
@@ -143,6 +145,7 @@ def _from_texts(found: dict[str, Any], settings: Settings) -> Asked:
         strategy=given.strategy,
         raw=bool(given.raw_scores),
         return_texts=bool(given.return_text),
+        instruction=given.instruction,
     )
 
 

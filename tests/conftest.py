@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,8 +59,18 @@ def make_tiny_model(folder: Path) -> Path:
     Right for speed and properties, never as proof of quality. A..Z are single tokens.
     """
     import torch
+    from transformers import LlamaForCausalLM
+
+    config = make_tiny_tokenizer(folder)
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def make_tiny_tokenizer(folder: Path) -> Any:
+    """Writes the tokenizer of `make_tiny_model`, and its configuration; needs no torch. Gives the configuration."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaConfig, PreTrainedTokenizerFast
 
     specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     tokenizer = Tokenizer(models.BPE())
@@ -82,7 +93,6 @@ def make_tiny_model(folder: Path) -> Path:
         model_max_length=8192,
     )
     fast.save_pretrained(folder)
-    torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(fast),
         hidden_size=64,
@@ -97,5 +107,6 @@ def make_tiny_model(folder: Path) -> Path:
         eos_token_id=fast.eos_token_id,
         pad_token_id=fast.pad_token_id,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
+    config.architectures = ["LlamaForCausalLM"]
+    config.save_pretrained(folder)
+    return config

@@ -11,7 +11,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from firstrank.reranker.batch.progress import Progress
+from firstrank.reranker.models.progress import Progress
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from docs.generators.tables import code, sentence, table
 from firstrank.eval.reproductions import FirstStage, Reproduction
 from firstrank.reranker.encoders.source import EncoderSpec
 from firstrank.reranker.models.spec import ModelSpec, Weights
-from firstrank.reranker.prompt.template import Template
+from firstrank.reranker.prompt.template import PointTemplate, Template
 from firstrank.reranker.scorers.openai.options import ServerSettings
 from firstrank.reranker.scorers.vllm.settings import EngineSettings
 
@@ -33,6 +33,7 @@ FILES = (
     File("vLLM's engine", "The key `engine` of a model, or `--engine-arg KEY=VALUE` with `--backend vllm`.", EngineSettings),
     File("Running servers", "`--engine-arg KEY=VALUE` with `--backend openai`.", ServerSettings),
     File("A prompt", "`configs/prompts/NAME.yaml`, or the key `template` of a model.", Template),
+    File("A prompt of one passage", "The same, for models with `answer: pointwise`.", PointTemplate),
     File("An encoder", "`configs/encoders/NAME.yaml`: what `dense:NAME` and `sparse:NAME` read.", EncoderSpec),
     File("A reproduction", "`configs/eval/NAME.yaml`: what `firstrank reproduce NAME` runs.", Reproduction),
     File("A reproduction's first stage", "The key `first_stage` of a reproduction.", FirstStage),

@@ -59,13 +59,16 @@ def _facts(spec: ModelSpec) -> Iterator[tuple[str, str]]:
     yield "Speed", note.get("speed", "not measured here; `firstrank bench latency` measures it")
     yield "How it answers", _answer(spec)
     yield "Prompt", code(spec.template_name)
-    yield "Windows", f"{spec.window} passages, moved by {spec.stride}"
-    yield "Strategy", code(spec.strategy)
+    pointwise = spec.answer == "pointwise"
+    if not pointwise:
+        yield "Windows", f"{spec.window} passages, moved by {spec.stride}"
+        yield "Strategy", code(spec.strategy)
     if spec.prior:
         weights = ", ".join(f"`{scorer}` × {weight:g}" for scorer, weight in spec.prior.items())
         depth = "all candidates" if spec.prior_depth is None else f"the best {spec.prior_depth}"
         yield "Prior", f"{weights}; the model reads {depth}" + (f"; weight in the final score {spec.fuse:g}" if spec.fuse else "")
-    yield "Tokens of a passage that are read", f"{spec.read_template().tokens or 'all that the context holds'}"
+    template = spec.read_point_template() if pointwise else spec.read_template()
+    yield "Tokens of a passage that are read", f"{template.tokens or 'all that the context holds'}"
     yield "Context", f"{spec.context:,} tokens" if spec.context else "as its own configuration says"
 
 
@@ -81,7 +84,11 @@ def _weights(spec: ModelSpec) -> str:
 
 
 def _answer(spec: ModelSpec) -> str:
-    return {"logits": "logits of the first token", "permutation": "writes the ordering out"}.get(spec.answer, spec.answer)
+    return {
+        "logits": "logits of the first token",
+        "permutation": "writes the ordering out",
+        "pointwise": "reads one passage at a time",
+    }.get(spec.answer, spec.answer)
 
 
 def _figures(spec: ModelSpec) -> Iterator[str]:

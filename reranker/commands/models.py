@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from firstrank.reranker.commands.console import note, print_json, print_table
+from firstrank.reranker.commands.options import expanded
 
-app = typer.Typer(help="Models by name: list, pull, info.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from firstrank.reranker.setup import SetupSettings
+
+app = typer.Typer(help="Models by name: list, pull, info, check.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
@@ -53,3 +57,31 @@ def info(name: Annotated[str, typer.Argument(help="A name, a folder, or a Huggin
     for key, value in found.items():
         table.add_row(key, str(value))
     print_table(table)
+
+
+@app.command("check")
+@expanded
+def check(
+    name: Annotated[str, typer.Argument(help="A name, a folder, or a Hugging Face id.")] = "default",
+    *,
+    settings: SetupSettings,
+    as_json: AsJson = False,
+) -> None:
+    """Asks a model a dozen questions whose answers are obvious: a wrong template, or other weights, show. Fails below a half."""
+    import asyncio
+
+    from firstrank.reranker.scorers.backends import open_scorer
+    from firstrank.reranker.scorers.known_answers import check_known_answers, require
+    from firstrank.reranker.setup import Setup
+
+    setup = Setup.of(name, **settings)
+    scorer, _ = open_scorer(name, setup.backend, revision=setup.revision, instruction=setup.instruction)
+    try:
+        findings = asyncio.run(check_known_answers(scorer))
+    finally:
+        scorer.close()
+    if as_json:
+        print_json(findings.to_dict())
+    else:
+        note(f"{name}: {findings}")
+    require(findings, name)

@@ -53,9 +53,10 @@ _SETTINGS: dict[str, Any] = {
     "base_url": Annotated[list[str] | None, option(MODEL, "openai: a server's address; several are balanced.")],
     "engine_arg": Annotated[list[str] | None, option(MODEL, "vllm, openai: a setting of the engine, KEY=VALUE; repeatable.")],
     "device": Annotated[str | None, option(MODEL, "auto, cpu, cuda or mps.")],
-    "dtype": Annotated[str | None, option(MODEL, "float32, bfloat16 or float16; by default what suits the device.")],
+    "dtype": Annotated[str | None, option(MODEL, "float32, bfloat16, float16 or int8 (CPUs); by default the fastest here.")],
     "threads": Annotated[int | None, option(MODEL, "CPU threads; results are the same to the bit for the same number.")],
     "lanes": Annotated[int | None, option(MODEL, "CPU: windows at once, which share the threads: more a second, but each is slower.")],
+    "instruction": Annotated[str | None, option(MODEL, "What is searched for; for models whose prompt has a place for it.")],
     "revision": Annotated[str | None, option(MODEL, "The model's revision on the hub.")],
     "noise": Annotated[float | None, option(MODEL, "oracle: standard deviation of the noise on its grades; by default 0.")],
     "prior": Annotated[
@@ -74,7 +75,7 @@ _SETTINGS: dict[str, Any] = {
     "defer_rule": Annotated[str | None, option(MODEL, "How doubt is measured: entropy (the default), margin, or a learned rule's file.")],
     "strategy": Annotated[
         str | None,
-        option(WINDOWS, "NAME[:key=value,…]: sliding, full, topdown, tournament, blitz, consistent; by default the model's."),
+        option(WINDOWS, "NAME[:key=value,…]: sliding, full, topdown, tournament, blitz, consistent, pointwise; by default the model's."),
     ],
     "window": Annotated[str | None, option(WINDOWS, "Passages per window, or auto; by default the model's.")],
     "stride": Annotated[int | None, option(WINDOWS, "Places that the window moves; by default the model's.")],

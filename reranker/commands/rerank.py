@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @expanded
 def rerank(
-    output: Annotated[Path, option(OUTPUT, "The run to write (.gz is compressed); .jsonl with --requests gives RankLLM's form.")],
+    output: Annotated[Path, option(OUTPUT, "The run to write (.gz is compressed); .json or .jsonl with --requests gives RankLLM's form.")],
     run: Annotated[Path | None, option(INPUT, "A TREC run: the first stage's candidates.")] = None,
     queries: Annotated[str | None, option(INPUT, "JSONL, TSV, a BEIR folder, or ir_datasets:ID.")] = None,
     corpus: Annotated[str | None, option(INPUT, "A BEIR folder, corpus.jsonl[.gz], a .tsv, ir_datasets:ID, or lucene:DIR.")] = None,
-    requests: Annotated[Path | None, option(INPUT, "RankLLM's JSONL, in place of run, queries and corpus.")] = None,
+    requests: Annotated[Path | None, option(INPUT, "RankLLM's JSON or JSONL, in place of run, queries and corpus.")] = None,
     depth: Annotated[int, option(INPUT, "Candidates of a query to rerank.")] = 100,
     drop_self: DropSelf = False,
     limit: Limit = None,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstrank.reranker.batch.progress import Progress
 from firstrank.reranker.commands.console import note, print_json, print_measures
 from firstrank.reranker.commands.options import tag_of
 from firstrank.reranker.errors import InputError
+from firstrank.reranker.models.progress import Progress
 
 if TYPE_CHECKING:
     from firstrank.reranker.runs.queries import Query

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from firstrank.reranker.config import config_dir, explained, read_yaml
 from firstrank.reranker.errors import InputError, ModelError
 from firstrank.reranker.models import weights
+from firstrank.reranker.models.engine_folder import engine_folder
 from firstrank.reranker.models.folder import adapter_base, is_adapter
 from firstrank.reranker.models.spec import SETTINGS_FILE, ModelSpec, Weights
 from firstrank.reranker.prompt.template import parse_template
@@ -28,9 +29,9 @@ def list_specs() -> list[ModelSpec]:
 
 
 def pull(name: str) -> Path:
-    """Fetches a model into the cache; from then on it needs no network. Gives its folder."""
+    """Fetches a model into the cache; from then on it needs no network. Gives its folder, as an engine takes it."""
     spec, folder = find_model(name)
-    return folder or weights.fetch(spec)
+    return engine_folder(spec, folder or weights.fetch(spec))
 
 
 def describe(name: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from firstrank.reranker.models import weights
 from firstrank.reranker.models.catalog import check_revision, find_model
 from firstrank.reranker.models.folder import adapter_base, check_folder, has_tokenizer, is_adapter
 from firstrank.reranker.models.spec import SETTINGS_FILE, ModelSpec
+from firstrank.reranker.prompt.pointwise import PointPrompter
 from firstrank.reranker.prompt.prompter import Prompter
 from firstrank.reranker.types import Answer
 
@@ -24,17 +25,39 @@ class Model:
     spec: ModelSpec
     path: str
     tokenizer: Any
-    prompter: Prompter
+    asks: Prompter | PointPrompter
+    """what makes its prompts: of windows, or of one passage each"""
     base: str | None = None
     """of an adapter: the folder with the weights that it changes"""
 
+    @property
+    def prompter(self) -> Prompter:
+        """Of windows. Raises ModelError for a model that reads a passage at a time."""
+        if not isinstance(self.asks, Prompter):
+            raise ModelError(f"model {self.name!r}: reads a passage at a time (answer: pointwise), and a window is wanted here")
+        return self.asks
+
+    @property
+    def pointwise(self) -> PointPrompter | None:
+        """Of one passage a prompt, if the model reads so."""
+        return self.asks if isinstance(self.asks, PointPrompter) else None
+
+    @property
+    def context(self) -> int:
+        """Tokens of a prompt with its answer, at most."""
+        return self.asks.context
+
+    def answer_ids(self, n: int) -> Sequence[int]:
+        """The token ids whose logits at the last position of a prompt of n passages are its answer."""
+        return self.asks.label_ids(n) if isinstance(self.asks, Prompter) else self.asks.ids
+
     def within(self, *contexts: int | None) -> Model:
         """The model with its prompts held to the smallest of these contexts (in tokens; None is any) and its own."""
-        context = min([self.prompter.context, *filter(None, contexts)])
-        if context == self.prompter.context:
+        context = min([self.context, *filter(None, contexts)])
+        if context == self.context:
             return self
         spec = self.spec.model_copy(update={"context": context})
-        return replace(self, spec=spec, prompter=prompter_of(spec, self.tokenizer, Path(self.path)))
+        return replace(self, spec=spec, asks=prompter_of(spec, self.tokenizer, Path(self.path)))
 
 
 def load_model(
@@ -53,6 +76,8 @@ def load_model(
     Raises ModelError where it cannot be found, fetched or used, and what `changed` raises.
     """
     spec, folder = find_model(name)
+    if answer and spec.answer != answer and "pointwise" in (answer, spec.answer):
+        raise ModelError(f"model {name!r}: its answer is {spec.answer}, and its prompts are made for that: {answer} is another model's")
     spec = spec.model_copy(update={"answer": answer}) if answer else spec
     spec = changed(spec) if changed else spec
     check_revision(name, revision)
@@ -64,14 +89,16 @@ def load_model(
     return Model(name, spec, str(path), tokenizer, prompter_of(spec, tokenizer, configured), None if base is None else str(base))
 
 
-def prompter_of(spec: ModelSpec, tokenizer: Any, path: Path) -> Prompter:
+def prompter_of(spec: ModelSpec, tokenizer: Any, path: Path) -> Prompter | PointPrompter:
     """The prompter of a model's settings; `path` holds the network's configuration, for the context where the settings name none."""
-    template = spec.read_template()
     try:
+        context = spec.context or _context(path)
+        if spec.pointwise is not None:
+            return PointPrompter(tokenizer, spec.read_point_template(), spec.pointwise, context=context)
         return Prompter(
             tokenizer,
-            template,
-            context=spec.context or _context(path),
+            spec.read_template(),
+            context=context,
             window=spec.window,
             answer=spec.answer,
             label_ids=spec.label_ids,

@@ -6,14 +6,18 @@ the same with adapters. Both would rank, wrongly.
 
 from __future__ import annotations
 
+import json
 import re
+import warnings
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firstrank.reranker.errors import FirstrankError, MachineError, ModelError
 from firstrank.reranker.models.folder import is_adapter
+from firstrank.reranker.models.layers import cut_config, is_beyond, make_norm_plain
 from firstrank.reranker.models.quiet import quiet
+from firstrank.reranker.models.spec import Norm
 
 if TYPE_CHECKING:
     import torch
@@ -24,19 +28,33 @@ _EMBEDDINGS = re.compile(r"embed_tokens|lm_head|\.wte\.")
 _SHOWN = 4
 
 
-def load_network(name: str, path: Path, dtype: torch.dtype | None, *, base: Path | None = None) -> Any:
+def hidden_size(folder: Path) -> int | None:
+    """What config.json says; None where it says nothing."""
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    size = found.get("hidden_size", found.get("n_embd")) if isinstance(found, dict) else None
+    return size if isinstance(size, int) else None
+
+
+def load_network(
+    name: str, path: Path, dtype: torch.dtype | None, *, base: Path | None = None, layers: int | None = None, norm: Norm = "own"
+) -> Any:
     """The causal language model in a folder, on the CPU; of an adapter, merged into the network in `base`.
 
-    Raises ModelError where it cannot be read, or where tensors are missing, left over, of another shape, or not finite.
+    `layers` keeps the first so many, `norm="plain"` takes the weights out of the final norm.
+    Raises ModelError where it cannot be read, where tensors are missing, left over, of another shape, or not finite, and for more layers
+    than it has.
     """
     import torch
 
     try:
         if is_adapter(path):
             assert base is not None
-            network = merged(path, _whole(name, base, dtype), name)
+            network = merged(path, _whole(name, base, dtype, layers), name)
         else:
-            network = _whole(name, path, dtype)
+            network = _whole(name, path, dtype, layers)
     except (FirstrankError, torch.OutOfMemoryError):
         raise
     except MemoryError as error:
@@ -45,6 +63,8 @@ def load_network(name: str, path: Path, dtype: torch.dtype | None, *, base: Path
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"model {name!r}: cannot load the weights in {path}: {reason}") from error
     _check_finite(name, path, network)
+    if norm == "plain":
+        make_norm_plain(name, network)
     return network
 
 
@@ -53,7 +73,9 @@ def merged(adapter: Path, network: Any, name: str = "") -> Any:
     from peft import PeftModel, get_peft_model_state_dict
     from peft.utils.save_and_load import load_peft_weights
 
-    adapted = PeftModel.from_pretrained(network, str(adapter))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # for whoever maintains peft
+        adapted = PeftModel.from_pretrained(network, str(adapter))
     wanted = get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
     found = load_peft_weights(str(adapter), device="cpu").keys()
     surplus = {one for one in found - wanted if not _EMBEDDINGS.search(one)}  # peft may save whole embeddings beside
@@ -63,20 +85,21 @@ def merged(adapter: Path, network: Any, name: str = "") -> Any:
     return adapted.merge_and_unload()
 
 
-def _whole(name: str, path: Path, dtype: torch.dtype | None) -> Any:
+def _whole(name: str, path: Path, dtype: torch.dtype | None, layers: int | None) -> Any:
     from transformers import AutoModelForCausalLM
 
+    cut = {} if layers is None else {"config": cut_config(name, path, layers)}
     with quiet():
         found: Any = AutoModelForCausalLM.from_pretrained(
             path,
+            **cut,
             dtype=dtype,
-            attn_implementation="sdpa",
             trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # to name them all
         )
     network, told = found
-    surplus = [one for one in told["unexpected_keys"] if not _HARMLESS.search(one)]
+    surplus = [one for one in told["unexpected_keys"] if not _HARMLESS.search(one) and not is_beyond(one, layers)]
     _check_names(name, path, type(network).__name__, told["missing_keys"], surplus, told["mismatched_keys"])
     return network
 

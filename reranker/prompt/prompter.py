@@ -15,9 +15,10 @@ from typing import Any
 
 from firstrank.reranker.errors import InputError, ModelError
 from firstrank.reranker.prompt import labels
-from firstrank.reranker.prompt.encoder import CONTROL, Data, Encoder, Ids, Piece, Text, Trusted
+from firstrank.reranker.prompt.encoder import CONTROL, Data, Encoder, Ids, Piece, Trusted
 from firstrank.reranker.prompt.excerpt import excerpts
 from firstrank.reranker.prompt.orderings import Ordering
+from firstrank.reranker.prompt.places import filled, instruction_of
 from firstrank.reranker.prompt.template import Template, in_chat
 from firstrank.reranker.types import Answer, Passage, Request
 
@@ -96,9 +97,9 @@ class Prompter:
         """Tokens that the answer of a window of n may take."""
         return 1 if self.answer == "logits" else self.ordering.upto(n).longest
 
-    def frame(self, n: int, query: str) -> tuple[Ids, Ids]:
+    def frame(self, n: int, query: str, instruction: str = "") -> tuple[Ids, Ids]:
         """The ids before and after the passages of a window of n."""
-        before, after = (_filled(text, n, query) for text in self.chat)
+        before, after = (filled(text.replace("{n}", str(n)), self.template, instruction, query) for text in self.chat)
         last, first = self._left_of_passage, self._before or _LETTER
         head, tail = self.encoder.batch([Piece(before, "", first), Piece(after, last, "")])
         return head, tail
@@ -165,7 +166,8 @@ class EncodedRequest:
     def __init__(self, prompter: Prompter, request: Request, shown: Sequence[Shown]) -> None:
         self._prompter, self._shown = prompter, shown
         self._most = prompter.most(request)
-        self.frame = cache(lambda n: prompter.frame(n, request.query))
+        instruction = instruction_of(prompter.template, request)
+        self.frame = cache(lambda n: prompter.frame(n, request.query, instruction))
         self.cap = cache(self._cap)
         self.n = len(shown)
         sizes = sorted((one.text_tokens for one in shown), reverse=True)
@@ -179,6 +181,10 @@ class EncodedRequest:
     def prompt(self, indices: Sequence[int]) -> Ids:
         """The token ids of a window that shows the candidates `indices` in that order; the model's answer comes next."""
         return self.marked(indices)[0]
+
+    def header(self, n: int) -> Ids:
+        """What a window of n begins with: the token ids before its first passage."""
+        return self.frame(n)[0]
 
     def marked(self, indices: Sequence[int]) -> tuple[Ids, list[int]]:
         """A window's prompt, and where in it each passage has been read: at its label, or at its end where the label comes first."""
@@ -235,14 +241,5 @@ class EncodedRequest:
             return one.opening, one.closing
         trail = self._prompter.cut_closing
         whole = one.closing if self._prompter.template.label_first else one.opening
-        kept = whole[: len(whole) - len(trail) - surplus] + trail
+        kept = whole[: self._prompter.encoder.whole(whole, len(whole) - len(trail) - surplus)] + trail
         return (one.opening, kept) if self._prompter.template.label_first else (kept, one.closing)
-
-
-def _filled(text: str, n: int, query: str) -> tuple[Text, ...]:
-    """A literal with its numbers in place, and the query as data."""
-    pieces = text.replace("{n}", str(n)).split("{query}")
-    filled: list[Text] = [Trusted(pieces[0])]
-    for piece in pieces[1:]:
-        filled += [Data(query.strip()), Trusted(piece)]
-    return tuple(filled)

@@ -11,30 +11,65 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from firstrank.reranker.config import config_dir, explained, read_yaml
 from firstrank.reranker.errors import InputError, ModelError
 from firstrank.reranker.prompt.labels import Kind
+from firstrank.reranker.prompt.words import first_words
 
 Excerpt = Literal["start", "query"]
 """a text's start, or from the sentence on where most of the query's words are, see `firstrank.reranker.prompt.excerpt`"""
 
 _PASSAGES = "\ue000passages\ue000"
+_TEXTS = ("system", "before", "after", "prompt")
+"""of a template, where its places may stand"""
 
 
-class Template(BaseModel):
-    """`{n}` is the number of passages in the window, `{query}` the query, `{label}` an identifier, `{text}` a passage."""
+class Form(BaseModel):
+    """What the two kinds of template share: how a passage's text is shown, and what stands at `{instruction}`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(default="", description="set from the file's name")
+    title: str = Field(default="{title}. {text}", description="how a title and a text are joined")
+    words: int | None = Field(default=None, ge=1, description="a passage is cut after so many words, its white space made single")
+    tokens: int | None = Field(default=None, ge=1, description="a passage is cut after so many tokens")
+    excerpt: Excerpt = Field(default="start", description="what is shown of a passage with more tokens")
+    instruction: str = Field(default="", description="stands at {instruction}, for requests that bring none of their own")
+    instructed: str = Field(
+        default="{instruction}", description="how an instruction is said at its place; without one, nothing stands there"
+    )
+
+    @property
+    def takes_instruction(self) -> bool:
+        """Whether there is a place for one."""
+        return any("{instruction}" in getattr(self, name, "") for name in _TEXTS)
+
+    @model_validator(mode="after")
+    def _instruction(self) -> Self:
+        if not self.takes_instruction and (self.instruction or self.instructed != "{instruction}"):
+            raise ValueError("instruction: the template has no {instruction} to put it at")
+        if self.instructed.count("{instruction}") != 1:
+            raise ValueError("instructed: {instruction} must occur once in it")
+        return self
+
+    def text_of(self, title: str, text: str) -> str:
+        """A passage as it is shown: stripped, with its title, cut to `words`."""
+        shown = text.strip()
+        if title := title.strip():
+            shown = self.title.replace("{title}", title).replace("{text}", shown).strip()
+        return shown if self.words is None else first_words(shown, self.words)
+
+
+class Template(Form):
+    """`{n}` is the number of passages in the window, `{query}` the query, `{label}` an identifier, `{text}` a passage.
+
+    `{instruction}` may stand before or after the passages, or in the system text: what is searched for, and how to judge it.
+    """
+
     system: str = Field(default="", description="the system text")
     system_joint: str = Field(default="\n ", description="joins system and user text where the chat template has no system role")
     before: str = Field(description="what the user's text begins with: {n}, {query}")
     passage: str = Field(description="one passage: {label} and {text}, each once")
     after: str = Field(description="what stands after the passages: {query}, {n}")
     answer: str = Field(default="[", description="what the assistant's turn begins with; the first label follows")
-    title: str = Field(default="{title}. {text}", description="how a title and a text are joined")
     labels: Kind = Field(default="letters", description="what stands for a passage")
-    words: int | None = Field(default=None, ge=1, description="a passage is cut after so many words, its white space made single")
-    tokens: int | None = Field(default=None, ge=1, description="a passage is cut after so many tokens")
-    excerpt: Excerpt = Field(default="start", description="what is shown of a passage with more tokens")
 
     @model_validator(mode="after")
     def _fields(self) -> Self:
@@ -62,13 +97,6 @@ class Template(BaseModel):
         joined = self.system + self.system_joint + self.before if self.system else self.before
         return self.model_copy(update={"system": "", "before": joined})
 
-    def text_of(self, title: str, text: str) -> str:
-        """A passage as it is shown: stripped, with its title, cut to `words`."""
-        shown = text.strip()
-        if title := title.strip():
-            shown = self.title.replace("{title}", title).replace("{text}", shown).strip()
-        return shown if self.words is None else " ".join(shown.split()[: self.words])
-
 
 class Chat(NamedTuple):
     """A template within a model's chat template: all that stands before and after the passages."""
@@ -77,7 +105,30 @@ class Chat(NamedTuple):
     after: str
 
 
-def read_template(name: str) -> Template:
+class PointTemplate(Form):
+    """A whole prompt that shows one passage: `{query}` is the query, `{text}` the passage, `{instruction}` what is searched for.
+
+    Control tokens are spelled out in it: no chat template is put around it. It is tokenized as one string, but for `{|}`: models that
+    were published with code that tokenizes pieces one by one have it where one piece ends and the next begins.
+    """
+
+    prompt: str = Field(description="the whole prompt: {query}, {text} and, where there is one, {instruction}")
+
+    @model_validator(mode="after")
+    def _places(self) -> Self:
+        for place in ("{query}", "{text}"):
+            if self.prompt.count(place) != 1:
+                raise ValueError(f"prompt: {place} must occur once in it")
+        if self.prompt.index("{text}") < max(self.prompt.index("{query}"), self.prompt.find("{instruction}")):
+            raise ValueError("prompt: {text} must come last, for what stands before it is read once for all passages")
+        return self
+
+
+AnyTemplate = Template | PointTemplate
+"""of a window, or of one passage a prompt"""
+
+
+def read_template(name: str) -> AnyTemplate:
     """The template `configs/prompts/NAME.yaml`. Raises InputError for a name that is not there and for a malformed file."""
     folder = config_dir() / "prompts"
     path = folder / f"{name}.yaml"
@@ -86,9 +137,10 @@ def read_template(name: str) -> Template:
     return parse_template({"name": name} | read_yaml(path), str(path))
 
 
-def parse_template(fields: Mapping[str, Any], source: str) -> Template:
+def parse_template(fields: Mapping[str, Any], source: str) -> AnyTemplate:
+    """A `PointTemplate` where the fields hold a whole `prompt`."""
     try:
-        return Template.model_validate(fields)
+        return (PointTemplate if "prompt" in fields else Template).model_validate(fields)
     except ValidationError as error:
         raise InputError(f"{source}: {explained(error)}") from error
 

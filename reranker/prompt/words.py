@@ -10,9 +10,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import islice
 
-_PAIRS = "\u1100-\u11ff\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u3130-\u318f\u31c0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
-_PAIRS += "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U0003ffff"
+_HAN = "\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u31c0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
+_HAN += "\U0001b000-\U0001b16f\U00020000-\U0003ffff"
+"""Chinese and Japanese"""
+_PAIRS = f"{_HAN}\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff"
+"""and Korean"""
 _THREES = "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0eb9\u0ebb-\u0ecd\u0edc-\u0edf\u1000-\u103f\u1050-\u109f\u1780-\u17d3\uaa60-\uaa7f"
 _MARKS = (
     "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4"
@@ -25,6 +29,25 @@ _VOWELS = re.compile("[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u
 
 _ASCII = re.compile(r"\w+")
 _RUN = re.compile(f"(?P<two>[{_PAIRS}]+)|(?P<three>[{_THREES}]+)|(?:(?![{_PAIRS}{_THREES}])[\\w{_MARKS}])+")
+
+_UNSPACED = re.compile(f"[{_HAN}{_THREES}]")
+_COUNTED = re.compile(f"[{_HAN}]{{1,2}}[^\\w\\s]*|[{_THREES}]{{1,4}}[^\\w\\s]*|[^\\s{_HAN}{_THREES}]+")
+"""a word where words are only counted: about so many letters make one, with the signs behind it"""
+
+
+def first_words(text: str, count: int) -> str:
+    """The first so many words, white space made single. Without spaces between words, two Chinese or Japanese letters count as one, and
+    four of Thai, Lao, Khmer or Burmese; a letter keeps the marks on it.
+    """
+    words = text.split()
+    if not _UNSPACED.search(text):
+        return " ".join(words[:count])
+    whole = " ".join(words)
+    *_, last = islice(_COUNTED.finditer(whole), count)
+    end = last.end()
+    while end < len(whole) and unicodedata.category(whole[end]).startswith("M"):
+        end += 1
+    return whole[:end]
 
 
 def spans(text: str) -> Iterator[tuple[int, int]]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from firstrank.reranker.errors import InputError, MissingExtra, ModelError
+from firstrank.reranker.models.progress import Progress, working
 from firstrank.reranker.retrievers.vectors import Floats32, Vectors, search
 from firstrank.reranker.runs.queries import Query
 from firstrank.reranker.runs.trec import Ranked
@@ -23,16 +24,20 @@ from firstrank.reranker.types import Passage
 
 EMBEDDED = "minilm"
 _BATCH = 64
+_AT_ONCE = 8 * _BATCH
+"""texts that are sorted by length before they are made into batches"""
 _QUERIES = 1024
 
 
 class Dense:
     """Vectors of a corpus, and the model that made them."""
 
-    def __init__(self, model: str, passages: Iterable[Passage]) -> None:
-        """Raises MissingExtra, ModelError, and InputError for no passages or a docid that comes twice."""
+    def __init__(self, model: str, passages: Iterable[Passage], total: int) -> None:
+        """`total` is how many passages there are. Raises MissingExtra, ModelError, and InputError for no passages or a docid twice."""
         self._encode = open_encoder(model)
-        self.passages = self._vectors((passage.docid, f"{passage.title} {passage.text}".strip()) for passage in passages)
+        texts = ((passage.docid, f"{passage.title} {passage.text}".strip()) for passage in passages)
+        with Progress("encoding passages", total) as progress:
+            self.passages = self._vectors(texts, progress)
         self.queries = Vectors((), np.empty((0, self.passages.values.shape[1]), np.float32))
         """of the last searches, in their order"""
 
@@ -52,13 +57,15 @@ class Dense:
     def close(self) -> None:
         """Nothing to free but memory."""
 
-    def _vectors(self, texts: Iterable[tuple[str, str]]) -> Vectors:
+    def _vectors(self, texts: Iterable[tuple[str, str]], progress: Progress | None = None) -> Vectors:
         ids: list[str] = []
         parts: list[Floats32] = []
         texts = iter(texts)
-        while batch := list(islice(texts, 32 * _BATCH)):
+        while batch := list(islice(texts, _AT_ONCE)):
             ids += [one for one, _ in batch]
             parts.append(self._encode([text for _, text in batch]))
+            if progress is not None:
+                progress.advance(len(batch))
         if not ids:
             raise InputError("there is no passage to search")
         if len(set(ids)) < len(ids):
@@ -67,8 +74,9 @@ class Dense:
 
 
 def open_retriever(argument: str, corpus: str) -> Dense:
-    """Reads a corpus and encodes it with the model `argument`."""
-    return Dense(argument, read_passages(corpus))
+    """Reads a corpus twice: before a model is loaded, for its faults and its size; then to encode it with the model `argument`."""
+    total = sum(1 for _ in read_passages(corpus))
+    return Dense(argument, read_passages(corpus), total)
 
 
 def open_encoder(model: str) -> Callable[[Sequence[str]], Floats32]:
@@ -88,7 +96,8 @@ def _encoder(model: str) -> Any:
     from sentence_transformers import SentenceTransformer
 
     try:
-        return SentenceTransformer(_folder() if model == EMBEDDED else model)
+        with working(f"loading dense:{model}"):
+            return SentenceTransformer(_folder() if model == EMBEDDED else model)
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ModelError(f"dense:{model}: sentence-transformers cannot load it: {reason}") from error

@@ -37,4 +37,4 @@ class Hybrid:
 def open_retriever(argument: str, corpus: str, language: str | None = None) -> Hybrid:
     """Reads a corpus, indexes it, and encodes it with the model `argument`."""
     passages = list(read_passages(corpus))
-    return Hybrid(BM25(passages, language), Dense(argument, passages))
+    return Hybrid(BM25(passages, language), Dense(argument, passages, len(passages)))

@@ -6,9 +6,8 @@ The index is kept in the cache, under a hash of the corpus and of the encoder: t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from firstrank.reranker.encoders.register import open_sparse
 from firstrank.reranker.encoders.source import find_encoder
 from firstrank.reranker.encoders.sparse import SparseEncoder
 from firstrank.reranker.errors import InputError, MachineError
+from firstrank.reranker.models.progress import Progress
 from firstrank.reranker.runs.files import text_lines, whole_file
 from firstrank.reranker.runs.queries import Query
 from firstrank.reranker.runs.trec import Ranked, trec_order
@@ -32,11 +32,9 @@ class Sparse:
     """An index of passages."""
 
     def __init__(self, encoder: SparseEncoder, docids: list[str], matrix: csr_matrix) -> None:
-        """Raises InputError for no passages, or a docid that comes twice."""
+        """Raises InputError for no passages."""
         if not docids:
             raise InputError("the corpus holds no passage: there is nothing to search")
-        if len(set(docids)) < len(docids):
-            raise InputError("the corpus holds a docid twice")
         self._encoder, self._docids, self._matrix = encoder, docids, matrix
 
     def search(self, queries: Iterable[Query], depth: int) -> Iterator[Ranked]:
@@ -56,8 +54,8 @@ class Sparse:
 
 def open_retriever(argument: str, corpus: str) -> Sparse:
     """Reads a corpus and encodes it with the model `argument`, or takes the index from the cache."""
+    passages = list(read_passages(corpus))  # before a model is loaded: what is wrong with the corpus is said at once
     encoder = open_sparse(argument)
-    passages = list(read_passages(corpus))
     folder = cache_dir() / "indexes" / _name(argument, passages)
     found = _read(folder)
     if found is None:
@@ -66,10 +64,13 @@ def open_retriever(argument: str, corpus: str) -> Sparse:
     return Sparse(encoder, *found)
 
 
-def _encoded(encoder: SparseEncoder, passages: Iterable[Passage]) -> csr_matrix:
-    parts, waiting = [], iter(passages)
-    while batch := list(islice(waiting, _BATCH)):
-        parts.append(encoder.matrix([f"{passage.title} {passage.text}".strip() for passage in batch]))
+def _encoded(encoder: SparseEncoder, passages: Sequence[Passage]) -> csr_matrix:
+    parts = []
+    with Progress("encoding passages", len(passages)) as progress:
+        for start in range(0, len(passages), _BATCH):
+            batch = passages[start : start + _BATCH]
+            parts.append(encoder.matrix([f"{passage.title} {passage.text}".strip() for passage in batch]))
+            progress.advance(len(batch))
     return vstack(parts, format="csr") if parts else csr_matrix((0, 0), dtype=np.float32)
 
 

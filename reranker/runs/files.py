@@ -137,6 +137,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[TextIO]:
         with _standard_output() as file:
             yield file
         return
+    _check_form(path)
     target = Path(os.path.realpath(path))
     direct = target.exists() and not target.is_file() and not target.is_dir()
     part = target if direct else target.with_name(f".{target.name}.{secrets.token_hex(6)}{BEGUN}")
@@ -190,6 +191,13 @@ def _standard_output() -> Iterator[TextIO]:
 
 class _Unused(Exception):
     pass
+
+
+def _check_form(path: str | os.PathLike[str]) -> None:
+    """Raises InputError for a name that promises what is not written."""
+    suffix = Path(path).suffix.lower()
+    if suffix in (".tgz", ".7z", *SUFFIXES[1:]) and suffix != ".gz":
+        raise InputError(f"{path}: is written as plain text, or compressed where the name ends in .gz: {suffix} is not written")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,9 +44,8 @@ def read_queries(source: Source) -> Iterator[Query]:
         raise FormatError(name, 1, 'no queries: {"_id": …, "text": …} or `qid<TAB>text` is expected')
 
 
-def warn_of_empty(name: str, queries: Iterable[tuple[str, str]]) -> None:
-    """Says how many of the queries ask for nothing, and which."""
-    empty = [qid for qid, text in queries if not text.strip()]
+def warn_of_empty(name: str, empty: Sequence[str]) -> None:
+    """Says how many queries ask for nothing, and which."""
     if empty:
         _log.warning(
             "%s: %d quer%s empty (%s): ranked like any other", name, len(empty), "ies are" if len(empty) > 1 else "y is", some(empty)

@@ -1,6 +1,6 @@
-"""RankLLM's JSONL: requests and results, one query a line, so that both tools can read each other's files.
+"""RankLLM's JSON: requests and results, one query a line or in one array, so that both tools can read each other's files.
 
-`{"query": {"text", "qid"}, "candidates": [{"docid", "score", "doc": {…}}]}`. Read and written a line at a time, whatever the size.
+`{"query": {"text", "qid"}, "candidates": [{"docid", "score", "doc": {…}}]}`. Read and written a query at a time, whatever the size.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,12 +16,16 @@ from numpy.typing import NDArray
 
 from firstrank.reranker.errors import FormatError
 from firstrank.reranker.runs.files import FLOAT32_LIMIT, Source, identifier, name_of, string_field, whole_file
+from firstrank.reranker.runs.ids import one_word
+from firstrank.reranker.runs.queries import warn_of_empty
 from firstrank.reranker.runs.records import json_lines
 from firstrank.reranker.runs.trec import Ranked, Run
 from firstrank.reranker.types import Passage, Request
 
 BODY = ("text", "segment", "contents", "content", "body", "passage")
 """where RankLLM looks for a passage's text, in its order"""
+
+_LINES = (".jsonl", ".ndjson")
 
 
 class ScoredRequest(NamedTuple):
@@ -36,28 +41,64 @@ def read_requests(source: Source) -> Iterator[ScoredRequest]:
     Where no candidate of a query has a score, its place stands in: 0, -1, -2 …. Raises FormatError for a malformed line, a
     qid that comes twice, a docid that a query has twice, a score that is not finite, and an empty file.
     """
+    for _, scored in _numbered(source):
+        yield scored
+
+
+def read_lists(source: Source, *, words: bool = False) -> Run:
+    """The lists of a file's requests without their texts, in the order in which they stand there; warns of empty queries.
+
+    Raises what `read_requests` raises and, where ids are to be `words`, FormatError for one that a TREC run cannot hold.
+    """
+    name, empty = name_of(source), dict[str, int]()
+
+    def lists() -> Iterator[Ranked]:
+        for line, (request, scores) in _numbered(source):
+            docids = tuple(passage.docid for passage in request.passages)
+            for one in (request.qid, *docids) if words else ():
+                one_word(name, line, one)
+            if not request.query.strip():
+                empty[request.qid] = line
+            yield Ranked(request.qid, docids, scores)
+
+    run = Run(lists(), name=name)
+    if empty:
+        warn_of_empty(f"{name}:{next(iter(empty.values()))}", list(empty))
+    return run
+
+
+def write_requests(path: str | os.PathLike[str], scored: Iterable[ScoredRequest]) -> None:
+    """Writes requests (or results: the form is one), whole or not at all: one a line or, where the name ends in `.json`, in one array."""
+    lines = (json.dumps(_object(request, scores), ensure_ascii=False, allow_nan=False) for request, scores in scored)
+    with whole_file(path) as file:
+        if is_json(path) and not is_jsonl(path):
+            file.write("[")
+            file.writelines(f"{',' if place else ''}\n{line}" for place, line in enumerate(lines))
+            file.write("\n]\n")
+        else:
+            file.writelines(f"{line}\n" for line in lines)
+
+
+def is_json(path: str | os.PathLike[str]) -> bool:
+    """Whether a file's name promises JSON, in either form, packed or not."""
+    return Path(os.fspath(path).removesuffix(".gz")).suffix.lower() in (".json", *_LINES)
+
+
+def is_jsonl(path: str | os.PathLike[str]) -> bool:
+    return Path(os.fspath(path).removesuffix(".gz")).suffix.lower() in _LINES
+
+
+def _numbered(source: Source) -> Iterator[tuple[int, ScoredRequest]]:
+    """(line, request) of each."""
     name, seen = name_of(source), set[str]()
     for number, found in json_lines(source):
         scored = _request(name, number, found)
         if scored.request.qid in seen:
             raise FormatError(name, number, f"query {scored.request.qid!r} comes twice")
         seen.add(scored.request.qid)
-        yield scored
+        yield number, scored
     if not seen:
         raise FormatError(name, 1, 'no requests: {"query": {"text", "qid"}, "candidates": […]} is expected on each line')
-
-
-def read_lists(source: Source) -> Run:
-    """The lists of a file's requests without their texts, in the order in which they stand there. Raises what `read_requests` raises."""
-    lists = (Ranked(request.qid, tuple(passage.docid for passage in request.passages), scores) for request, scores in read_requests(source))
-    return Run(lists, name=name_of(source))
-
-
-def write_requests(path: str | os.PathLike[str], scored: Iterable[ScoredRequest]) -> None:
-    """Writes requests (or results: the form is one), whole or not at all."""
-    with whole_file(path) as file:
-        for request, scores in scored:
-            file.write(json.dumps(_object(request, scores), ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _object(request: Request, scores: NDArray[np.float32]) -> dict[str, Any]:

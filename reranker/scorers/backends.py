@@ -16,6 +16,7 @@ from firstrank.reranker.scorers.vllm.settings import parsed_settings
 from firstrank.reranker.types import Answer, Backend
 
 if TYPE_CHECKING:
+    from firstrank.reranker.models.loaded import Model
     from firstrank.reranker.models.spec import ModelSpec
 
 
@@ -98,14 +99,17 @@ def open_scorer(
     revision: str | None = None,
     answer: Answer | None = None,
     seed: int = 0,
+    instruction: str | None = None,
     **settings: Unpack[BackendSettings],
 ) -> tuple[Scorer, ModelSpec]:
     """A scorer for a model's name, and the model's own settings; an oracle has none, and gets the defaults.
 
     The backend's options come whole, or by their names. `answer` is in place of the model's own; `seed` is the oracle's.
+    `instruction` is for requests that bring none, in place of the template's own.
     Raises InputError for an unknown backend or option, ModelError for a model that cannot be used, MissingExtra.
     """
     from firstrank.reranker.models.loaded import load_model
+    from firstrank.reranker.models.progress import working
     from firstrank.reranker.models.spec import ModelSpec
 
     if isinstance(backend, str):
@@ -118,15 +122,26 @@ def open_scorer(
         return OracleScorer(backend.qrels, OracleOptions(noise=backend.noise, seed=seed)), ModelSpec()
     if isinstance(backend, OpenAIOptions):
         backend.servers()  # no model is fetched for none
-    loaded = load_model(model, revision=revision, answer=answer, tensors=not isinstance(backend, OpenAIOptions))
-    if isinstance(backend, VLLMOptions):
+    with working(f"loading model {model}"):
+        loaded = load_model(
+            model,
+            revision=revision,
+            answer=answer,
+            changed=lambda spec: spec.instructed(instruction),
+            tensors=not isinstance(backend, OpenAIOptions),
+        )
+        return _scorer(loaded, backend), loaded.spec
+
+
+def _scorer(model: Model, options: TransformersOptions | VLLMOptions | OpenAIOptions) -> Scorer:
+    if isinstance(options, VLLMOptions):
         from firstrank.reranker.scorers.vllm.scorer import VLLMScorer
 
-        return VLLMScorer(loaded, backend), loaded.spec
-    if isinstance(backend, OpenAIOptions):
+        return VLLMScorer(model, options)
+    if isinstance(options, OpenAIOptions):
         from firstrank.reranker.scorers.openai.scorer import OpenAIScorer
 
-        return OpenAIScorer(loaded, backend), loaded.spec
+        return OpenAIScorer(model, options)
     from firstrank.reranker.scorers.transformers.scorer import TransformersScorer
 
-    return TransformersScorer(loaded, backend), loaded.spec
+    return TransformersScorer(model, options)

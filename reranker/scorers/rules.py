@@ -26,7 +26,7 @@ CASCADE = ("cascade", "defer_budget", "defer_rule")
 PRIOR = ("prior", "prior_depth", "fuse")
 LOCAL = ("device", "dtype", "threads", "lanes", "batch_tokens", "constrained")
 PLACEMENT = ("workers_on", "address", "workers", "gpus_per_worker")
-SETTINGS = ("backend", "base_url", "engine_arg", "revision", "noise", *LOCAL, *PRIOR, *CASCADE, *SCHEDULE)
+SETTINGS = ("backend", "base_url", "engine_arg", "revision", "instruction", "noise", *LOCAL, *PRIOR, *CASCADE, *SCHEDULE)
 """how a model reranks"""
 
 
@@ -48,6 +48,10 @@ class Effect:
 
 def with_(option: str) -> Callable[[Given], bool]:
     return lambda given: bool(given.get(option))
+
+
+def either(*options: str) -> Callable[[Given], bool]:
+    return lambda given: any(given.get(option) for option in options)
 
 
 def without(*options: str) -> Callable[[Given], bool]:
@@ -92,7 +96,7 @@ EFFECTS = (
         lambda given: given.get("backend") != Backend.oracle,
         "{backend} oracle scores by judgments and reads no model: leave one of them out",
     ),
-    Effect(("revision",), lambda given: given.get("backend") != Backend.oracle, "{backend} oracle reads no model"),
+    Effect(("revision", "instruction"), lambda given: given.get("backend") != Backend.oracle, "{backend} oracle reads no model"),
     Effect(
         CASCADE,
         lambda given: given.get("backend") != Backend.oracle,
@@ -104,8 +108,14 @@ EFFECTS = (
     _of_backend("base_urls", "base_url"),
     _of_backend("engine", "engine_arg"),
     Effect(("prefix_cache",), among("backend", "vllm"), "only with {backend} vllm"),
-    Effect((*SCHEDULE, *CASCADE), _reads, "with {prior_depth} 0 no model reads anything"),
+    Effect((*SCHEDULE, *CASCADE, "instruction"), _reads, "with {prior_depth} 0 no model reads anything"),
     Effect(("fuse",), _reads, "with {prior_depth} 0 the prior's order is the whole order"),
+    Effect(
+        (*SCHEDULE, *PRIOR, *CASCADE, "seed", "noise"),
+        lambda given: False,
+        "the check asks one model for single windows: it has no strategy, no prior and no cascade",
+        ("models check",),
+    ),
     Effect(("vectors", "encoder"), with_("feedback"), "only with {feedback}", ("rerank",)),
     Effect(("feedback",), without("requests"), "retrieves again, from --corpus: it takes --run (or nothing), not {requests}", ("rerank",)),
     Effect(("missing",), without("requests"), "{requests} holds every text", ("rerank",)),
@@ -124,6 +134,7 @@ EFFECTS = (
         ("retrieve",),
     ),
     Effect(("steps", "rate"), among("objective", "kl", "ranknet", default="kl"), "only with {objective} kl or ranknet", ("feedback",)),
+    Effect(("rate_limit",), either("api_keys", "api_keys_file"), "counts by key; only with {api_keys} or {api_keys_file}", ("serve",)),
     Effect(("split", "run"), with_("dataset"), "only with {dataset}", ("bench latency",)),
     Effect(("clients", "requests", "depth"), with_("server"), "only with {server}", ("bench throughput",)),
     Effect(("windows", "passages"), without("server"), "not with {server}, whose requests have a depth", ("bench throughput",)),
@@ -137,7 +148,7 @@ EFFECTS = (
     Effect(("split",), with_("dataset"), "only with {dataset}", ("eval",)),
     Effect(("queries", "corpus"), with_("qrels"), "only with {qrels}", ("eval",)),
     Effect(("relevant_from",), without("measure"), "{measure} says it itself, as RR(rel=2)@10", ("eval",)),
-    Effect(("no_texts",), lambda given: bool(given.get("dataset") or given.get("corpus")), "no corpus is given", ("eval",)),
+    Effect(("no_texts",), either("dataset", "corpus"), "no corpus is given", ("eval",)),
 )
 
 RANGES: Mapping[str, tuple[float, float]] = {

@@ -15,6 +15,7 @@ from firstrank.reranker.errors import InputError
 from firstrank.reranker.strategies.blitz import blitz
 from firstrank.reranker.strategies.consistent import consistent
 from firstrank.reranker.strategies.full import full
+from firstrank.reranker.strategies.pointwise import pointwise
 from firstrank.reranker.strategies.sliding import sliding
 from firstrank.reranker.strategies.topdown import topdown
 from firstrank.reranker.strategies.tournament import tournament
@@ -28,6 +29,7 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "tournament": tournament,
     "blitz": blitz,
     "consistent": consistent,
+    "pointwise": pointwise,
 }
 
 

@@ -91,17 +91,39 @@ def passages(texts: Texts, docids: Sequence[str]) -> tuple[Passage, ...]:
 
 
 def read_passages(source: Source) -> Iterator[Passage]:
-    """All passages of a corpus, in its order: for a first stage that indexes them."""
+    """All passages of a corpus, in its order: for a first stage that indexes them.
+
+    Raises FormatError, at its line, for a malformed passage, an id with white space, or a docid that came before.
+    """
+    first: dict[str, int] = {}
+    for line, passage in _whole(source):
+        if passage.docid in first:
+            problem = f"docid {passage.docid!r} comes twice in the corpus"
+            if not line:
+                raise InputError(f"{name_of(source)}: {problem}")
+            raise FormatError(name_of(_file_of(source)), line, f"{problem} (first on line {first[passage.docid]})")
+        first[passage.docid] = line
+        yield passage
+
+
+def _whole(source: Source) -> Iterator[tuple[int, Passage]]:
+    """(line, passage) of a corpus; a dataset of ir_datasets' has no lines."""
     if isinstance(source, str) and source.startswith(irds.PREFIX):
-        yield from irds.passages(source)
+        yield from ((0, passage) for passage in irds.passages(source))
         return
     if isinstance(source, str) and source.startswith(_LUCENE):
         raise InputError(f"{source}: an index is searched, not read through: --retriever pyserini:{source.removeprefix(_LUCENE)}")
-    if isinstance(source, os.PathLike) or (isinstance(source, str) and "\n" not in source):
-        source = corpus_file(source)
+    source = _file_of(source)
     for line, passage in _numbered(source):
         one_word(name_of(source), line, passage.docid)
-        yield passage
+        yield line, passage
+
+
+def _file_of(source: Source) -> Source:
+    """A corpus's file, where the source is a path."""
+    if isinstance(source, os.PathLike) or (isinstance(source, str) and "\n" not in source):
+        return corpus_file(source)
+    return source
 
 
 def corpus_file(source: str | os.PathLike[str]) -> Path:

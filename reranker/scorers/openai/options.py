@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from firstrank.reranker.config import explained
 from firstrank.reranker.errors import InputError
 
+Labels = Literal["ids", "top", "sglang", "llamacpp", "ollama"]
+"""see `firstrank.reranker.scorers.openai.engines`"""
+
 
 class ServerSettings(BaseModel):
     """What may be said of the servers: `--engine-arg` on the command line."""
@@ -18,8 +21,9 @@ class ServerSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     served_model: str | None = Field(default=None, description="the model's name at the server; by default the only one that it lists")
-    labels: Literal["ids", "top"] = Field(default="ids", description="how label logits are asked for: by token id, or top-k logprobs")
-    top: int = Field(default=20, ge=1, description="with labels=top, how many logprobs to ask for")
+    labels: Labels = Field(default="ids", description="how label logits are asked for: by token id, top-k logprobs, or an engine's own way")
+    top: int = Field(default=20, ge=1, description="with labels=top or ollama, how many logprobs to ask for")
+    prompts: Literal["ids", "text"] = Field(default="ids", description="with labels=top, how prompts go out: as token ids, or as text")
     connections: int = Field(default=64, ge=1, description="to each server")
     timeout: float = Field(default=120.0, gt=0, description="seconds that a window may take")
 

@@ -16,9 +16,11 @@ import httpx
 
 from firstrank.reranker.errors import InputError, ModelError, ScorerError
 from firstrank.reranker.models.loaded import Model
-from firstrank.reranker.scorers.openai.completions import ROUTE, Completion, LabelsById, LabelsInTop, Ordered
-from firstrank.reranker.scorers.openai.options import OpenAIOptions, ServerSettings
+from firstrank.reranker.scorers.openai.completions import Completion
+from firstrank.reranker.scorers.openai.engines import completion_of
+from firstrank.reranker.scorers.openai.options import OpenAIOptions
 from firstrank.reranker.scorers.openai.servers import Servers, json_of, reason_of
+from firstrank.reranker.scorers.point_session import PointSession, open_session
 from firstrank.reranker.scorers.prompt_session import PromptSession
 from firstrank.reranker.types import Request, Scores
 
@@ -34,7 +36,7 @@ class OpenAIScorer:
         with httpx.Client(headers=headers, timeout=60.0, transport=options.transport, trust_env=False) as client:
             served = {url: _served(client, url, settings.served_model) for url in urls}
             self._model = model = model.within(*(one.context for one in served.values()))
-            self._completion = _completion(model, settings)
+            self._completion = completion_of(model, settings)
             for url, one in served.items():
                 _try_out(client, url, one.name, self._completion)
         self.name = model.name
@@ -52,8 +54,8 @@ class OpenAIScorer:
         """False while no server answers as it should."""
         return self._servers.alive
 
-    def open(self, request: Request) -> PromptSession:
-        return PromptSession(self, self._model.prompter.encode(request))
+    def open(self, request: Request) -> PromptSession | PointSession:
+        return open_session(self, self._model, request)
 
     def close(self) -> None:
         """Ends the connections."""
@@ -63,7 +65,7 @@ class OpenAIScorer:
         """The scores of one prompt that shows n passages. Raises TransientError, EngineLost, ScorerError; cancelling it hangs up."""
         started = time.perf_counter()
         question = self._completion.question(prompt, n)
-        answer = await self._servers.post(ROUTE, lambda url: {"model": self._names[url], **question})
+        answer = await self._servers.post(self._completion.route, lambda url: {"model": self._names[url], **question})
         scores = self._completion.read(answer, n)
         return replace(scores, prompt_tokens=len(prompt), seconds=time.perf_counter() - started, scorer=self.name)
 
@@ -82,12 +84,6 @@ def _base(url: str) -> str:
     return url.rstrip("/").removesuffix("/v1")
 
 
-def _completion(model: Model, settings: ServerSettings) -> Completion:
-    if model.spec.answer == "permutation":
-        return Ordered(model)
-    return LabelsById(model) if settings.labels == "ids" else LabelsInTop(model, settings.top)
-
-
 def _served(client: httpx.Client, url: str, wanted: str | None) -> _Served:
     """The model to ask for at a server."""
     found = _asked(client, "GET", f"{url}/v1/models")
@@ -103,7 +99,7 @@ def _served(client: httpx.Client, url: str, wanted: str | None) -> _Served:
 def _try_out(client: httpx.Client, url: str, name: str, completion: Completion) -> None:
     """One small window: a server that cannot answer as it must is found out before any query is asked."""
     question = completion.question(completion.trial, 2)
-    answer = _asked(client, "POST", f"{url}{ROUTE}", {"model": name, **question})
+    answer = _asked(client, "POST", f"{url}{completion.route}", {"model": name, **question})
     try:
         completion.read(answer, 2)
     except ScorerError as error:

@@ -1,9 +1,10 @@
 """Windows scored by a causal language model through transformers, on a CPU or a GPU.
 
 One window is one forward pass: only the last position reaches the head, and there only the rows of the window's labels,
-in fp32. No KV cache is kept, and no dense mask is built: windows of a batch are padded on the right, where causal attention
-cannot see the padding. On a CPU a batch is one window, which makes scores the same to the bit whatever else is running;
-threads may be shared out over lanes, each with a window at a time. On a GPU a batch is a token budget of windows of similar length.
+in fp32. In fp32 that pass is transformers' own, to the bit. In int8 and bf16 on a CPU what a request's prompts begin with
+is read once, and its keys and values serve every window. On a CPU a batch is one window, which makes scores the same whatever
+else is running; threads may be shared out over lanes, each with a window at a time. On a GPU a batch is a token budget of
+windows of similar length, padded on the right, where causal attention cannot see the padding.
 """
 
 from __future__ import annotations
@@ -12,31 +13,46 @@ import ctypes
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firstrank.reranker.errors import InputError, MachineError, ModelError, ScorerError
+from firstrank.reranker.models.arithmetic import Arithmetic, chosen, dtype_of
+from firstrank.reranker.models.int8 import quantize
 from firstrank.reranker.models.loaded import Model
-from firstrank.reranker.models.network import load_network
+from firstrank.reranker.models.network import hidden_size, load_network
 from firstrank.reranker.prompt.prompter import EncodedRequest
 from firstrank.reranker.scorers.batcher import Batcher
+from firstrank.reranker.scorers.point_session import PointSession
 from firstrank.reranker.scorers.transformers.generation import Generation
 from firstrank.reranker.scorers.transformers.head import LabelHead
 from firstrank.reranker.scorers.transformers.options import Device, TransformersOptions
-from firstrank.reranker.types import Request, Scores
+from firstrank.reranker.scorers.transformers.packed import Prefix
+from firstrank.reranker.scorers.transformers.pointwise import points, reading_by
+from firstrank.reranker.scorers.transformers.reader import CPU_TOKENS, Padded, Prompt, Reader, packed_if_same
+from firstrank.reranker.types import Passage, Request, Scores
 
 if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """One prompt; `n` passages stand in it."""
-
-    prompt: Sequence[int]
-    n: int
+_EXAMPLE = Request(
+    "how do plants make food",
+    tuple(
+        Passage(str(number), text)
+        for number, text in enumerate(
+            [
+                "Plants make their food by photosynthesis: leaves take in light, water and carbon dioxide, and give off oxygen.",
+                "The 1998 World Cup final was played in Saint-Denis on 12 July; France won 3–0 against Brazil.",
+                'def area(r):\n    return 3.14159 * r ** 2  # "circle", in m²',
+                "Patients with type 2 diabetes (n = 1,204) were given 500 mg of metformin twice a day for 24 weeks.",
+            ]
+        )
+    ),
+    "example",
+)
+"""shows which of a network's channels are large"""
 
 
 class TransformersScorer:
@@ -54,11 +70,11 @@ class TransformersScorer:
         self._on_cpu = self._device.type == "cpu"
         self._lanes = options.lanes
         threads = _lane_threads(torch.get_num_threads() if options.threads is None else options.threads, options.lanes, self._on_cpu)
-        self.dtype = _dtype(options.dtype, model.spec.dtype, self._on_cpu)
-        self.network = _load(model, self._device, self.dtype) if network is None else network
+        self.dtype = _arithmetic(model, options.dtype, self._on_cpu)
+        self.network = _load(model, self._device, dtype_of(self.dtype)) if network is None else network
         if self._lanes > 1:
             _check_that_passes_may_overlap(self.network)
-        self._answer = self._answerer(options)
+        self._answer = self._answerer(options, own=network is None)
         self._batcher: Batcher[Prompt, Scores] = Batcher(
             self._score_batch,
             max_windows=1 if self._on_cpu else 256,
@@ -75,18 +91,35 @@ class TransformersScorer:
     def device(self) -> str:
         return str(self._device)
 
-    def open(self, request: Request) -> TransformersSession:
+    def open(self, request: Request) -> TransformersSession | PointSession:
+        if (prompter := self._model.pointwise) is not None:
+            encoded = prompter.encode(request)
+            return PointSession(encoded, reading_by(self._batcher, encoded), self.name)
         return TransformersSession(self._model.prompter.encode(request), self._batcher)
 
     def close(self) -> None:
         self._batcher.close()
 
-    def _answerer(self, options: TransformersOptions) -> Callable[[Sequence[Prompt]], list[Scores]]:
+    def _answerer(self, options: TransformersOptions, *, own: bool) -> Callable[[Sequence[Prompt]], list[Scores]]:
+        """`own` networks may be changed; a network that was given is somebody else's."""
         if self._model.spec.answer == "permutation":
             generation = Generation(self.network, self._model, constrained=options.constrained)
-            return lambda windows: [generation.rank(window.prompt, window.n) for window in windows]
+            return lambda windows: [generation.rank(window.wholes[0], window.n) for window in windows]
         head = LabelHead(self.network)
-        return lambda windows: self._first_token(head, windows)
+        most = CPU_TOKENS if self._on_cpu else options.batch_tokens
+        read = self._reader(most) if own and self._on_cpu else Padded(self.network, self._device, most)
+        if (prompter := self._model.pointwise) is not None:
+            return points(read, head, prompter)
+        return lambda windows: self._first_token(head, read, windows)
+
+    def _reader(self, most: int) -> Reader:
+        """Packed passes; for windows in fp32 the plain pass, which is transformers' own to the bit."""
+        if self.dtype == "float32" and self._model.pointwise is None:
+            return Padded(self.network, self._device, most)
+        read = packed_if_same(self.network, self._device, most)
+        if self.dtype == "int8":
+            quantize(self.network, lambda: read([_example(self._model)]), keep=(self.network.get_output_embeddings(),))
+        return read
 
     def _score_batch(self, windows: Sequence[Prompt]) -> list[Scores]:
         import torch
@@ -96,42 +129,47 @@ class TransformersScorer:
             with torch.inference_mode():
                 answers = self._answer(windows)
         except torch.OutOfMemoryError as error:
-            raise ScorerError(f"{self._device}: no memory for {len(windows)} windows of {len(windows[0].prompt)} tokens") from error
+            raise ScorerError(f"{self._device}: no memory for {len(windows)} windows of {windows[0].tokens} tokens") from error
         share = (time.perf_counter() - started) / len(windows)
         return [
-            Scores(answer.values, len(window.prompt), answer.generated_tokens, share, self.name, answer.notes, len(windows))
+            Scores(answer.values, window.tokens, answer.generated_tokens, share, self.name, answer.notes, len(windows))
             for window, answer in zip(windows, answers, strict=True)
         ]
 
-    def _first_token(self, head: LabelHead, windows: Sequence[Prompt]) -> list[Scores]:
+    def _first_token(self, head: LabelHead, read: Reader, windows: Sequence[Prompt]) -> list[Scores]:
         """The label logits at each prompt's last position: one forward pass for the batch."""
-        import torch
-
-        lengths = torch.tensor([len(window.prompt) for window in windows], device=self._device)
-        ids = torch.zeros(len(windows), int(lengths.max()), dtype=torch.long)
-        for row, window in enumerate(windows):
-            ids[row, : len(window.prompt)] = torch.tensor(window.prompt)
-        hidden = self.network.base_model(input_ids=ids.to(self._device), use_cache=False).last_hidden_state
         labels = self._model.prompter.label_ids
-        last = hidden[torch.arange(len(windows), device=self._device), lengths - 1]
-        return [Scores(tuple(head(row, labels(window.n)).tolist())) for row, window in zip(last, windows, strict=True)]
+        return [Scores(tuple(head(row, labels(window.n)).tolist())) for row, window in zip(read(windows), windows, strict=True)]
+
+
+def _example(model: Model) -> Prompt:
+    if (prompter := model.pointwise) is not None:
+        point = prompter.encode(_EXAMPLE)
+        return Prompt(Prefix(point.header), point.suffixes, len(point.suffixes))
+    window = model.prompter.encode(_EXAMPLE)
+    return Prompt(Prefix(()), (window.prompt(range(window.max_window)),), window.max_window)
 
 
 class TransformersSession:
     """One request's prompts."""
 
-    def __init__(self, encoded: EncodedRequest, batcher: Batcher[Prompt, Scores]) -> None:
+    def __init__(self, encoded: EncodedRequest, batcher: Batcher[Any, Scores]) -> None:
         self._encoded, self._batcher = encoded, batcher
+        self._prefixes: dict[tuple[int, ...], Prefix] = {}
         self.lengths = encoded.lengths
         self.max_window = encoded.max_window
         self.room = encoded.room
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
-        prompt = self._encoded.prompt(indices)
-        return await self._batcher.score(Prompt(prompt, len(indices)), len(prompt), self)
+        whole = self._encoded.prompt(indices)
+        header = tuple(self._encoded.header(len(indices)))
+        prefix = self._prefixes.setdefault(header, Prefix(header))
+        prompt = Prompt(prefix, (whole[len(header) :],), len(indices))
+        return await self._batcher.score(prompt, len(whole), self)
 
     def close(self) -> None:
         """Nothing outlives a session: the executor has cancelled what still waited."""
+        self._prefixes.clear()
 
 
 def _device(wanted: Device) -> str:
@@ -165,18 +203,11 @@ def _check_that_passes_may_overlap(network: Any) -> None:
                 raise ModelError(f"--lanes: a model with {kind} rotary embeddings takes one window at a time; leave the option out")
 
 
-def _dtype(asked: str | None, of_model: str | None, on_cpu: bool) -> torch.dtype:
-    """What was asked for; else fp32 on a CPU, and elsewhere the model's own type, or bf16."""
-    import torch
-
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    names = {"--dtype": asked, "dtype in the model's settings": of_model}
-    for what, name in names.items():
-        if name not in (None, "auto", *known):
-            raise ModelError(f"{what} {name}: unknown; use auto, {', '.join(known)}")
-    if asked not in (None, "auto"):
-        return known[asked]
-    return torch.float32 if on_cpu else known.get(of_model or "auto", torch.bfloat16)
+def _arithmetic(model: Model, asked: str | None, on_cpu: bool) -> Arithmetic:
+    """Whoever generates token by token reads its weights once a token, and stays in fp32 on a CPU unless told."""
+    if on_cpu and asked in (None, "auto") and model.spec.answer == "permutation":
+        asked = "float32"
+    return chosen(asked, model.spec.dtype, on_cpu=on_cpu, width=hidden_size(Path(model.base or model.path)))
 
 
 def _load(model: Model, device: torch.device, dtype: torch.dtype) -> Any:
@@ -184,7 +215,7 @@ def _load(model: Model, device: torch.device, dtype: torch.dtype) -> Any:
 
     base = None if model.base is None else Path(model.base)
     try:
-        network = load_network(model.name, Path(model.path), dtype, base=base)
+        network = load_network(model.name, Path(model.path), dtype, base=base, layers=model.spec.layers, norm=model.spec.norm)
         return network.to(device).eval().requires_grad_(False)
     except torch.OutOfMemoryError as error:
         raise MachineError(f"model {model.name!r}: its weights do not fit into the memory of {device}") from error

@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from firstrank.reranker.errors import EngineLost, ScorerError
+from firstrank.reranker.models.engine_folder import engine_folder
 from firstrank.reranker.models.loaded import Model
+from firstrank.reranker.prompt import labels
 from firstrank.reranker.prompt.orderings import parse
+from firstrank.reranker.scorers.point_session import PointSession, open_session
 from firstrank.reranker.scorers.prompt_session import PromptSession
 from firstrank.reranker.scorers.vllm.options import VLLMOptions
 from firstrank.reranker.scorers.vllm.settings import EngineSettings, dtype_of, engine_settings, mode_of, network_config
@@ -31,7 +34,7 @@ class VLLMScorer:
     def __init__(self, model: Model, options: VLLMOptions = VLLMOptions()) -> None:
         settings = engine_settings(model, options.engine)
         dtype = dtype_of(options.dtype)
-        self._model = model = model.within(settings.max_model_len)
+        self._model = model = replace(model.within(settings.max_model_len), path=str(engine_folder(model.spec, Path(model.path))))
         self.name = model.name
         self.mode = mode_of(model, settings, network_config(model))
         self._ask = _Generating(model, options.constrained) if model.spec.answer == "permutation" else _MODES[self.mode](model)
@@ -49,8 +52,8 @@ class VLLMScorer:
         """False once the engine is gone: a fresh scorer is needed."""
         return self.engine is not None and not self.engine.errored
 
-    def open(self, request: Request) -> PromptSession:
-        return PromptSession(self, self._model.prompter.encode(request))
+    def open(self, request: Request) -> PromptSession | PointSession:
+        return open_session(self, self._model, request)
 
     def close(self) -> None:
         if self.engine is not None:
@@ -82,7 +85,7 @@ class _Sampling:
     environment: Mapping[str, str] = {}
 
     def __init__(self, model: Model) -> None:
-        self._labels = model.prompter.label_ids
+        self._labels = model.answer_ids
         self._parameters = cache(self._parameters_of)
 
     def arguments(self, settings: EngineSettings) -> dict[str, Any]:
@@ -118,7 +121,8 @@ class _Pooling:
 
     def __init__(self, model: Model) -> None:
         self._architecture = network_config(model)["architectures"][0]
-        self._labels = model.prompter.identifiers
+        self._count = len(model.answer_ids(1)) if model.pointwise else None
+        self._labels = model.tokenizer.convert_ids_to_tokens(list(model.answer_ids(labels.MOST)))
 
     def arguments(self, settings: EngineSettings) -> dict[str, Any]:
         overrides = {
@@ -135,7 +139,7 @@ class _Pooling:
         return engine.encode(_tokens(prompt), PoolingParams(task="classify", use_activation=False), name)
 
     def read(self, answer: Any, n: int) -> Scores:
-        return Scores(tuple(answer.outputs.data.float().tolist()[:n]))
+        return Scores(tuple(answer.outputs.data.float().tolist()[: self._count or n]))
 
 
 _MODES: dict[str, Callable[[Model], _Sampling | _Pooling]] = {"generate": _Sampling, "pooling": _Pooling}

@@ -127,7 +127,7 @@ def network_config(model: Model) -> dict[str, Any]:
 
 
 def _pooling_obstacle(model: Model, settings: EngineSettings, network: Mapping[str, Any]) -> str | None:
-    if model.spec.answer != "logits":
+    if model.spec.answer == "permutation":
         return "it generates its answer"
     if settings.lora:
         return "a LoRA adapter may change the head"
@@ -145,9 +145,9 @@ def _check(model: Model, settings: EngineSettings) -> None:
     layers = network.get("num_hidden_layers")
     if isinstance(layers, int) and settings.pipeline_parallel_size > layers:
         raise ModelError(f"model {model.name!r}: pipeline_parallel_size {settings.pipeline_parallel_size} is more than its {layers} layers")
-    if settings.max_model_len is not None and settings.max_model_len > model.prompter.context:
+    if settings.max_model_len is not None and settings.max_model_len > model.context:
         raise ModelError(
-            f"model {model.name!r}: max_model_len {settings.max_model_len} is more than the context of {model.prompter.context} tokens "
+            f"model {model.name!r}: max_model_len {settings.max_model_len} is more than the context of {model.context} tokens "
             "in its settings"
         )
     if settings.lora is not None:

@@ -69,7 +69,7 @@ def _started(model: Model, settings: EngineSettings, dtype: str | None, extra: M
         dtype=dtype or ("float32" if on_cpu else dtype_of(model.spec.dtype) or "bfloat16"),
         skip_tokenizer_init=True,
         seed=0,
-        **{"max_model_len": model.prompter.context, **chosen, **extra},
+        **{"max_model_len": model.context, **chosen, **extra},
     )
     return AsyncLLM.from_engine_args(arguments)
 

@@ -92,8 +92,9 @@ def test_every_command_reads_the_same_table(firstrank, words, said):
 def test_the_table_names_options_that_there_are():
     from firstrank.reranker.cli import _command
     from firstrank.reranker.setup import SETTINGS
+    from firstrank.server.settings import Settings
 
-    names = set(SETTINGS)
+    names = {*SETTINGS, *Settings.model_fields}  # `serve` has its flags from there
     waiting = [_command(entry) for entry in _commands().values()]
     while waiting:
         one = waiting.pop()
@@ -149,3 +150,24 @@ def test_a_file_of_an_input_s_folder_is_an_input(firstrank, batch, tmp_path):
 
 def test_what_is_no_plain_file_may_be_both(firstrank, batch):
     assert firstrank(*batch.arguments(output="/dev/null", trace="/dev/null")).code == 0
+
+
+@pytest.mark.parametrize("name", ["o.json", "o.jsonl", "o.JSONL.gz", "o.ndjson"])
+def test_a_run_that_is_named_json_is_refused(firstrank, batch, name):
+    queries, corpus = batch.file("queries.tsv"), batch.file("corpus.jsonl")
+    for words in (
+        batch.arguments(output=batch.file(name)),
+        ["retrieve", "--queries", queries, "--corpus", corpus, "--output", batch.file(name)],
+        ["feedback", "--run", batch.file("run.trec"), "--vectors", "v", "--output", batch.file(name)],
+    ):
+        ended = firstrank(*words)
+        assert (ended.code, batch.left()) == (2, [])
+        assert f"--output {batch.file(name)}: is a TREC run: name it .trec or .run" in ended.err
+
+
+@pytest.mark.parametrize("name", ["o.trec.bz2", "o.xz", "o.zip", "o.zst", "o.tgz"])
+@pytest.mark.parametrize("option", ["output", "trace"])
+def test_what_is_not_written_packed_may_not_be_named_so(firstrank, batch, name, option):
+    ended = firstrank(*batch.arguments(**{option: batch.file(name)}))
+    assert (ended.code, batch.left()) == (2, [])
+    assert "is written as plain text, or compressed where the name ends in .gz" in ended.err

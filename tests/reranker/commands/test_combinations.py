@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from firstrank.reranker.cli import main
+from tests.conftest import make_tiny_tokenizer
 
 COUNT, BLOCKS = 500, 10
 
@@ -184,8 +185,16 @@ COMMANDS: dict[str, tuple[list[str], dict[str, object]]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A model's folder without weights: no line here gets as far as to read them, and nothing imports torch."""
+    folder = tmp_path_factory.mktemp("tiny")
+    make_tiny_tokenizer(folder)
+    return folder
+
+
 @pytest.fixture
-def files(batch, tiny_model, monkeypatch):
+def files(batch, tiny, monkeypatch):
     """Names of valid and mutated files, the batch's folder being the working one."""
     folder = batch.folder
     monkeypatch.chdir(folder)
@@ -229,7 +238,7 @@ def files(batch, tiny_model, monkeypatch):
         "ir_datasets:",
         "ir_datasets:no/such",
         "lucene:x",
-        str(tiny_model),
+        str(tiny),
     ]
 
 
@@ -261,14 +270,14 @@ def words(draw: random.Random, command: str, files: list[str], tiny: Path, numbe
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
-def test_no_command_line_ends_in_a_traceback(block, files, tiny_model, monkeypatch, capfd):
+def test_no_command_line_ends_in_a_traceback(block, files, tiny, monkeypatch, capfd):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("firstrank.eval.report.files.write_plots", lambda *_: None)
     monkeypatch.setattr("firstrank.eval.significance.RESAMPLES", 99)
     before = {name: Path(name).read_bytes() for name in files if Path(name).is_file()}
     for number in range(block, COUNT, BLOCKS):
         draw = random.Random(number)
-        line = words(draw, draw.choices(list(COMMANDS), [8, 3, 2, 5, 1, 2, 1, 1])[0], files, tiny_model, number)
+        line = words(draw, draw.choices(list(COMMANDS), [8, 3, 2, 5, 1, 2, 1, 1])[0], files, tiny, number)
         monkeypatch.setattr(sys, "argv", ["firstrank", *line])
         try:
             main()

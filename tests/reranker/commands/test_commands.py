@@ -115,3 +115,22 @@ def test_retrieve_by_language(firstrank, tmp_path):
     assert "Building index" not in ended.err  # of another package's
     ended = firstrank(*map(str, arguments), "--language", "de", "--retriever", "dense:minilm")
     assert (ended.code, "only with --retriever bm25, rm3 or hybrid:MODEL" in ended.err) == (2, True)
+
+
+def test_doctor_finds_nothing_broken_where_only_evaluation_is_installed(monkeypatch):
+    from importlib.metadata import PackageNotFoundError, version
+
+    from firstrank.reranker.commands import doctor
+
+    def installed(name):
+        if name not in ("bm25s", "ir-measures"):
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(doctor, "version", installed)
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    found = {finding.what: finding for finding in doctor._needed()}
+    assert {finding.verdict for finding in found.values()} == {"ok", "absent"}
+    assert found["torch"].detail == "not installed: pip install firstrank (evaluation, BM25 and the oracle do without)"
+    monkeypatch.setattr(doctor, "find_spec", lambda name: object())
+    assert {finding.verdict for finding in doctor._needed()} == {"ok", "broken"}

@@ -82,3 +82,38 @@ def test_a_second_one_waits_for_nothing():
             time.sleep(0.1)
             process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
+
+
+IN_A_FINALISER = """
+import os, signal, time
+import firstrank.reranker.runs.trec as trec
+class Dropped:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+def read_run(*arguments):
+    one = Dropped()
+    del one
+    time.sleep(60)
+trec.read_run = read_run
+"""
+MADE_ANOTHER = """
+import os, signal, threading
+import firstrank.reranker.runs.trec as trec
+def read_run(*arguments):
+    condition = threading.Condition()
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(60)
+    finally:
+        condition.release()  # RuntimeError, as within a thread that is being made
+trec.read_run = read_run
+"""
+
+
+@pytest.mark.parametrize("program", [IN_A_FINALISER, MADE_ANOTHER])
+def test_where_python_would_print_it_or_make_another_error_of_it(batch, tmp_path, program):
+    environment = os.environ | {"FIRSTRANK_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", f"{program}\n{PROGRAM}", *batch.arguments()]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=50)
+    assert (done.returncode, done.stderr) == (130, "interrupted: run the same command to go on\n")

@@ -107,14 +107,15 @@ def write_requests(batch):
     return path
 
 
-@pytest.mark.parametrize("name", ["out.trec", "out.jsonl"])
+@pytest.mark.parametrize("name", ["out.trec", "out.jsonl", "out.json"])
 def test_rankllm_s_requests_in_place_of_run_queries_and_corpus(batch, firstrank, name):
     output = batch.file(name)
     ended = firstrank(*batch.arguments(run=None, queries=None, corpus=None, requests=write_requests(batch), output=output, json=True))
     assert ended.code == 0, ended.err
     assert ended.json["measures"]["nDCG@10"] == {"first stage": 0.0, "reranked": pytest.approx(1.0)}
-    if name == "out.jsonl":
-        lines = [json.loads(line) for line in output.read_text().splitlines()]
+    if name != "out.trec":
+        text = output.read_text()
+        lines = json.loads(text) if name == "out.json" else [json.loads(line) for line in text.splitlines()]
         assert [line["query"]["qid"] for line in lines] == ["q1", "q2", "q3"]
         assert lines[0]["candidates"][0]["docid"] == "q1d20"
         assert lines[0]["candidates"][0]["doc"]["text"] == "text 20"
@@ -162,6 +163,21 @@ def test_what_is_measured_is_what_the_file_says(batch, firstrank, name):
     assert 0 < ended.json["measures"]["nDCG@10"]["reranked"] < 1
 
 
+@pytest.mark.parametrize(("name", "code"), [("out.trec", 2), ("out.jsonl", 0), ("out.json", 0)])
+def test_ids_of_requests_are_looked_at_before_a_model_is(batch, firstrank, monkeypatch, name, code):
+    path = write_requests(batch)
+    path.write_text(path.read_text().replace('"q2d3"', '"q2 d3"').replace('"what is 3?"', '"  "'))
+    words = batch.arguments(run=None, queries=None, corpus=None, requests=path, output=batch.file(name))
+    if code:
+        monkeypatch.setattr("firstrank.reranker.setup.open_scorer", None)
+    ended = firstrank(*words)
+    assert ended.code == code, ended.err
+    if code:
+        assert f"{path}:2: the id 'q2 d3' holds white space: no TREC run can hold it" in ended.err
+    else:
+        assert f"{path}:3: 1 query is empty ('q3'): ranked like any other" in ended.err
+
+
 def test_run_and_requests_exclude_one_another(batch, firstrank):
     ended = firstrank(*batch.arguments(requests=write_requests(batch)))
     assert (ended.code, batch.output.exists()) == (2, False)
@@ -178,7 +194,7 @@ def test_output_to_a_device_and_over_an_older_file(batch, firstrank):
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(batch, firstrank, monkeypatch):
-    monkeypatch.setattr("firstrank.reranker.batch.progress._SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("firstrank.reranker.models.progress._SECONDS_BETWEEN_LINES", 0.0)
     ended = firstrank(*batch.arguments())
     assert "reranking: 1 of 3, " in ended.err
     assert "reranking: 3 of 3, " in ended.err

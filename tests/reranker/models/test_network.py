@@ -149,13 +149,14 @@ def renamed(adapter, base):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"base_model_name_or_path": base}))
 
 
-def test_an_adapter_alone_is_loaded_over_its_base_with_the_base_s_tokenizer(adapter, tiny_model):
+def test_an_adapter_alone_is_loaded_over_its_base_with_the_base_s_tokenizer(adapter, tiny_model, recwarn):
     network, plain = opened(adapter), opened(tiny_model)
     assert not torch.equal(network.state_dict()[DOWN], plain.state_dict()[DOWN])
     assert load_model(str(adapter)).prompter.context == 8192
     for file in tiny_model.glob("tokenizer*"):
         shutil.copy(file, adapter)
     assert load_model(str(adapter)).tokenizer.name_or_path == str(adapter)
+    assert not [warning for warning in recwarn if warning.category is FutureWarning]
 
 
 def test_an_adapter_s_base_may_be_a_hub_id_or_a_name_of_ours(adapter, tiny_model, monkeypatch):

@@ -20,7 +20,7 @@ def test_the_shipped_models_are_well_formed_and_the_default_comes_first():
     assert specs[0].name == "default"
     assert specs[0].weights.sha256 == "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
     for spec in specs:
-        assert spec.read_template().passage
+        assert spec.read_point_template().prompt if spec.answer == "pointwise" else spec.read_template().passage
         assert spec.licence
         assert spec.weights.hub or spec.weights.wheel
 
@@ -58,8 +58,8 @@ context: 512
         ("window: 5\nstride: 6", "stride: 6 is more than window 5"),
         ("strategy: bubble", "unknown strategy 'bubble'"),
         ("label_ids: [5, 5]", "label_ids: one of them is given twice"),
-        ("answer: words", "answer: Input should be 'logits' or 'permutation'"),
-        ("template: nonesuch", "template 'nonesuch': unknown; there are compact"),
+        ("answer: words", "answer: Input should be 'logits', 'permutation' or 'pointwise'"),
+        ("template: nonesuch", "template 'nonesuch': unknown; there are bge-reranker, compact"),
         ("template: {before: '', passage: '[{label}]', after: ''}", r"firstrank\.yaml: template: .*\{text\} must occur once"),
         ("template: permutation", "numbers are not single tokens"),
         ("weights: {wheel: a==1}", "sha256 and gguf must be given too"),

@@ -197,6 +197,44 @@ def test_a_template_cuts_in_words_or_tokens(tiny, fields, long, short):
     assert cut.prompt([0]) == whole.prompt([0])
 
 
+SCRIPTS = {
+    "zh": "蜜蜂把花蜜酿成蜂蜜。简·奥斯汀写了《爱玛》，𠮷野家开在北京。",
+    "ja": "ジェーン・オースティンは『エマ』を書いた。蜂は蜜を作る。",
+    "th": "ผึ้งทำน้ำผึ้งจากน้ำหวานของดอกไม้ กรุงเทพเป็นเมืองหลวงของประเทศไทย",
+    "ko": "제인 오스틴은 엠마를 썼다. 벌은 꿀을 만든다.",
+    "ar": "كتبت جين أوستن رواية إيما، والنحل يصنع العسل من رحيق الأزهار.",
+    "he": "ג'יין אוסטן כתבה את אמה, והדבורים מייצרות דבש מצוף הפרחים.",
+    "fa": "زنبورها از شهد گل‌ها عسل می‌سازند و جین آستن «اِما» را نوشت.",
+    "hi": "जेन ऑस्टेन ने एम्मा लिखा। मधुमक्खियाँ शहद बनाती हैं।",
+    "emoji": "🐝🍯👩‍👩‍👧‍👦 bees 🇹🇭 honey 🧑🏽‍🔬🐝",
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("name", ["tiny", "v3"])
+def test_a_cut_leaves_the_beginning_of_the_text_in_whole_characters(tiny, name, script):
+    made = prompter(tiny, "compact", **UNCUT) if name == "tiny" else shipped(name, "compact")
+    tokenizer = tiny if name == "tiny" else real_tokenizer(name)
+    text, kept = SCRIPTS[script], set()
+    for cap in range(3, 60):
+        shown = tokenizer.decode(made.encode(Request("q", (Passage("a", text),), passage_tokens=cap)).prompt([0]))
+        assert "\ufffd" not in shown
+        part = shown.partition("Query: q\n")[2].partition("[A]")[0].strip()
+        assert text.startswith(part)
+        kept.add(part)
+    assert len(kept) > 5
+
+
+@pytest.mark.parametrize("script", ["zh", "th", "ko", "ar"])
+def test_a_cap_in_words_holds_without_spaces_too(tiny, script):
+    made = prompter(tiny, "compact", **UNCUT | {"words": 4})
+    start = {"zh": "蜜蜂把花蜜酿成", "th": "ผึ้งทำน้ำผึ้งจาก", "ko": "제인 오스틴은 엠마를 썼다.", "ar": "كتبت جين أوستن رواية"}[script]
+    assert made.template.text_of("", SCRIPTS[script]).startswith(start)
+    assert len(made.template.text_of("", SCRIPTS[script])) <= len(start) + 3
+    cut, whole = made.encode(request_of(SCRIPTS[script])), prompter(tiny, "compact", **UNCUT).encode(request_of(SCRIPTS[script]))
+    assert cut.lengths[0] < whole.lengths[0]
+
+
 def test_a_request_can_cut_its_passages_shorter(tiny):
     made = prompter(tiny, "compact")
     passages = request_of("b b b b b b").passages

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstrank.reranker.errors import FormatError
+from firstrank.reranker.runs.opened import opened
 from firstrank.reranker.runs.rankllm import ScoredRequest, read_lists, read_requests, write_requests
 from firstrank.reranker.types import Passage, Request
 
@@ -124,3 +125,36 @@ def test_requests_are_written_in_rankllm_s_form(tmp_path: Path) -> None:
             {"docid": "a", "score": 0.25, "doc": {"text": ""}},
         ],
     }
+
+
+@pytest.mark.parametrize("name", ["results.json", "results.json.gz", "results.jsonl", "results.ndjson"])
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_the_name_says_whether_an_array_is_written(tmp_path: Path, name: str, count: int) -> None:
+    requests = [Request(f"what {i}", (Passage("b", "text"), Passage("a", "")), f"q{i}") for i in range(count)]
+    write_requests(tmp_path / name, [ScoredRequest(request, np.array([2, 1], np.float32)) for request in requests])
+    with opened(tmp_path / name) as file:
+        text = file.read()
+    assert isinstance(text, bytes)
+    found = json.loads(text) if ".json" in Path(name.removesuffix(".gz")).suffixes else [json.loads(one) for one in text.splitlines()]
+    assert [one["query"]["qid"] for one in found] == [request.qid for request in requests]
+    if count:
+        assert [scored.request for scored in read_requests(tmp_path / name)] == requests
+
+
+@pytest.mark.parametrize(("qid", "docid"), [("q 1", "a"), ("q1", "a b"), ("q1\t", "a"), ("q1", " a"), ("q1", "a\nb")])
+def test_ids_that_a_run_cannot_hold_are_refused_at_their_line(qid: str, docid: str) -> None:
+    one = {"docid": "c", "doc": {"text": ""}}
+    text = line(one, qid="fine") + line(one, {"docid": docid, "doc": {"text": ""}}, qid=qid)
+    assert list(read_lists(text)) == ["fine", qid]
+    with pytest.raises(FormatError, match="holds white space") as refused:
+        read_lists(text, words=True)
+    assert refused.value.line == 2
+
+
+def test_empty_queries_are_counted_and_the_first_one_s_line_is_said(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    file = tmp_path / "requests.json"
+    texts = ["what", "", " \t", "\u3000"]
+    file.write_text(json.dumps([{"query": {"text": text, "qid": i}, "candidates": []} for i, text in enumerate(texts)], indent=1))
+    read_lists(file)
+    start = [text.strip() for text in file.read_text().splitlines()].index('"text": "",') - 1
+    assert caplog.messages == [f"{file}:{start}: 3 queries are empty ('1', '2', '3'): ranked like any other"]

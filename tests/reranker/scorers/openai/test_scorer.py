@@ -235,7 +235,7 @@ def test_the_key_is_sent(tiny_model, monkeypatch):
     [
         ({"base_urls": ()}, "no server is named"),
         ({"base_urls": ("localhost:8000",)}, "give scheme and host"),
-        ({"base_urls": (URL,), "engine": {"labels": "guess"}}, "labels: Input should be 'ids' or 'top'"),
+        ({"base_urls": (URL,), "engine": {"labels": "guess"}}, "labels: Input should be 'ids', 'top', 'sglang'"),
         ({"base_urls": (URL,), "engine": {"speed": 2}}, r"there are served_model, .*speed: Extra inputs"),
         ({"base_urls": (URL,), "engine": {"served_model": "other"}}, "does not serve 'other'; it serves served"),
     ],

@@ -13,7 +13,9 @@ from firstrank.reranker.errors import InputError, MachineError, ModelError
 from firstrank.reranker.executor.executor import Executor
 from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.scorers.backends import open_scorer
-from firstrank.reranker.scorers.transformers.scorer import Prompt, TransformersOptions, TransformersScorer
+from firstrank.reranker.scorers.transformers.packed import Prefix
+from firstrank.reranker.scorers.transformers.reader import Prompt
+from firstrank.reranker.scorers.transformers.scorer import TransformersOptions, TransformersScorer
 from firstrank.reranker.strategies.register import parse_strategy
 from firstrank.reranker.types import Passage, Ranking, Request
 
@@ -57,7 +59,7 @@ def test_logits_are_those_of_plain_transformers_to_the_bit_whatever_else_is_runn
 
     model = load_model(str(tiny_model) if name == "tiny" else name)
     requests = list(requests_of(count, passages))
-    scorer = TransformersScorer(model, TransformersOptions(device="cpu", threads=2, lanes=lanes))
+    scorer = TransformersScorer(model, TransformersOptions(device="cpu", dtype="float32", threads=2, lanes=lanes))
     threads(2 // lanes)  # of plain transformers, below
     done = threading.Event()
 
@@ -115,13 +117,13 @@ def test_lanes_that_cannot_be_are_a_sentence(tiny_model, tmp_path):
 def test_a_padded_batch_gives_the_same_logits_within_a_hair(tiny_model):
     scorer, _ = open_scorer(str(tiny_model), device="cpu")
     prompts = [scorer.open(request)._encoded.prompt(range(n)) for request, n in zip(requests_of(4, 12), (2, 12, 5, 9), strict=True)]
-    windows = [Prompt(prompt, n) for prompt, n in zip(prompts, (2, 12, 5, 9), strict=True)]
+    windows = [Prompt(Prefix(()), (prompt,), n) for prompt, n in zip(prompts, (2, 12, 5, 9), strict=True)]
     assert len({len(prompt) for prompt in prompts}) == 4
     together = scorer._score_batch(windows)
     for window, scores in zip(windows, together, strict=True):
         [alone] = scorer._score_batch([window])
         assert scores.values == pytest.approx(alone.values, abs=1e-4)
-        assert (scores.prompt_tokens, scores.batch) == (len(window.prompt), 4)
+        assert (scores.prompt_tokens, scores.batch) == (window.tokens, 4)
     scorer.close()
 
 
@@ -161,7 +163,7 @@ def test_bf16_weights_still_give_fp32_logits(tiny_model):
     session = scorer.open(request)
     values = asyncio.run(session.score(tuple(range(20)))).values
     scorer.close()
-    assert str(scorer.dtype) == "torch.bfloat16"
+    assert scorer.dtype == "bfloat16"
     assert len(set(values)) == 20, "a head in bf16 ties labels"
 
 

@@ -1,0 +1,74 @@
+"""Which numbers a network computes in: what was asked for, or the fastest that the processor has units for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from firstrank.reranker.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+Arithmetic = Literal["float32", "bfloat16", "float16", "int8"]
+
+KNOWN: tuple[Arithmetic, ...] = ("float32", "bfloat16", "float16", "int8")
+_UNITS = {"avx512_vnni": "VNNI", "avx_vnni": "VNNI", "amx_int8": "AMX int8", "avx512_bf16": "AVX-512 bf16", "amx_bf16": "AMX bf16"}
+NARROW = 256
+"""hidden units below which products are too small for int8 or bf16 to be any faster"""
+
+
+def units() -> tuple[str, ...]:
+    """What this processor has for products of few bits, by the names of torch's list of capabilities."""
+    import torch
+
+    if hasattr(torch.cpu, "get_capabilities"):
+        there = dict(torch.cpu.get_capabilities())
+    else:  # an older torch
+        there = {"avx512_vnni": torch.cpu._is_vnni_supported(), "avx512_bf16": torch.cpu._is_avx512_bf16_supported()}
+    return tuple(name for name in _UNITS if there.get(name))
+
+
+def described(found: tuple[str, ...]) -> str:
+    return ", ".join(dict.fromkeys(_UNITS[name] for name in found)) or "none"
+
+
+def best_for(found: tuple[str, ...]) -> Arithmetic:
+    """The fastest arithmetic for a language model on a processor with these units."""
+    if any(name in found for name in ("avx512_vnni", "amx_int8")):
+        return "int8"
+    return "bfloat16" if _has_bf16(found) else "float32"
+
+
+def best_for_encoders(found: tuple[str, ...]) -> Arithmetic:
+    """The same for a BERT, whose products are so small that int8 is no faster than bf16, and less exact."""
+    return "bfloat16" if _has_bf16(found) else best_for(found)
+
+
+def _has_bf16(found: tuple[str, ...]) -> bool:
+    return any(name in found for name in ("avx512_bf16", "amx_bf16"))
+
+
+def chosen(asked: str | None, of_model: str | None, *, on_cpu: bool, width: int | None = None) -> Arithmetic:
+    """What was asked for; else on a CPU the best that it has units for, and elsewhere the model's own type, or bf16.
+
+    `width` is the network's hidden size; a narrow one stays in fp32. Raises ModelError for an unknown name, and for int8 off the CPU.
+    """
+    for what, name in {"--dtype": asked, "dtype in the model's settings": of_model}.items():
+        if name not in (None, "auto", *KNOWN):
+            raise ModelError(f"{what} {name}: unknown; use auto, {', '.join(KNOWN)}")
+    if asked == "int8" and not on_cpu:
+        raise ModelError("--dtype int8: for CPUs only; a GPU takes bfloat16 or float16")
+    for known in KNOWN:
+        if asked == known:
+            return known
+    if on_cpu:
+        return best_for(units()) if width is None or width >= NARROW else "float32"
+    return next((known for known in KNOWN if known == of_model and known != "int8"), "bfloat16")
+
+
+def dtype_of(arithmetic: Arithmetic) -> torch.dtype:
+    """What weights are loaded as and activations are kept in; int8's are fp32."""
+    import torch
+
+    found: torch.dtype = getattr(torch, "float32" if arithmetic == "int8" else arithmetic)
+    return found
