@@ -164,7 +164,7 @@ class Settings(ModelSettings, BaseSettings):
             raise ValueError(f"alias: {unknown[0]!r} is not served; served are {', '.join(self.model)}")
         return self
 
-    def refuse_what_has_no_effect(self) -> None:
+    def check_effects(self) -> None:
         """Raises InputError for a setting that has no effect beside the others, and for one that no model can have."""
         here = self.model_dump(include=self.model_fields_set - {"model"})
         for name, served in self.model.items():
@@ -208,7 +208,7 @@ def load_settings(**flags: Any) -> Settings:
     try:
         settings = Settings(**flags)
         settings.keys()
-        settings.refuse_what_has_no_effect()
+        settings.check_effects()
         return settings
     except ValidationError as error:
         found = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in error.errors()]

@@ -11,7 +11,6 @@ from firstrank.reranker.scorers import rules
 PAGE = Path(__file__).parents[3] / "docs/command-line.md"
 BEGIN, END = "<!-- what goes with what -->\n", "<!-- end -->"
 OF_PYTHON = {"base_urls", "engine", "batch_tokens", "constrained"}
-MANY = 8
 
 
 def flag(name: str) -> str:
@@ -24,7 +23,7 @@ def table() -> str:
         names = [name for name in row.options if name not in OF_PYTHON]
         if not names:
             continue
-        first = ", ".join(map(flag, names[:MANY])) + (" and all others that say how a model ranks" if len(names) > MANY else "")
+        first = ", ".join(map(flag, names))
         commands = ", ".join(row.commands) or ("all" + (f" but {', '.join(row.but)}" if row.but else ""))
         only = re.sub(r"(?<!`)--[a-z-]+", lambda match: f"`{match[0]}`", row.only.format_map(rules._Names(flag)))
         lines.append(f"| {first} | {only} | {commands} |")
