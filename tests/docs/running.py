@@ -43,6 +43,8 @@ main()
 PROGRESS = re.compile(r"^\w+: \d+ of \d+, .* left\n", re.MULTILINE)
 """lines that a slow machine shows, and a quick one does not"""
 
+SERVICE = re.compile(r"^(?:\w+=\S+ )*firstrank serve.*$", re.MULTILINE)
+
 REFUSED = ("pip", "pip3", "uv", "make", "docker", "git", "sudo", "apt-get", "ray", "kubectl")
 """commands that change the machine: a block that has one is marked `skip`"""
 
@@ -122,9 +124,9 @@ class Reader:
 
     def _shell(self, block: Block) -> str:
         source = self._here(block.source)
-        if service := re.search(r"^(?:\w+=\S+ )*firstrank serve.*$", source, re.MULTILINE):
-            self._serve(service.group())
-            source = source.replace(service.group(), "")
+        if services := SERVICE.findall(source):  # of several that are shown, the first is asked
+            self._serve(services[0])
+            source = SERVICE.sub("", source)
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", source],
             env=self.environment,

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import DEFAULT_MODEL, PAGES, blocks, name_of
+from tests.docs.pages import DEFAULT_MODEL, ELSEWHERE, PAGES, blocks, name_of
 from tests.docs.running import Reader, renewed, same
 
 pytestmark = pytest.mark.docs
-RUN = [page for page in PAGES if any(block.language in ("python", "bash", "sh") for block in blocks(page))]
+RUN = [
+    page for page in PAGES if name_of(page) not in ELSEWHERE and any(block.language in ("python", "bash", "sh") for block in blocks(page))
+]
 
 
 @pytest.mark.parametrize("page", RUN, ids=name_of)
