@@ -14,7 +14,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 # Tests start many processes: without bytecode each would compile the project again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-fronts test-light test-slow clean
+.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-fronts test-light test-docs test-slow docs clean
 
 setup: $(VENV)/.ready
 
@@ -74,12 +74,25 @@ test-ray: .venv-integrations/.ready
 	touch $@
 
 # Chromium comes from the system's packages; Playwright only drives it. Where it is missing, root may install it.
-test-browser: setup
+test-browser: $(VENV)/.docs
 	$(BIN)/python $(PIP) -c constraints/cpu.txt playwright axe-playwright-python
 	@command -v chromium || command -v chromium-browser || command -v google-chrome \
 		|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
 		|| echo "no Chromium, and apt-get could not install it: the tests will say so"
 	$(BIN)/python -m pytest -m browser
+
+# The documentation: `make docs` builds the site into site/, strictly (a dead link or anchor fails it); `make test-docs` runs the pages' code.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "the site is in site/; to read it: $(BIN)/python -m http.server --directory site 8001"
+
+test-docs: $(VENV)/.docs
+	$(BIN)/python -m pytest -m docs tests/docs
+	$(BIN)/python -m docs.generators.reading
+
+$(VENV)/.docs: $(VENV)/.ready constraints/docs.txt
+	$(BIN)/python $(PIP) -c constraints/cpu.txt -c constraints/tested.txt -c constraints/docs.txt -e '.[docs]'
+	touch $@
 
 # What works without torch, in an environment that never had it.
 test-light: .venv-light/.ready
@@ -103,4 +116,4 @@ test-slow: setup
 	$(BIN)/python -m pytest -m slow
 
 clean:
-	rm -rf $(VENV) .venv-* build dist demo
+	rm -rf $(VENV) .venv-* build dist site demo

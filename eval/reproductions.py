@@ -17,7 +17,7 @@ class FirstStage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    run: str | None = None
+    run: str | None = Field(default=None, description="a run file in the dataset's folder")
     retriever: str | None = Field(default=None, description="as `firstrank retrieve --retriever` names it")
 
     @model_validator(mode="after")
@@ -33,18 +33,18 @@ class Reproduction(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(default="", description="set from the file's name")
-    description: str
+    description: str = Field(description="a line about it")
     dataset: str = Field(description="a folder in the folder of collections")
     ir_datasets: str | None = Field(default=None, description="the same dataset's id there, for where the folder is not")
-    split: str = "test"
-    first_stage: FirstStage
-    drop_self: bool = False
-    model: str | None = None
+    split: str = Field(default="test", description="of the dataset's judgments")
+    first_stage: FirstStage = Field(description="where the candidates come from")
+    drop_self: bool = Field(default=False, description="leave out the candidate whose docid is the qid")
+    model: str | None = Field(default=None, description="what reranks; by default the first stage is measured")
     strategy: str | None = Field(default=None, description="by default the model's")
-    depth: int = Field(default=100, ge=1)
+    depth: int = Field(default=100, ge=1, description="candidates of a query")
     gpu: bool = Field(default=False, description="the model is too large for a CPU")
     expected: Mapping[str, float] = Field(min_length=1, description="measure -> published figure")
-    tolerance: float = Field(gt=0)
+    tolerance: float = Field(gt=0, description="how far off counts as reproduced")
     source: str = Field(min_length=1, description="who published the figure, and where")
 
 

@@ -66,7 +66,7 @@ def throughput(
 ) -> None:
     """Windows per second, and their FLOPs as a share of what the machine's matrix products reach in the model's shapes.
 
-    With --server: what a request costs more over HTTP at one client, and the share of the windows per second that many clients get.
+    With --server: what HTTP adds to a request at one client, and how many of the windows per second remain with many clients.
     """
     if server:
         from firstrank.eval.bench import server as over_http

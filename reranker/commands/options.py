@@ -34,7 +34,7 @@ Queries = Annotated[str, option(INPUT, "JSONL, TSV, a BEIR folder, or ir_dataset
 Corpus = Annotated[str, option(INPUT, "A BEIR folder, corpus.jsonl[.gz], a .tsv, ir_datasets:ID, or lucene:DIR.")]
 Depth = Annotated[int, option(INPUT, "Candidates of a query.")]
 DropSelf = Annotated[bool, option(INPUT, "Leave out the candidate whose docid is the qid (ArguAna).", "--drop-self")]
-Limit = Annotated[int | None, option(INPUT, "So many queries only, the first ones; measures are over them.")]
+Limit = Annotated[int | None, option(INPUT, "Only the first N queries; measures are over them.")]
 Tag = Annotated[str, option(OUTPUT, "The last column of the run: what the system is called.")]
 AsJson = Annotated[bool, option(OUTPUT, "As JSON.", "--json")]
 
@@ -56,7 +56,7 @@ _SETTINGS: dict[str, Any] = {
     "device": Annotated[str | None, option(MODEL, "auto, cpu, cuda or mps.")],
     "dtype": Annotated[str | None, option(MODEL, "float32, bfloat16, float16 or int8 (CPUs); by default the fastest here.")],
     "threads": Annotated[int | None, option(MODEL, "CPU threads; results are the same to the bit for the same number.")],
-    "lanes": Annotated[int | None, option(MODEL, "CPU: windows at once, which share the threads; more a second, each one slower.")],
+    "lanes": Annotated[int | None, option(MODEL, "CPU: windows at once, which share the threads: more a second, but each is slower.")],
     "instruction": Annotated[str | None, option(MODEL, "What is searched for; for models whose prompt has a place for it.")],
     "revision": Annotated[str | None, option(MODEL, "The model's revision on the hub.")],
     "noise": Annotated[float | None, option(MODEL, "oracle: standard deviation of the noise on its grades; by default 0.")],
@@ -71,16 +71,16 @@ _SETTINGS: dict[str, Any] = {
         int | None, option(MODEL, "How many of the best by the prior the model reads; 0: no model. By default the model's.")
     ],
     "fuse": Annotated[float | None, option(MODEL, "The prior's weight in the final score; by default the model's.")],
-    "cascade": Annotated[str | None, option(MODEL, "A larger model, for the windows of which --model is unsure.")],
+    "cascade": Annotated[str | None, option(MODEL, "A larger model, for the windows where --model is unsure.")],
     "defer_budget": Annotated[float | None, option(MODEL, "The share of a query's windows that the larger model may see [0.3].")],
-    "defer_rule": Annotated[str | None, option(MODEL, "How unsure the model is: entropy (the default), margin, or a learned rule's file.")],
+    "defer_rule": Annotated[str | None, option(MODEL, "How doubt is measured: entropy (the default), margin, or a learned rule's file.")],
     "strategy": Annotated[
         str | None,
         option(WINDOWS, "NAME[:key=value,…]: sliding, full, topdown, tournament, blitz, consistent, pointwise; by default the model's."),
     ],
     "window": Annotated[str | None, option(WINDOWS, "Passages per window, or auto; by default the model's.")],
     "stride": Annotated[int | None, option(WINDOWS, "Places that the window moves; by default the model's.")],
-    "passes": Annotated[int | None, option(WINDOWS, "Times over the list.")],
+    "passes": Annotated[int | None, option(WINDOWS, "How many times the strategy goes over the list.")],
     "top_k": Annotated[int | None, option(WINDOWS, "Guarantee the order of the best N only; may need fewer windows.")],
     "seed": Annotated[int | None, option(WINDOWS, "For strategies and oracles that draw; by default 0.")],
 }

