@@ -13,6 +13,7 @@ import ctypes
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from firstrank.reranker.models.arithmetic import Arithmetic, chosen, dtype_of
 from firstrank.reranker.models.int8 import quantize
 from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.models.network import hidden_size, load_network
+from firstrank.reranker.models.turns import CPU_TURN
 from firstrank.reranker.prompt.prompter import EncodedRequest
 from firstrank.reranker.scorers.batcher import Batcher
 from firstrank.reranker.scorers.point_session import PointSession
@@ -75,6 +77,7 @@ class TransformersScorer:
         if self._lanes > 1:
             _check_that_passes_may_overlap(self.network)
         self._answer = self._answerer(options, own=network is None)
+        self._turn = CPU_TURN if self._on_cpu and self._lanes == 1 else nullcontext()
         self._batcher: Batcher[Prompt, Scores] = Batcher(
             self._score_batch,
             max_windows=1 if self._on_cpu else 256,
@@ -124,9 +127,9 @@ class TransformersScorer:
     def _score_batch(self, windows: Sequence[Prompt]) -> list[Scores]:
         import torch
 
-        started = time.perf_counter()
         try:
-            with torch.inference_mode():
+            with self._turn, torch.inference_mode():
+                started = time.perf_counter()
                 answers = self._answer(windows)
         except torch.OutOfMemoryError as error:
             raise ScorerError(f"{self._device}: no memory for {len(windows)} windows of {windows[0].tokens} tokens") from error
