@@ -46,12 +46,13 @@ class _Forward:
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         base, name = self._layer.get_base_layer(), self._name
         weight, bias = (None if one is None else one.to(self._dtype) for one in (base.weight, base.bias))
-        x = x.to(self._dtype)
+        kind, x = x.dtype, x.to(self._dtype)
         if self._layer.disable_adapters or self._layer.merged:
-            return linear(x, weight, bias)
+            return linear(x, weight, bias).to(kind)
         a, b, scale = self._layer.lora_A[name].weight, self._layer.lora_B[name].weight, self._layer.scaling[name]
         found: Tensor = _Product.apply(x, weight, a, b, scale)  # type: ignore[no-untyped-call]  # torch says no type
-        return found if bias is None else found + bias
+        found = found if bias is None else found + bias
+        return found if torch.is_grad_enabled() else found.to(kind)  # a scorer's attention takes one type only
 
 
 class _Product(torch.autograd.Function):
