@@ -44,12 +44,15 @@ def made(results: Mapping[str, Any]) -> dict[Path, str]:
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """A row a collection."""
+    """What was measured of what, then a row a collection."""
+    caption = (
+        f"`{results['model']}` over BM25's candidates, on {results['machine']}, {results['date']}. p is of a paired t-test, two-sided."
+    )
     rows = [
         f"| {one['name']} | {one['first_stage']:.3f} | {one['reranked']:.3f} | {one['reranked'] - one['first_stage']:+.3f} | {one['p']} |"
         for one in results["collections"]
     ]
-    return "\n".join([f"| {results['measure']} | BM25 | reranked | difference | p |", "|---|---:|---:|---:|---:|", *rows])
+    return "\n".join([caption, "", f"| {results['measure']} | BM25 | reranked | difference | p |", "|---|---:|---:|---:|---:|", *rows])
 
 
 def chart(said: Mapping[str, Any]) -> str:

@@ -101,7 +101,7 @@ def written(writer: str, model: str, beir: Path, bm25: Path, folder: Path) -> Ro
 
 
 BASE = "base weights"
-TRAINED = "with its FIRST adapter"
+TRAINED = "with its adapter"
 
 
 def standing(known: dict[str, Any] | None) -> str:

@@ -28,8 +28,10 @@ def on_files(files: Files, config: Any) -> Files:
     for name in models.names():
         content = f"# {name}\n\n<!-- made: model {name} -->\n"
         files.append(File.generated(config, f"models/{name}.md", content=content, inclusion=InclusionLevel.NOT_IN_NAV))
-    waiting = [ROOT / "configs/models/default/README.md", *_pages(files)]
-    files.append(_added(config, _uri(waiting[0]), waiting[0]))
+    cards = models.cards()
+    for card in cards:
+        files.append(_added(config, _uri(card), card))
+    waiting = [*cards, *_pages(files)]
     while waiting:
         page = waiting.pop()
         for target in _targets(page):
@@ -37,7 +39,7 @@ def on_files(files: Files, config: Any) -> Files:
             if files.get_file_from_path(uri) is None and not target.is_relative_to(DOCS):
                 source = target / "README.md" if target.is_dir() else target
                 files.append(_added(config, uri, source))
-                waiting += [source] if source.suffix == ".md" else []
+                waiting += [source] if source.suffix == ".md" and source.is_file() else []
     return files
 
 
@@ -100,5 +102,10 @@ def _source(uri: str) -> Path:
 
 
 def _added(config: Any, uri: str, source: Path) -> File:
-    content = source.read_text(encoding="utf-8") if source.is_file() else "\n".join(sorted(child.name for child in source.parent.iterdir()))
+    """A file of the repository, or of a folder without a README its files."""
+    if source.is_file():
+        content = source.read_text(encoding="utf-8")
+    else:
+        found = sorted(child.relative_to(source.parent).as_posix() for child in source.parent.rglob("*") if child.is_file())
+        content = "\n".join([f"# {source.parent.relative_to(ROOT)}", "", *(f"- `{name}`" for name in found)])
     return File.generated(config, uri, content=content, inclusion=InclusionLevel.NOT_IN_NAV)

@@ -30,6 +30,12 @@ def notes() -> dict[str, dict[str, Any]]:
     return found
 
 
+def cards() -> list[Path]:
+    """The models' cards that there are, each once."""
+    named = {DOCS.parent / note["card"] for note in notes().values() if "card" in note}
+    return sorted(card for card in named if card.is_file())
+
+
 def list_page() -> str:
     """All models that have a name."""
     rows = [
@@ -100,7 +106,8 @@ def _figures(spec: ModelSpec) -> Iterator[str]:
         if one.model and one.model in (spec.name, spec.weights.hub)
         for measure, value in one.expected.items()
     ]
-    if card := notes().get(spec.name, {}).get("card"):
+    card = notes().get(spec.name, {}).get("card", "")
+    if (DOCS.parent / card).is_file():
         yield f"Data, training and figures are in [the model's card](../../{card})."
     if rows:
         yield "## Published figures"

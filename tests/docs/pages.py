@@ -26,7 +26,7 @@ PAGES = sorted(
         ROOT / "examples/pydocs/README.md",
     ]
 )
-ELSEWHERE = ("docs/clients.md",)
+ELSEWHERE = ("docs/clients.md", "docs/javascript.md")
 """pages whose code needs packages of its own: `make test-integrations` runs every line of them"""
 DEFAULT_MODEL = "<!-- runs with the default model -->"
 """in a page whose outputs are the default model's; the others run with a tiny one"""

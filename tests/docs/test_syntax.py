@@ -15,7 +15,24 @@ import yaml
 from docs.generators.commands import commands, options
 from tests.docs.pages import PAGES, Block, blocks, name_of
 
-LANGUAGES = {"python", "bash", "sh", "json", "yaml", "nginx", "mermaid", "markdown", "console", "ini", "dockerfile", "http"}
+LANGUAGES = {
+    "python",
+    "bash",
+    "sh",
+    "json",
+    "yaml",
+    "nginx",
+    "js",
+    "ts",
+    "javascript",
+    "typescript",
+    "mermaid",
+    "markdown",
+    "console",
+    "ini",
+    "dockerfile",
+    "http",
+}
 KNOWN = {name: {flag for one in options(command) for flag in (*one.opts, *one.secondary_opts)} for name, command in commands()}
 
 

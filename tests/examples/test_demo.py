@@ -58,7 +58,7 @@ def test_a_number_of_queries_that_there_are_not_is_a_sentence(given: str, tmp_pa
 
 
 def test_it_says_what_the_models_yaml_says(demo: ModuleType) -> None:
-    for adapter, standing, worded in ((None, "base weights", True), ("default-adapter", "with its FIRST adapter", False)):
+    for adapter, standing, worded in ((None, "base weights", True), ("default-adapter", "with its adapter", False)):
         known = {"weights": {"wheel": "a==1", "adapter": adapter}}
         assert demo.standing(known) == standing
         assert demo.standing(None) == "as it is"
