@@ -45,7 +45,8 @@ class _Forward:
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         base, name = self._layer.get_base_layer(), self._name
-        weight, bias = (None if one is None else one.to(self._dtype) for one in (base.weight, base.bias))
+        weight: Tensor = base.weight.to(self._dtype)
+        bias = None if base.bias is None else base.bias.to(self._dtype)
         kind, x = x.dtype, x.to(self._dtype)
         if self._layer.disable_adapters or self._layer.merged:
             return linear(x, weight, bias).to(kind)
