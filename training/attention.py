@@ -24,7 +24,7 @@ _LONG = 1024
 
 def choose(network: Any, tuning: Tuning, context: int) -> None:
     """Gives the network the attention of the recipe. Raises InputError for one that it does not have, or that is not installed."""
-    wanted = tuning.attention
+    wanted: str = tuning.attention
     plain = _is_plain(network, context)
     if wanted == "auto":
         wanted = WINDOWS if plain else "auto"

@@ -1,7 +1,7 @@
 """LoRA in one step of autograd a layer: the product with the weights and the thin ones of the change, forward and back.
 
 PEFT computes in the adapter's fp32, by way of copies, and keeps what each product needs. Here all is in the type of the input; x A is
-all that is kept beside the input. (Merging the change into the weights once a step is no faster, and in bf16 loses what is less than half a
+all that is kept beside the input. (Merging the change into the weights once a step would lose, in bf16, what is less than half a
 step of its grid, on which published weights stand: benchmarks/log/training.md.)
 """
 
@@ -45,7 +45,8 @@ class _Forward:
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         base, name = self._layer.get_base_layer(), self._name
-        weight, bias = (None if one is None else one.to(self._dtype) for one in (base.weight, base.bias))
+        weight: Tensor = base.weight.to(self._dtype)
+        bias = None if base.bias is None else base.bias.to(self._dtype)
         kind, x = x.dtype, x.to(self._dtype)
         if self._layer.disable_adapters or self._layer.merged:
             return linear(x, weight, bias).to(kind)

@@ -61,7 +61,7 @@ def load_network(model: Model, config: Config) -> Any:
     if fusing:
         fuse(network, resting)
         for part in (causal_model(network).get_input_embeddings(), causal_model(network).get_output_embeddings()):
-            part.float()  # so that what layers add up stays in fp32: in bf16 it costs a tenth of the loss
+            part.float()  # so that what layers add up stays in fp32, as under autocast
     if tuning.compile:
         compile_parts(causal_model(network))
     return network
