@@ -29,7 +29,6 @@ from firstrank.reranker.scorers.batcher import Batcher
 from firstrank.reranker.scorers.point_session import PointSession
 from firstrank.reranker.scorers.transformers.generation import Generation
 from firstrank.reranker.scorers.transformers.head import LabelHead
-from firstrank.reranker.scorers.transformers.mass import label_mass
 from firstrank.reranker.scorers.transformers.options import Device, TransformersOptions
 from firstrank.reranker.scorers.transformers.packed import Prefix
 from firstrank.reranker.scorers.transformers.pointwise import points, reading_by
@@ -100,12 +99,6 @@ class TransformersScorer:
             encoded = prompter.encode(request)
             return PointSession(encoded, reading_by(self._batcher, encoded, request.owner), self.name)
         return TransformersSession(self._model.prompter.encode(request), self._batcher, request.owner)
-
-    def label_mass(self, request: Request) -> float:
-        """The share of probability that labels have among all tokens, after a window of all of a request's passages (or its first one)."""
-        n, prompter = len(request.passages), self._model.pointwise
-        prompt = self._model.prompter.encode(request).prompt(range(n)) if prompter is None else prompter.encode(request).prompt(0)
-        return label_mass(self.network, prompt, self._model.answer_ids(n))
 
     def close(self) -> None:
         self._batcher.close()
