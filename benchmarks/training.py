@@ -36,8 +36,8 @@ from firstrank.training.total_loss import TotalLoss
 PLAIN = {"precision": "float32", "attention": "sdpa"}
 UPPER = {"layers": [15, 29]}
 WAYS: dict[str, dict[str, Any]] = {
-    "before": {"tuning": PLAIN | {"lora": {"merged": False}}},
-    "before-upper": {"tuning": PLAIN | {"lora": UPPER | {"merged": False}}},
+    "before": {"tuning": PLAIN | {"lora": {"fused": False}}},
+    "before-upper": {"tuning": PLAIN | {"lora": UPPER | {"fused": False}}},
     "now": {},
     "now-compiled": {"tuning": {"compile": True}},
     "upper": {"tuning": {"lora": UPPER}},

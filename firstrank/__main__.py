@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from firstrank.reranker.commands.interrupts import INTERRUPTED, Interrupted, interruptible
+from firstrank.reranker.commands.interrupts import INTERRUPTED, interruptible
+from firstrank.reranker.errors import Interrupted
 
 
 def main() -> None:

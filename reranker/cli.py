@@ -19,8 +19,8 @@ from typer.core import TyperGroup
 
 from firstrank.reranker.commands.checks import checked
 from firstrank.reranker.commands.console import complain, show_notes, widen_help
-from firstrank.reranker.commands.interrupts import INTERRUPTED, Interrupted, was_interrupted
-from firstrank.reranker.errors import FirstrankError, InputError
+from firstrank.reranker.commands.interrupts import INTERRUPTED, was_interrupted
+from firstrank.reranker.errors import FirstrankError, InputError, Interrupted
 from firstrank.reranker.models import progress
 
 GROUP = "firstrank.commands"

@@ -86,3 +86,7 @@ class EngineLost(ScorerError):
 
 class MachineError(FirstrankError):
     """A fault of the machine, not of the input."""
+
+
+class Interrupted(BaseException):
+    """The user pressed Ctrl-C: no error, and nothing that a handler of errors should hold up."""

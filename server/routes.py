@@ -259,7 +259,7 @@ async def info(request: Request) -> dict[str, Any]:
     }
 
 
-@router.post(RELOAD, tags=["state"])
+@router.post(RELOAD, tags=["state"], responses={status: PROBLEMS[status] for status in (401, 403, 422)})
 async def reload(request: Request) -> dict[str, str]:
     """Reads keys and the list of models again, as SIGHUP does. Needs a key with the scope `admin`."""
     service: Service = request.app.state.service

@@ -24,7 +24,7 @@ _LONG = 1024
 
 def choose(network: Any, tuning: Tuning, context: int) -> None:
     """Gives the network the attention of the recipe. Raises InputError for one that it does not have, or that is not installed."""
-    wanted = tuning.attention
+    wanted: str = tuning.attention
     plain = _is_plain(network, context)
     if wanted == "auto":
         wanted = WINDOWS if plain else "auto"
@@ -93,6 +93,7 @@ def attend(
     """q [rows, heads, tokens, d], k and v [rows, key heads, tokens, d] -> [rows, tokens, heads, d]; causal within each segment of the row,
     or within each row where there are none (padding stands on the right, where it is not seen)."""
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    query, key = query.to(value.dtype), key.to(value.dtype)  # rotations are in fp32
     if segments is None:
         return _causal(query, key, value, scale, dropout).transpose(1, 2), None
     parts = [slice(*segment) for segment in segments]

@@ -18,9 +18,9 @@ from firstrank.reranker.models.network import load_network as read_weights
 from firstrank.training.attention import WINDOWS, choose
 from firstrank.training.compiled import compile_parts
 from firstrank.training.config import Config
+from firstrank.training.fused import fuse, fuses
 from firstrank.training.lm import Head, token_losses
 from firstrank.training.machine import arithmetic
-from firstrank.training.merged import merge_each_step, merges
 from firstrank.training.samples.batch import Batch
 from firstrank.training.sections import Tuning
 
@@ -47,9 +47,9 @@ def load_network(model: Model, config: Config) -> Any:
     """
     tuning = config.tuning
     resting = torch.float32 if arithmetic(tuning) == "float32" else torch.bfloat16
-    merging = merges(tuning)
-    lasting = tuning.precision == "bfloat16" or (tuning.method == "lora" and not merging)
-    dtype = resting if lasting else torch.float32  # what moves, and what a change is merged into, stays in fp32
+    lasting = tuning.precision == "bfloat16" or tuning.method == "lora"
+    dtype = resting if lasting else torch.float32  # what moves stays in fp32, here or in the optimiser
+    fusing = fuses(tuning)
     base = None if model.base is None else Path(model.base)
     network = read_weights(model.name, Path(model.path), dtype, base=base)
     network.config.use_cache = False
@@ -58,24 +58,13 @@ def load_network(model: Model, config: Config) -> Any:
     own = _own_head(network, labels) if config.loss.rank.head == "own" and labels else None
     _give_losses(network, labels, config, own)
     network = tuned(network, tuning, own is not None)
-    if tuning.method == "lora":
-        _lighten(network, resting, merging)
+    if fusing:
+        fuse(network, resting)
+        for part in (causal_model(network).get_input_embeddings(), causal_model(network).get_output_embeddings()):
+            part.float()  # so that what layers add up stays in fp32, as under autocast
     if tuning.compile:
         compile_parts(causal_model(network))
     return network
-
-
-def _lighten(network: Any, dtype: torch.dtype, merging: bool) -> None:
-    """What does not move needs no fp32: it goes to `dtype`, but for weights that a change is merged into."""
-    kept = set()
-    if merging:
-        merge_each_step(network, dtype)
-        kept = {id(layer.get_base_layer().weight) for layer in network.modules() if hasattr(layer, "lora_A") and layer.lora_A}
-    if dtype == torch.float32:
-        return
-    for parameter in network.parameters():
-        if not parameter.requires_grad and parameter.is_floating_point() and id(parameter) not in kept:
-            parameter.data = parameter.data.to(dtype)
 
 
 def is_packed(network: Any) -> bool:

@@ -170,9 +170,7 @@ class Adapter(Section):
     layers: tuple[int, int] | None = Field(
         default=None, description="[first, last] layer; by default all. Low layers left out cost no backward pass"
     )
-    merged: bool | None = Field(
-        default=None, description="the change is merged into a second copy of the weights once a step: faster products; by default on a CPU"
-    )
+    fused: bool | None = Field(default=None, description="weights and change in one step of autograd a layer; by default on a CPU")
     start: Path | None = Field(default=None, description="an adapter's folder to go on from, of the same rank, modules and layers")
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from transformers import TrainerCallback
 
-from firstrank.reranker.commands.interrupts import Interrupted
+from firstrank.reranker.errors import Interrupted
 
 _log = logging.getLogger(__name__)
 

@@ -110,15 +110,15 @@ class RankTrainer(Trainer):
         if tuning.precision == "bfloat16" and tuning.method != "lora":
             self.optimizer = self._with_masters()
         elif optimiser.name == FRUGAL:
-            given = {"lr": self.args.learning_rate, "betas": optimiser.betas, "seed": self._config.seed}
-            self.optimizer = Frugal(self._groups(), **given, **frugal_options(optimiser.args))
+            given: dict[str, Any] = {"lr": self.args.learning_rate, "betas": optimiser.betas, "seed": self._config.seed}
+            self.optimizer = Frugal(self._groups(), **given | frugal_options(optimiser.args))
         try:
-            optimiser = super().create_optimizer(*args, **kwargs)
+            made = super().create_optimizer(*args, **kwargs)
         except (ImportError, ValueError, TypeError, NotImplementedError) as error:
             raise InputError(f"optimiser {self._config.optimiser.name!r}: {error}") from error
         known = [getattr(sys.modules[module], name) for module, name in _PROJECTORS if module in sys.modules]
         torch.serialization.add_safe_globals(known)  # else torch refuses to read them from a checkpoint
-        return optimiser
+        return made
 
     def _with_masters(self) -> MasterAdamW:
         """bf16 weights cannot hold a small step: their fp32 masters take it."""
@@ -131,8 +131,9 @@ class RankTrainer(Trainer):
 
     def _groups(self) -> list[dict[str, Any]]:
         """What moves, with the decay that transformers would give it."""
-        decayed = set(self.get_decay_parameter_names(self.model))
-        moving = [(name, one) for name, one in self.model.named_parameters() if one.requires_grad]
+        network: Any = self.model
+        decayed = set(self.get_decay_parameter_names(network))
+        moving = [(name, one) for name, one in network.named_parameters() if one.requires_grad]
         groups = [
             {
                 "params": [one for name, one in moving if (name in decayed) is decay],
@@ -179,7 +180,7 @@ class RankTrainer(Trainer):
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """The one place of a step where the processor waits for the device."""
-        norm = super()._get_grad_norm(model, grad_norm)
+        norm = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]  # transformers says no type
         flat = torch.as_tensor(norm, device=self.args.device, dtype=torch.float32)
         flat = flat.full_tensor() if hasattr(flat, "full_tensor") else flat
         *totals, length = torch.stack([*(terms.total.float() for terms, _ in self._step), flat]).tolist()
@@ -213,7 +214,7 @@ class RankTrainer(Trainer):
         return metrics
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        with writing(Path(self.args.output_dir), "the run can be gone on with from the checkpoint before, once there is room"):
+        with writing(Path(str(self.args.output_dir)), "the run can be gone on with from the checkpoint before, once there is room"):
             super()._save_checkpoint(model, trial)
 
     def _check(self, totals: Sequence[float], length: float, model: Any) -> None:
@@ -233,7 +234,7 @@ class RankTrainer(Trainer):
         raise Diverged(self._stopped("the gradients are finite, but so long that their norm is not"))
 
     def _stopped(self, why: str) -> str:
-        saved = last_checkpoint(Path(self.args.output_dir))
+        saved = last_checkpoint(Path(str(self.args.output_dir)))
         kept = f"the last good checkpoint is {saved}" if saved else "no checkpoint had been saved"
         return f"step {self.state.global_step + 1}: {why}: training stops, and {kept}; try a lower optimiser.lr"
 
@@ -276,7 +277,8 @@ class Patience(TrainerCallback):
 
 
 def _state(checkpoint: str) -> TrainerState:
-    return TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
+    found: TrainerState = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
+    return found
 
 
 def _finite(number: float) -> bool:

@@ -13,15 +13,13 @@ import sys
 import threading
 from types import FrameType
 
+from firstrank.reranker.errors import Interrupted
+
 INTERRUPTED = 130
 """the exit code that shells know an interrupted command by"""
 
 _MOMENT = 0.02
 """seconds"""
-
-
-class Interrupted(BaseException):
-    """The user pressed Ctrl-C."""
 
 
 def interruptible() -> None:

@@ -35,7 +35,7 @@ class Shown:
     opening: Ids
     closing: Ids
     text_tokens: int
-    is_excerpt: bool = False
+    is_part: bool = False
 
 
 class Prompter:
@@ -129,6 +129,9 @@ class Prompter:
 
     def _shown_of(self, request: Request) -> list[Shown]:
         shown, most = self._shown(self._texts(request.passages)), self.most(request)
+        for i, passage in enumerate(request.passages):
+            if self.template.cuts(passage.title, passage.text):
+                shown[i] = replace(shown[i], is_part=True)
         if self.template.excerpt == "start" or most is None:
             return shown
         long = [i for i, one in enumerate(shown) if one.text_tokens > most]
@@ -136,7 +139,7 @@ class Prompter:
             return shown
         parts = excerpts(request.query, request.passages, most)
         for i, one in zip(long, self._shown(self._texts([parts[i] for i in long])), strict=True):
-            shown[i] = replace(one, is_excerpt=True)
+            shown[i] = replace(one, is_part=True)
         return shown
 
     def _texts(self, passages: Iterable[Passage]) -> list[str]:
@@ -194,7 +197,7 @@ class EncodedRequest:
         self._usual = self.cap(max(1, min(prompter.window, self.max_window, self.n))) if shown else 0
         self.lengths = tuple(len(one.opening) + 1 + len(one.closing) - max(0, one.text_tokens - self._usual) for one in shown)
         self.room = self._whole() if shown else 0
-        self.reading = Reading(self._usual, sum(one.is_excerpt or one.text_tokens > self._usual for one in shown))
+        self.reading = Reading(self._usual, sum(one.is_part or one.text_tokens > self._usual for one in shown))
 
     def prompt(self, indices: Sequence[int]) -> Ids:
         """The token ids of a window that shows the candidates `indices` in that order; the model's answer comes next."""

@@ -51,10 +51,21 @@ class Form(BaseModel):
 
     def text_of(self, title: str, text: str) -> str:
         """A passage as it is shown: stripped, with its title, cut to `words`."""
+        shown = self._whole(title, text)
+        return shown if self.words is None else first_words(shown, self.words)
+
+    def cuts(self, title: str, text: str) -> bool:
+        """Whether a passage has more than `words`."""
+        if self.words is None:
+            return False
+        whole = self._whole(title, text)
+        return first_words(whole, self.words) != " ".join(whole.split())
+
+    def _whole(self, title: str, text: str) -> str:
         shown = text.strip()
         if title := title.strip():
             shown = self.title.replace("{title}", title).replace("{text}", shown).strip()
-        return shown if self.words is None else first_words(shown, self.words)
+        return shown
 
 
 class Template(Form):

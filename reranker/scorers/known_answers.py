@@ -20,6 +20,8 @@ from firstrank.reranker.types import Passage, Request, Scores
 FLOOR = 0.5
 """of the accuracy. Chance is 1/6: half of a dozen are found by it once in 130 tries"""
 _SIZE = 6
+_PROBED = 3
+"""windows whose label mass is asked for where that costs a pass of its own"""
 _KNOWN = (
     ("who wrote the novel Emma?", "The novel Emma was written by Jane Austen and published in 1815."),
     ("how do bees make honey?", "Bees collect nectar from flowers and turn it into honey in the hive."),
@@ -95,7 +97,10 @@ async def check_known_answers(scorer: Scorer) -> Findings:
     best = [max(range(_SIZE), key=scores.values.__getitem__) for scores in answers]
     right = sum(found == place for found, (_, place) in zip(best, asked, strict=True))
     counts = Counter(best)
-    return Findings(len(asked), right, tuple(counts[place] for place in range(_SIZE)), _mean([scores.label_mass for scores in answers]))
+    masses = [scores.label_mass for scores in answers]
+    if (probe := getattr(scorer, "label_mass", None)) is not None:
+        masses = [await asyncio.to_thread(probe, request) for request, _ in asked[:_PROBED]]
+    return Findings(len(asked), right, tuple(counts[place] for place in range(_SIZE)), _mean(masses))
 
 
 def require(findings: Findings, name: str) -> None:

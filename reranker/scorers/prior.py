@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from firstrank.reranker.encoders.register import open_dense, open_sparse
 from firstrank.reranker.errors import ScorerError
 from firstrank.reranker.models.arithmetic import best_for_encoders, units
+from firstrank.reranker.models.turns import CPU_TURN
 from firstrank.reranker.scorers.base import Scorer, Session, reading_of, room_of
 from firstrank.reranker.strategies.prior import FIRST_STAGE, Prior, Standing, zscores
 from firstrank.reranker.types import Request, Scores
@@ -36,7 +37,9 @@ class PriorScorer:
         return self.scorer.concurrency
 
     def open(self, request: Request) -> PriorSession:
-        standing = Standing.of(fused([(weight, source(request)) for weight, source in self._sources]), self.prior)
+        with CPU_TURN:
+            values = [(weight, source(request)) for weight, source in self._sources]
+        standing = Standing.of(fused(values), self.prior)
         return PriorSession(self.scorer.open(request), standing)
 
     def close(self) -> None:

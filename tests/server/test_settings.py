@@ -12,6 +12,7 @@ from firstrank.reranker.errors import InputError
 from firstrank.reranker.setup import Setup
 from firstrank.server import cli
 from firstrank.server.settings import Settings, load_settings
+from firstrank.server.sources import split_pairs
 
 
 def test_flags_over_environment_over_file_over_defaults(tmp_path, monkeypatch):
@@ -137,9 +138,11 @@ def test_a_variable_that_says_nothing_is_refused(monkeypatch, variable, value, s
 
 
 def test_a_comma_within_an_engines_argument_divides_nothing(monkeypatch):
-    monkeypatch.setenv("FIRSTRANK_ENGINE_ARG", "gpu_memory_utilization=0.85,compilation_config={mode: 3, level: 1},quantization=fp8")
-    expected = ("gpu_memory_utilization=0.85", "compilation_config={mode: 3, level: 1}", "quantization=fp8")
-    assert load_settings(backend="vllm").engine_arg == expected
+    given = "gpu_memory_utilization=0.85,compilation_config={mode: 3, level: 1},quantization=fp8"
+    expected = ["gpu_memory_utilization=0.85", "compilation_config={mode: 3, level: 1}", "quantization=fp8"]
+    assert split_pairs(given) == split_pairs([given]) == expected
+    monkeypatch.setenv("FIRSTRANK_ENGINE_ARG", "gpu_memory_utilization=0.85,quantization=fp8")
+    assert load_settings(backend="vllm").engine_arg == ("gpu_memory_utilization=0.85", "quantization=fp8")
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from firstrank.training.card import card_text, warn_below
-from firstrank.training.log import LOG
-from firstrank.training.run import open_model
+from firstrank.training.log import LOG, read_log
+from firstrank.training.run import open_model, train
+from tests.training.conftest import as_collection
 
 STEP = {"step": 1, "loss": 1.0, "lm": 1.0, "rank": 1.0, "windows": 4, "tokens": 100}
 
@@ -27,3 +28,12 @@ def test_a_model_below_what_there_was_before_is_warned_of(best, warned, recipe, 
     card = card_text(config, open_model(config), {}, log)
     assert "| dev nDCG@10 before training | first stage 0.6000, untrained 0.4000 |" in card
     assert f"| dev nDCG@10 | {best:.4f} at step 1, whose weights these are |" in card
+
+
+def test_weights_in_bf16_are_scored_while_they_are_trained(recipe, train_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("firstrank.training.machine._has_bf16", lambda: True)
+    dev = as_collection(train_file, tmp_path / "dev") | {"limit": 2, "every": 2}
+    tuning = {"precision": "mixed", "lora": {"rank": 4, "alpha": 8}}
+    config = recipe(steps=2, dev=dev, checkpoints={"every": 2}, tuning=tuning)
+    train(config)
+    assert [entry["step"] for entry in read_log(config.output / LOG) if "ndcg@10" in entry] == [0, 2]

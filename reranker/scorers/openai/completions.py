@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -143,7 +144,13 @@ def scores_of(answer: Any, values: Sequence[float | None]) -> Scores:
     found = [float(value) for value in values if value is not None]
     if lacking := len(values) - len(found):
         raise ScorerError(f"the server's answer lacks {lacking} of {len(values)} labels")
-    return Scores(tuple(found), generated_tokens=_generated(answer))
+    return Scores(tuple(found), generated_tokens=_generated(answer), label_mass=_mass(found))
+
+
+def _mass(values: Sequence[float]) -> float | None:
+    """The labels' share of the probability, if these are log probabilities: none is above 0, nor are all of them together."""
+    total = sum(map(math.exp, values)) if max(values) <= 0 else math.inf
+    return total if total <= 1.001 else None
 
 
 def _top_logprobs(answer: Any) -> dict[str, float]:

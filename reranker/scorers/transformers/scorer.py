@@ -13,6 +13,7 @@ import ctypes
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +23,13 @@ from firstrank.reranker.models.arithmetic import Arithmetic, chosen, dtype_of
 from firstrank.reranker.models.int8 import quantize
 from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.models.network import hidden_size, load_network
+from firstrank.reranker.models.turns import CPU_TURN
 from firstrank.reranker.prompt.prompter import EncodedRequest
 from firstrank.reranker.scorers.batcher import Batcher
 from firstrank.reranker.scorers.point_session import PointSession
 from firstrank.reranker.scorers.transformers.generation import Generation
 from firstrank.reranker.scorers.transformers.head import LabelHead
+from firstrank.reranker.scorers.transformers.mass import label_mass
 from firstrank.reranker.scorers.transformers.options import Device, TransformersOptions
 from firstrank.reranker.scorers.transformers.packed import Prefix
 from firstrank.reranker.scorers.transformers.pointwise import points, reading_by
@@ -75,6 +78,7 @@ class TransformersScorer:
         if self._lanes > 1:
             _check_that_passes_may_overlap(self.network)
         self._answer = self._answerer(options, own=network is None)
+        self._turn = CPU_TURN if self._on_cpu and self._lanes == 1 else nullcontext()
         self._batcher: Batcher[Prompt, Scores] = Batcher(
             self._score_batch,
             max_windows=1 if self._on_cpu else 256,
@@ -96,6 +100,12 @@ class TransformersScorer:
             encoded = prompter.encode(request)
             return PointSession(encoded, reading_by(self._batcher, encoded, request.owner), self.name)
         return TransformersSession(self._model.prompter.encode(request), self._batcher, request.owner)
+
+    def label_mass(self, request: Request) -> float:
+        """The share of probability that labels have among all tokens, after a window of all of a request's passages (or its first one)."""
+        n, prompter = len(request.passages), self._model.pointwise
+        prompt = self._model.prompter.encode(request).prompt(range(n)) if prompter is None else prompter.encode(request).prompt(0)
+        return label_mass(self.network, prompt, self._model.answer_ids(n))
 
     def close(self) -> None:
         self._batcher.close()
@@ -124,9 +134,9 @@ class TransformersScorer:
     def _score_batch(self, windows: Sequence[Prompt]) -> list[Scores]:
         import torch
 
-        started = time.perf_counter()
         try:
-            with torch.inference_mode():
+            with self._turn, torch.inference_mode():
+                started = time.perf_counter()
                 answers = self._answer(windows)
         except torch.OutOfMemoryError as error:
             raise ScorerError(f"{self._device}: no memory for {len(windows)} windows of {windows[0].tokens} tokens") from error

@@ -88,6 +88,7 @@ def test_the_default_model_is_accepted_and_refused_with_a_scrambled_template(tmp
     found = findings("first-smollm2")
     print("default:", found)
     require(found, "first-smollm2")
+    assert 0 < found.label_mass <= 1
     folder = shutil.copytree(load_model("first-smollm2").path, tmp_path / "scrambled", copy_function=shutil.copyfile)
     (folder / "firstrank.yaml").write_text(SCRAMBLED)
     scrambled = findings(str(folder))

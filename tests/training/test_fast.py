@@ -1,4 +1,4 @@
-"""What makes a step fast changes what is computed by no more than rounding: merged LoRA, attention by windows, masters of bf16 weights."""
+"""What makes a step fast changes what is computed by no more than rounding: fused LoRA, attention by windows, masters of bf16 weights."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def filled(network):
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed"])
-def test_a_merged_change_has_the_gradients_of_peft_s_products(precision, recipe, opened, monkeypatch):
+def test_a_fused_layer_has_the_gradients_of_peft_s_products(precision, recipe, opened, monkeypatch):
     monkeypatch.setattr("firstrank.training.machine._has_bf16", lambda: True)
     model, samples = opened
     batch = collate(samples, packing=True)
     found = []
-    for merged in (False, True):
-        config = recipe(tuning={"precision": precision, "lora": {"rank": 4, "alpha": 8, "merged": merged}})
+    for fused in (False, True):
+        config = recipe(tuning={"precision": precision, "lora": {"rank": 4, "alpha": 8, "fused": fused}})
         network = filled(load_network(model, config))
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "mixed"):
             found.append(slopes(network, config, batch))
@@ -77,9 +77,9 @@ def test_a_step_of_the_adapter_is_felt_at_once(recipe, opened):
     torch.testing.assert_close(bare, plain(batch=batch).scores, rtol=1e-4, atol=1e-4)
 
 
-def test_merging_and_dropout_do_not_go_together(recipe, opened):
-    with pytest.raises(InputError, match=r"tuning.lora.merged: dropout and DoRA need the change apart"):
-        load_network(opened[0], recipe(tuning={"lora": {"dropout": 0.1, "merged": True}}))
+def test_fusing_and_dropout_do_not_go_together(recipe, opened):
+    with pytest.raises(InputError, match=r"tuning.lora.fused: dropout and DoRA stand between the products"):
+        load_network(opened[0], recipe(tuning={"lora": {"dropout": 0.1, "fused": True}}))
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])

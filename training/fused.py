@@ -1,0 +1,78 @@
+"""LoRA in one step of autograd a layer: the product with the weights and the thin ones of the change, forward and back.
+
+PEFT computes in the adapter's fp32, by way of copies, and keeps what each product needs. Here all is in the type of the input; x A is
+all that is kept beside the input. (Merging the change into the weights once a step would lose, in bf16, what is less than half a
+step of its grid, on which published weights stand: benchmarks/log/training.md.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from firstrank.reranker.errors import InputError
+from firstrank.training.machine import on_cpu
+from firstrank.training.sections import Tuning
+
+
+def fuses(tuning: Tuning) -> bool:
+    """Whether a recipe's layers are computed so. Raises InputError where it asks for that and has dropout or DoRA, which stand between the
+    products."""
+    lora = tuning.lora
+    between = lora.dropout > 0 or lora.dora
+    if tuning.method == "lora" and lora.fused and between:
+        raise InputError("tuning.lora.fused: dropout and DoRA stand between the products: leave one of them out")
+    return tuning.method == "lora" and not between and (on_cpu() if lora.fused is None else lora.fused)
+
+
+def fuse(network: Any, dtype: torch.dtype) -> None:
+    """Teaches an adapted network's layers to multiply so, in `dtype`."""
+    from peft.tuners.lora import Linear
+
+    for layer in network.modules():
+        if isinstance(layer, Linear) and type(layer.get_base_layer()) is torch.nn.Linear:
+            layer.forward = _Forward(layer, dtype)  # type: ignore[method-assign]  # of this layer alone
+
+
+class _Forward:
+    """Of one layer."""
+
+    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
+        self._layer, self._dtype, self._name = layer, dtype, layer.active_adapters[0]
+
+    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        base, name = self._layer.get_base_layer(), self._name
+        weight: Tensor = base.weight.to(self._dtype)
+        bias = None if base.bias is None else base.bias.to(self._dtype)
+        kind, x = x.dtype, x.to(self._dtype)
+        if self._layer.disable_adapters or self._layer.merged:
+            return linear(x, weight, bias).to(kind)
+        a, b, scale = self._layer.lora_A[name].weight, self._layer.lora_B[name].weight, self._layer.scaling[name]
+        found: Tensor = _Product.apply(x, weight, a, b, scale)  # type: ignore[no-untyped-call]  # torch says no type
+        found = found if bias is None else found + bias
+        return found if torch.is_grad_enabled() else found.to(kind)  # a scorer's attention takes one type only
+
+
+class _Product(torch.autograd.Function):
+    """x, W, A, B, s -> x Wᵀ + s (x Aᵀ) Bᵀ, with gradients for x, A and B; none for W."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
+        flat = x.reshape(-1, x.shape[-1])
+        inner = flat @ a.to(x.dtype).T
+        ctx.save_for_backward(x, weight, a, b, inner)
+        ctx.scale = scale
+        return (flat @ weight.T).addmm_(inner, b.to(x.dtype).T, alpha=scale).view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, a, b, inner = ctx.saved_tensors
+        flat, slope = x.reshape(-1, x.shape[-1]), slopes[0].reshape(-1, weight.shape[0]).to(weight.dtype)
+        outer = slope @ b.to(slope.dtype)
+        for_x = None
+        if ctx.needs_input_grad[0]:
+            for_x = (slope @ weight).addmm_(outer, a.to(slope.dtype), alpha=ctx.scale).view_as(x)
+        return for_x, None, ctx.scale * (outer.T @ flat).to(a.dtype), ctx.scale * (slope.T @ inner).to(b.dtype), None
