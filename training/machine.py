@@ -21,6 +21,8 @@ def arithmetic(tuning: Tuning) -> str:
     """`float32`, `mixed` or `bfloat16`: what `tuning.precision` means here."""
     if tuning.precision in ("float32", "bfloat16"):
         return tuning.precision
+    if tuning.precision == "auto" and on_cpu():  # LoRA's losses in bf16 lay above those in fp32, see benchmarks/log/training.md
+        return "float32"
     if _has_bf16():
         return "mixed"
     if tuning.precision == "mixed":
