@@ -5,7 +5,7 @@
 
 The weights are of dense:minilm, sparse:splade-tiny and the first stage. Prints one JSON line: nDCG@10 of the first stage, of each cheap
 scorer, of the prior, and, with a model, of its own order and of model + fuse * prior for several weights, each over the same candidates.
-`p` is that of a paired t-test against the prior. Choose by development data only.
+`p` is that of a paired t-test against the prior, `p_first_stage` against the first stage. Choose by development data only.
 """
 
 from __future__ import annotations
@@ -109,11 +109,18 @@ def behind(model: str, requests: Sequence[Request], standings: Sequence[Standing
 def measured(requests: Sequence[Request], systems: dict[str, list[Ranked]], qrels: Qrels) -> dict[str, dict[str, float]]:
     judged = {request.qid: qrels[request.qid] for request in requests}
     values = {name: np.array([*per_query(Run(ranked), judged, [MEASURE])[MEASURE].values()]) for name, ranked in systems.items()}
-    found = {}
-    for name, value in values.items():
-        p = float(stats.ttest_rel(value, values["prior"]).pvalue) if name != "prior" and (value != values["prior"]).any() else 1.0
-        found[name] = {"mean": round(float(value.mean()), 4), "p": round(p, 4)}
-    return found
+    return {
+        name: {
+            "mean": round(float(value.mean()), 4),
+            "p": p_of(value, values["prior"]),
+            "p_first_stage": p_of(value, values[FIRST_STAGE]),
+        }
+        for name, value in values.items()
+    }
+
+
+def p_of(one: np.ndarray, other: np.ndarray) -> float:
+    return round(float(stats.ttest_rel(one, other).pvalue), 4) if (one != other).any() else 1.0
 
 
 if __name__ == "__main__":

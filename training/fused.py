@@ -1,7 +1,7 @@
 """LoRA in one step of autograd a layer: the product with the weights and the thin ones of the change, forward and back.
 
 PEFT computes in the adapter's fp32, by way of copies, and keeps what each product needs. Here all is in the type of the input; x A is
-all that is kept beside the input. (Merging the change into the weights once a step would lose, in bf16, what is less than half a
+all that is kept beside the input. (Merging the change into the weights once a step may lose, in bf16, what is less than half a
 step of its grid, on which published weights stand: benchmarks/log/training.md.)
 """
 
