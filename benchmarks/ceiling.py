@@ -29,7 +29,7 @@ from firstrank.reranker.scorers.transformers.scorer import keep_freed_memory
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = parser_of("ceiling", __doc__)
-    parser.add_argument("--model", default="default")
+    parser.add_argument("--model", default="first-smollm2")
     parser.add_argument("--tokens", type=int, default=1081)
     parser.add_argument("--windows", type=int, default=5)
     given = parser.parse_args(words)

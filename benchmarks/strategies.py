@@ -41,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> int | None:
     questions = parser.add_subparsers(metavar="QUESTION", required=True)
     asked = add_question(questions, tokens)
     asked.add_argument("--data", type=Path, required=True)
-    asked.add_argument("--model", default="default")
+    asked.add_argument("--model", default="first-smollm2")
     asked.add_argument("--depth", type=int, default=100)
     asked.add_argument("--strategies", nargs="+", default=["sliding", "topdown", "topdown:budget=20", "tournament", "blitz"])
     asked = add_question(questions, steps)

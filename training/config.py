@@ -36,7 +36,7 @@ OVER_LISTS = ("wasserstein",)
 class Config(Section):
     """A recipe."""
 
-    model: str = Field(default="default", description="a name, a folder, or a Hugging Face id")
+    model: str = Field(default="first-smollm2", description="a name, a folder, or a Hugging Face id")
     revision: str | None = None
     answer: Literal["logits", "permutation"] | None = Field(default=None, description="in place of the model's own")
     template: str | Template | None = Field(default=None, description="in place of the model's own")

@@ -18,9 +18,9 @@ from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.models.network import load_network
 from firstrank.reranker.prompt.pointwise import PointPrompter
 from firstrank.reranker.scorers.transformers.packed import Layout, Prefix, Segment, layout, pack, reading
+from firstrank.training.fused import fuse
 from firstrank.training.lisa import layers_of
 from firstrank.training.machine import arithmetic
-from firstrank.training.merged import merge_each_step
 from firstrank.training.network import causal_model, tuned
 from firstrank.training.sections import Adapter, Tuning
 
@@ -73,7 +73,7 @@ class Reader:
         pack(network)
         adapter = Adapter(rank=recipe.rank, alpha=2.0 * recipe.rank, layers=(recipe.lowest, len(layers) - 1))
         self.network = tuned(network, tuning.model_copy(update={"lora": adapter}))
-        merge_each_step(self.network, dtype)
+        fuse(self.network, dtype)
         self._plain = causal_model(self.network).base_model
         asks = PointPrompter(self.model.tokenizer, of.read_point_template(), token, context=self.model.context)
         self._row = network.get_output_embeddings().weight[asks.ids[0]].detach().float()

@@ -52,7 +52,7 @@ def _bench() -> None:
 @bench.command()
 @expanded
 def throughput(
-    model: Model = "default",
+    model: Model = "first-smollm2",
     *,
     settings: SetupSettings,
     windows: Annotated[int | None, option(LOAD, "By default five times what keeps the backend busy.")] = None,
@@ -91,7 +91,7 @@ def throughput(
 def latency(
     output: Annotated[Path, option(OUTPUT, "The folder for latency.html, latency.json and latency.md.")],
     compare: Annotated[Compared | None, option(MODEL, "Time the same model reading logits (FIRST) and generating the ordering.")] = None,
-    model: Model = "default",
+    model: Model = "first-smollm2",
     *,
     settings: SetupSettings,
     prefix_cache: Annotated[PrefixCache | None, option(MODEL, "vllm: on, off, or reset between queries.")] = None,

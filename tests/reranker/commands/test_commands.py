@@ -39,7 +39,7 @@ def test_models_are_listed_and_described(firstrank, tiny_model):
     assert next(iter(ended.json)) == "default"
     assert "default" in firstrank("models", "list").out
     found = firstrank("models", "info", "default", "--json").json
-    assert (found["answer"], found["window"], found["template"]) == ("logits", 10, "compact")
+    assert (found["answer"], found["window"], found["template"]) == ("pointwise", 20, "compact-mark")
     assert firstrank("models", "info", str(tiny_model), "--json").json["path"] == str(tiny_model)
     assert str(tiny_model.name) in firstrank("models", "info", str(tiny_model)).out
     ended = firstrank("models", "pull", str(tiny_model))

@@ -19,7 +19,7 @@ import pytest
         ({"backend": "oracle", "qrels": None}, "--backend oracle scores by judgments: give --qrels"),
         ({"backend": "openai"}, "give --base-url"),
         ({"backend": None, "model": "nonesuch"}, "model 'nonesuch': no such name"),
-        ({"backend": None, "model": "default", "instruction": "refute it"}, "the model's template 'compact' has no place for one"),
+        ({"backend": None, "model": "default", "instruction": "refute it"}, "the model's template 'compact-mark' has no place for one"),
         ({"instruction": "refute it"}, "--instruction: --backend oracle reads no model"),
         ({"output": "nowhere/out.trec"}, "there is no folder"),
         ({"trace": "nowhere/trace.jsonl"}, "there is no folder"),

@@ -306,5 +306,5 @@ def test_a_template_that_cannot_work_is_refused(passage, problem):
 
 
 def test_an_unknown_template_lists_the_known():
-    with pytest.raises(InputError, match="there are compact, first"):
+    with pytest.raises(InputError, match="there are bge-reranker, chat, compact, compact-mark, decision, first"):
         read_template("nonesuch")
