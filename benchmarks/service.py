@@ -158,7 +158,7 @@ def overload(server: Live, seconds: float, calm_seconds: float) -> dict:
 
 def latest_bucket(metrics: str) -> str:
     """The first bucket of ranked requests' latency, as the service saw it, that holds them all."""
-    wanted = r'firstrank_request_seconds_bucket\{le="([^"]+)",route="/rerank",status="200"\} (\S+)'
+    wanted = r'firstrank_request_seconds_bucket\{le="([^"]+)",model="[^"]*",route="/rerank",status="200"\} (\S+)'
     counts = re.findall(wanted, metrics)
     return next(edge for edge, count in counts if count == counts[-1][1])
 

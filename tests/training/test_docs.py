@@ -94,7 +94,7 @@ def test_its_commands_work_as_they_stand(tiny_model, tmp_path, monkeypatch):
     queries = [line.split("\t") for line in Path(collection["queries"]).read_text().splitlines()]
     (tmp_path / "DIR/queries.jsonl").write_text("".join(json.dumps({"_id": qid, "text": text}) + "\n" for qid, text in queries))
     (tmp_path / "bm25.trec").write_text(Path(collection["run"]).read_text())
-    block = PAGE.partition("```\n")[2].partition("```")[0]
+    block = PAGE.partition("```bash\n")[2].partition("```")[0]
     commands = [line.partition("  #")[0].split() for line in block.splitlines()]
     assert [words[1] for words in commands] == ["install", "data", "data", "train", "train", "rerank"]
     for words in commands[1:]:

@@ -167,7 +167,13 @@ def test_the_dev_score_is_of_what_rerank_does_with_the_exported_model(recipe, tm
 def test_a_run_makes_its_prompter_once(recipe, tmp_path, monkeypatch):
     """It takes a second with a large vocabulary; the base model's own was made first, and thrown away."""
     made: list[Prompter] = []
-    monkeypatch.setattr(loaded, "Prompter", lambda *args, **kwargs: made.append(Prompter(*args, **kwargs)) or made[-1])
+
+    class Counted(Prompter):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            made.append(self)
+
+    monkeypatch.setattr(loaded, "Prompter", Counted)
     dev = as_collection(write_rule(tmp_path / "dev.jsonl", 2, seed=1), tmp_path / "dev")
     train(recipe(steps=1, serve={"window": 4}, dev=dev | {"every": 1}, checkpoints={"every": 1}))
     assert [prompter.window for prompter in made] == [4]
