@@ -134,7 +134,8 @@ def test_masters_take_steps_that_bf16_would_lose():
 
 
 @pytest.mark.parametrize(
-    ("precision", "units", "found"), [("auto", True, "float32"), ("mixed", True, "mixed"), ("mixed", False, "float32"), ("bfloat16", False, "bfloat16")]
+    ("precision", "units", "found"),
+    [("auto", True, "float32"), ("mixed", True, "mixed"), ("mixed", False, "float32"), ("bfloat16", False, "bfloat16")],
 )
 def test_what_precision_means_here(precision, units, found, recipe, monkeypatch):
     monkeypatch.setattr("firstrank.training.machine._has_bf16", lambda: units)
