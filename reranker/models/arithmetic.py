@@ -33,19 +33,11 @@ def described(found: tuple[str, ...]) -> str:
 
 
 def best_for(found: tuple[str, ...]) -> Arithmetic:
-    """The fastest arithmetic for a language model on a processor with these units."""
-    if any(name in found for name in ("avx512_vnni", "amx_int8")):
-        return "int8"
-    return "bfloat16" if _has_bf16(found) else "float32"
+    """The fastest safe arithmetic for a processor with these units.
 
-
-def best_for_encoders(found: tuple[str, ...]) -> Arithmetic:
-    """The same for a BERT, whose products are so small that int8 is no faster than bf16, and less exact."""
-    return "bfloat16" if _has_bf16(found) else best_for(found)
-
-
-def _has_bf16(found: tuple[str, ...]) -> bool:
-    return any(name in found for name in ("avx512_bf16", "amx_bf16"))
+    int8 is for those who ask: it was no faster than bf16, and moved a listwise model's order (benchmarks/log/cpu.md).
+    """
+    return "bfloat16" if any(name in found for name in ("avx512_bf16", "amx_bf16")) else "float32"
 
 
 def chosen(asked: str | None, of_model: str | None, *, on_cpu: bool, width: int | None = None) -> Arithmetic:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from firstrank.reranker.encoders.register import open_dense, open_sparse
 from firstrank.reranker.errors import ScorerError
-from firstrank.reranker.models.arithmetic import best_for_encoders, units
+from firstrank.reranker.models.arithmetic import best_for, units
 from firstrank.reranker.models.turns import CPU_TURN
 from firstrank.reranker.scorers.base import Scorer, Session, reading_of, room_of
 from firstrank.reranker.strategies.prior import FIRST_STAGE, Prior, Standing, zscores
@@ -100,7 +100,7 @@ def source_of(name: str) -> Source:
     if name == FIRST_STAGE:
         return _first_stage
     if kind == "dense":
-        encode = open_dense(model, best_for_encoders(units()))
+        encode = open_dense(model, best_for(units()))
         return lambda request: (encode(_texts(request)) @ encode([request.query])[0]).astype(np.float64)
     sparse = open_sparse(model)
     return lambda request: sparse.scores(sparse.words(request.query), _texts(request)).astype(np.float64)

@@ -14,7 +14,7 @@ class TransformersOptions:
 
     device: Device = "auto"
     dtype: str | None = None
-    """None or "auto": on a CPU int8, bf16 or fp32, by what it has units for; elsewhere what the model's YAML says, else bf16"""
+    """None or "auto": on a CPU bf16 where it has units for it, else fp32; elsewhere what the model's YAML says, else bf16"""
     threads: int | None = None
     """None: as many as the caller has"""
     lanes: int = 1

@@ -14,10 +14,10 @@ from firstrank.reranker.models import arithmetic
         ((), "float32"),
         (("avx512_bf16",), "bfloat16"),
         (("amx_bf16",), "bfloat16"),
-        (("avx512_vnni",), "int8"),
+        (("avx512_vnni",), "float32"),
         (("avx_vnni",), "float32"),
-        (("amx_int8", "amx_bf16"), "int8"),
-        (("avx512_vnni", "avx512_bf16"), "int8"),
+        (("amx_int8", "amx_bf16"), "bfloat16"),
+        (("avx512_vnni", "avx512_bf16"), "bfloat16"),
     ],
 )
 def test_the_fastest_that_the_processor_has_units_for(units, expected, monkeypatch):
