@@ -49,7 +49,7 @@ def _said(source: str) -> dict[str, Any]:
     except FirstrankError:
         return {}
     where = folder or weights.cached(spec)
-    template = spec.read_template()
+    template = spec.any_template()
     return {
         "source": source,
         "weights": spec.source,

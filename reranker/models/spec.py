@@ -145,26 +145,27 @@ class ModelSpec(BaseModel):
         if instruction is None:
             return self
         spec = self.model_copy(update={"instruction": instruction})
-        spec._template()
+        spec.any_template()
         return spec
 
     def read_template(self) -> Template:
         """The template of windows. Raises InputError where the model's is none."""
-        template = self._template()
+        template = self.any_template()
         if not isinstance(template, Template):
             raise InputError(f"template {self.template_name!r}: shows one passage a prompt: it goes with answer: pointwise")
         return template if self.system_role else template.without_system()
 
     def read_point_template(self) -> PointTemplate:
         """The template of one passage. Raises InputError where the model's is none."""
-        template = self._template()
+        template = self.any_template()
         if not isinstance(template, PointTemplate):
             raise InputError(
                 f"template {self.template_name!r}: shows a window of passages; answer: pointwise needs one with a whole `prompt`"
             )
         return template
 
-    def _template(self) -> AnyTemplate:
+    def any_template(self) -> AnyTemplate:
+        """The template, of windows or of one passage, with what the settings say in place of its own."""
         template = read_template(self.template) if isinstance(self.template, str) else self.template
         if self.instruction is not None:
             check_instruction(template, self.instruction)

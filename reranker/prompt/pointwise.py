@@ -17,7 +17,7 @@ from firstrank.reranker.prompt.encoder import CONTROL, Data, Encoder, Ids, Piece
 from firstrank.reranker.prompt.excerpt import excerpts
 from firstrank.reranker.prompt.places import filled, instruction_of
 from firstrank.reranker.prompt.template import PointTemplate
-from firstrank.reranker.types import UNBOUNDED, Passage, Request
+from firstrank.reranker.types import UNBOUNDED, Passage, Reading, Request
 
 _LEAST = 16
 """tokens of a passage below which a prompt is too full to judge it"""
@@ -83,7 +83,8 @@ class PointPrompter:
                 f"context of {self.context} leaves no room for one; shorten the query {request.query[:40]!r}…"
             )
         most = min(filter(None, (self.template.tokens, request.passage_tokens, room)))
-        return PointRequest(tuple(header), self._suffixes(request, self._left_of(parts), most))
+        suffixes, cut = self._suffixes(request, self._left_of(parts), most)
+        return PointRequest(tuple(header), suffixes, Reading(most, cut))
 
     def _left_of(self, parts: Sequence[Text]) -> str:
         """The text that stands left of a passage."""
@@ -91,13 +92,17 @@ class PointPrompter:
             return CONTROL
         return "".join(parts)[-1:]
 
-    def _suffixes(self, request: Request, left: str, most: int) -> tuple[tuple[int, ...], ...]:
+    def _suffixes(self, request: Request, left: str, most: int) -> tuple[tuple[tuple[int, ...], ...], int]:
+        """Each passage's ids, and how many passages are shown in part."""
         suffixes = self._encoded(request.passages, left)
-        if self.template.excerpt == "query" and (long := [i for i, ids in enumerate(suffixes) if self._text_tokens(ids) > most]):
+        long = [i for i, ids in enumerate(suffixes) if self._text_tokens(ids) > most]
+        capped = {i for i, passage in enumerate(request.passages) if self.template.cuts(passage.title, passage.text)}
+        if self.template.excerpt == "query" and long:
             parts = excerpts(request.query, request.passages, most)
             for i, ids in zip(long, self._encoded([parts[i] for i in long], left), strict=True):
                 suffixes[i] = ids
-        return tuple(tuple(ids if self._text_tokens(ids) <= most else ids[:most] + self.tail) for ids in suffixes)
+        shown = tuple(tuple(ids if self._text_tokens(ids) <= most else ids[:most] + self.tail) for ids in suffixes)
+        return shown, len(capped | set(long))
 
     def _encoded(self, passages: Sequence[Passage], left: str) -> list[Ids]:
         texts = [self.template.text_of(passage.title, passage.text) for passage in passages]
@@ -111,8 +116,8 @@ class PointPrompter:
 class PointRequest:
     """One request's prompts: `header` and, for each candidate, its suffix."""
 
-    def __init__(self, header: tuple[int, ...], suffixes: tuple[tuple[int, ...], ...]) -> None:
-        self.header, self.suffixes = header, suffixes
+    def __init__(self, header: tuple[int, ...], suffixes: tuple[tuple[int, ...], ...], reading: Reading) -> None:
+        self.header, self.suffixes, self.reading = header, suffixes, reading
         self.lengths = tuple(map(len, suffixes))
         self.max_window = len(suffixes)
         self.room = UNBOUNDED

@@ -31,6 +31,7 @@ class PointSession:
         self.lengths: Sequence[int] = encoded.lengths
         self.max_window = encoded.max_window
         self.room = encoded.room
+        self.reading = encoded.reading
 
     async def score(self, indices: Indices) -> Scores:
         """The scores of any candidates; a score does not depend on the others. Tokens and seconds are of what had not been read before."""

@@ -55,6 +55,16 @@ async def test_what_is_wanted_whole_is_not_cut(openers, path, asked, status):
         assert "1 of 2 passages would be cut at" in answer.json()["message"]
 
 
+def test_facts_of_a_model_that_reads_a_passage_at_a_time():
+    """The shipped default is one, behind a prior."""
+    scorer, schedule = Setup.of("default", device="cpu", threads=1).open_scorer()
+    try:
+        found = facts_of("default", None, scorer, schedule)
+    finally:
+        scorer.close()
+    assert (found["answer"], found["template"], found["max_input_length"]) == ("pointwise", "compact-mark", 80)
+
+
 def test_facts_of_a_model_are_those_of_its_settings_and_its_files(tiny_model, openers):
     scorer, schedule = openers["default"]()
     found = facts_of(str(tiny_model), None, scorer, schedule)

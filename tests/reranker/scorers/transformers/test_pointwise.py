@@ -148,6 +148,13 @@ def test_what_is_computed_is_the_header_once_and_each_passage_once(strategy, dty
     assert len(seen) >= 2
 
 
+def test_how_many_passages_are_read_in_part_is_told(folders):
+    long = Request("which is long?", (Passage("a", "word " * 900), Passage("b", "short")), "q", passage_tokens=30)
+    with Reranker(str(folders("llama")), device="cpu", threads=1) as reranker:
+        trace = next(reranker.rank_many([long])).trace
+    assert (trace.cut, trace.cut_tokens) == (1, 30)
+
+
 def test_a_cascade_takes_such_a_model_before_a_listwise_one_and_after(folders, tiny_model):
     for small, large in ((str(folders("llama")), str(tiny_model)), (str(tiny_model), str(folders("llama")))):
         with Reranker(small, cascade=large, defer_budget=0.5, device="cpu", threads=1, window=4, stride=2) as reranker:
