@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from dataclasses import replace
 
 import pytest
 
@@ -146,6 +148,17 @@ def test_what_is_computed_is_the_header_once_and_each_passage_once(strategy, dty
     encoded = scorer._model.pointwise.encode(REQUEST)
     assert sum(seen) == len(encoded.header) + sum(map(len, encoded.suffixes))
     assert len(seen) >= 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_order_in_which_candidates_come_does_not_matter(seed, folders):
+    scores = [float(9 - place) for place in range(9)]
+    pairs = list(zip(REQUEST.passages, scores, strict=True))
+    random.Random(seed).shuffle(pairs)
+    shuffled = replace(REQUEST, passages=tuple(one for one, _ in pairs), first_stage=tuple(score for _, score in pairs))
+    with Reranker(str(folders("qwen3")), device="cpu", threads=1, prior="first-stage=1", prior_depth=5, fuse=0.5) as reranker:
+        found = [[result.docid for result in one] for one in reranker.rank_many([replace(REQUEST, first_stage=tuple(scores)), shuffled])]
+    assert found[0] == found[1]
 
 
 def test_how_many_passages_are_read_in_part_is_told(folders):
