@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from docs.generators import commands, errors, keys, markers, models, names, service
-from docs.generators.hooks import DOCS
 from firstrank import __all__ as public
 from firstrank.reranker.config import config_dir
 from firstrank.reranker.errors import FirstrankError
 from firstrank.server import metrics
 
+DOCS = Path(__file__).parents[2] / "docs"
 COMMANDS = dict(commands.commands())
 REFERENCE = DOCS / "reference"
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +12,6 @@ from firstrank.reranker.executor.executor import Executor
 from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.scorers.backends import open_scorer
 from firstrank.reranker.strategies.register import parse_strategy
-from tests.reranker.scorers.families import make
 from tests.reranker.scorers.served import served
 from tests.reranker.scorers.windows import NEAR_TIE, score_all, windows
 
@@ -31,46 +28,6 @@ context: 2048
 def url(tmp_path_factory):
     with served(tmp_path_factory.mktemp("vllm")) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def decider(tmp_path_factory):
-    """A tiny network of random weights: vLLM 0.32 answers decisions for a few architectures only, Qwen3's among them."""
-    folder = tmp_path_factory.mktemp("decider")
-    make(folder / "model", Path(load_model("first-smollm2").path), "qwen3", vocab_size=49152, head_dim=64)
-    with served(folder, folder / "model") as address:
-        yield address, folder / "model"
-
-
-def test_decisions_are_what_transformers_makes_of_the_same_prompt(decider):
-    """The prompt as vLLM builds it, through the model's chat template, read by transformers."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    url, folder = decider
-    tokenizer = load_model("first-smollm2").tokenizer
-    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    scorer, _ = open_scorer("ranker", "decisions", base_urls=(url,))
-    assert scorer.shape.route == "/v1/systemone"
-    asked = windows(12, n=5, words=16)
-    found = asyncio.run(score_all(scorer, asked, 4))
-    labels = [tokenizer.convert_tokens_to_ids(letter) for letter in "ABCDE"]
-    differences = []
-    for request, scores in zip(asked, found, strict=True):
-        assert 0 < scores.label_mass <= 1
-        lines = [f"{letter}: {place} - {one.text}" for place, (letter, one) in enumerate(zip("ABCDE", request.passages, strict=True), 1)]
-        question = "\n".join(["Question: Which option answers the query best?", *lines, "Answer with the letter of one option only."])
-        turn = {"role": "user", "content": f"Query: {request.query}\n\n{question}"}
-        text = tokenizer.apply_chat_template([turn], tokenize=False, add_generation_prompt=True)
-        ids = torch.tensor([tokenizer(text, add_special_tokens=False).input_ids])
-        assert scores.prompt_tokens == ids.shape[1]
-        with torch.inference_mode():
-            wanted = torch.log_softmax(network(input_ids=ids).logits[0, -1, labels], 0).tolist()
-        differences += [abs(one - other) for one, other in zip(scores.values, wanted, strict=True)]
-        for better, worse in pairwise(sorted(range(5), key=lambda i: -wanted[i])):
-            if wanted[better] - wanted[worse] > NEAR_TIE:
-                assert scores.values[better] > scores.values[worse]
-    print(f"systemone: largest difference {max(differences):.2g} of {len(differences)} scores")
 
 
 def test_a_model_that_the_server_cannot_decide_with_is_refused_in_its_own_words(url):
