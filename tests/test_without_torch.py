@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import make_tiny_tokenizer
 
-HEAVY = ("torch", "accelerate", "peft", "gguf", "fastapi", "fastapi_offline", "uvicorn", "uvloop", "prometheus_client")
+HEAVY = ("torch", "accelerate", "peft", "gguf", "fastapi", "starlette", "fastapi_offline", "uvicorn", "uvloop", "prometheus_client")
 
 HIDING = """
 from importlib.machinery import PathFinder
@@ -67,7 +67,7 @@ def test_retrieve_rerank_by_judgments_and_evaluate(firstrank, files, tmp_path):
     [
         ("rerank --run RUN FILES --output o.trec --model MODEL", "transformers"),
         ("retrieve FILES --output o.trec --retriever sparse:splade-tiny", "torch"),
-        ("serve --port 0", "uvicorn"),
+        ("serve --port 0", "starlette"),
     ],
 )
 def test_what_needs_more_says_so(firstrank, files, tmp_path, words, lacking):
