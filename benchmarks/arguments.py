@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 
 
 def parser_of(name: str, doc: str | None) -> argparse.ArgumentParser:
@@ -12,6 +13,15 @@ def parser_of(name: str, doc: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog=f"python -m benchmarks.{name}", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+
+
+def add_candidates(parser: argparse.ArgumentParser) -> None:
+    """What `benchmarks.prior.read_requests` reads: a collection, a run over it, and how much of both."""
+    parser.add_argument("--collection", required=True, help="a BEIR folder")
+    parser.add_argument("--split")
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--queries", type=int, help="the first so many")
+    parser.add_argument("--candidates", type=int, default=100)
 
 
 def add_question(

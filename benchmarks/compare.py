@@ -16,13 +16,12 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from benchmarks.arguments import parser_of
+from benchmarks.arguments import add_candidates, parser_of
 from benchmarks.prior import MEASURE, read_requests
 from firstrank.reranker.measures import per_query
 from firstrank.reranker.models.arithmetic import described, units
@@ -35,11 +34,7 @@ from firstrank.reranker.types import Ranking, Request
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = parser_of("compare", __doc__)
-    parser.add_argument("--collection", required=True, help="a BEIR folder")
-    parser.add_argument("--split")
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--queries", type=int, help="the first so many")
-    parser.add_argument("--candidates", type=int, default=100)
+    add_candidates(parser)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--system", action="append", required=True, help="NAME=VALUE,…")

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from benchmarks.arguments import parser_of
+from benchmarks.arguments import add_candidates, parser_of
 from firstrank.eval.datasets import open_dataset
 from firstrank.reranker.batch.tasks import RunTasks, queries_of
 from firstrank.reranker.measures import per_query
@@ -37,11 +37,7 @@ FUSE = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0)
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = parser_of("prior", __doc__)
-    parser.add_argument("--collection", required=True, help="a BEIR folder")
-    parser.add_argument("--split")
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--queries", type=int, help="the first so many")
-    parser.add_argument("--candidates", type=int, default=100)
+    add_candidates(parser)
     parser.add_argument("--weights", default="0.5,0.5,0")
     parser.add_argument("--model")
     parser.add_argument("--depth", type=int, default=20)
