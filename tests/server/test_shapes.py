@@ -126,6 +126,17 @@ async def test_dify_asks_first_what_the_service_is():
     assert "max_input_length" in found
 
 
+@pytest.mark.parametrize("most", [1, 16, 1000])
+@in_loop
+async def test_clients_are_told_not_to_split_and_how_many_documents_go_at_once(most):
+    async with serving(max_documents=most) as client:
+        found = (await client.get("/info")).json()
+        described = (await client.get("/openapi.json")).text
+    assert found["max_client_batch_size"] == most
+    assert "nothing is compared between requests" in found["compared"]
+    assert "nothing is compared between requests" in described
+
+
 @in_loop
 async def test_rank_fields_are_what_is_read_and_objects_come_back_whole():
     documents = [{"text": "9", "rank": "1", "id": "a"}, {"text": "8", "rank": "3", "id": "b"}, {"text": "7", "rank": "2"}]
