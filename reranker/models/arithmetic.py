@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import TYPE_CHECKING, Literal
 
 from firstrank.reranker.errors import ModelError
@@ -13,6 +14,7 @@ Arithmetic = Literal["float32", "bfloat16", "float16", "int8"]
 
 KNOWN: tuple[Arithmetic, ...] = ("float32", "bfloat16", "float16", "int8")
 _UNITS = {"avx512_vnni": "VNNI", "avx_vnni": "VNNI", "amx_int8": "AMX int8", "avx512_bf16": "AVX-512 bf16", "amx_bf16": "AMX bf16"}
+_X86 = ("x86_64", "AMD64")
 NARROW = 256
 """hidden units below which products are too small for int8 or bf16 to be any faster"""
 
@@ -25,6 +27,7 @@ def units() -> tuple[str, ...]:
         there = dict(torch.cpu.get_capabilities())
     else:  # an older torch
         there = {"avx512_vnni": torch.cpu._is_vnni_supported(), "avx512_bf16": torch.cpu._is_avx512_bf16_supported()}
+        there["amx_bf16"] = torch.cpu._is_amx_tile_supported()
     return tuple(name for name in _UNITS if there.get(name))
 
 
@@ -43,13 +46,18 @@ def best_for(found: tuple[str, ...]) -> Arithmetic:
 def chosen(asked: str | None, of_model: str | None, *, on_cpu: bool, width: int | None = None) -> Arithmetic:
     """What was asked for; else on a CPU the best that it has units for, and elsewhere the model's own type, or bf16.
 
-    `width` is the network's hidden size; a narrow one stays in fp32. Raises ModelError for an unknown name, and for int8 off the CPU.
+    `width` is the network's hidden size; a narrow one stays in fp32. Raises ModelError for an unknown name, and for int8 elsewhere than on
+    an x86 CPU.
     """
     for what, name in {"--dtype": asked, "dtype in the model's settings": of_model}.items():
         if name not in (None, "auto", *KNOWN):
             raise ModelError(f"{what} {name}: unknown; use auto, {', '.join(KNOWN)}")
     if asked == "int8" and not on_cpu:
         raise ModelError("--dtype int8: for CPUs only; a GPU takes bfloat16 or float16")
+    if asked == "int8" and platform.machine() not in _X86:
+        raise ModelError(
+            f"--dtype int8: its products are for x86 processors, and this one is {platform.machine()}; take float32 or bfloat16"
+        )
     for known in KNOWN:
         if asked == known:
             return known

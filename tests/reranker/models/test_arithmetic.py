@@ -39,6 +39,13 @@ def test_off_the_cpu_the_model_s_own_type_or_bf16():
         arithmetic.chosen("int8", None, on_cpu=False)
 
 
+def test_int8_on_another_kind_of_processor_is_refused(monkeypatch):
+    monkeypatch.setattr(arithmetic.platform, "machine", lambda: "aarch64")
+    assert arithmetic.chosen("bfloat16", None, on_cpu=True) == "bfloat16"
+    with pytest.raises(ModelError, match="--dtype int8: its products are for x86 processors, and this one is aarch64"):
+        arithmetic.chosen("int8", None, on_cpu=True)
+
+
 @pytest.mark.parametrize(("asked", "own", "said"), [("float8", None, "--dtype float8"), (None, "fp16", "model's settings fp16")])
 def test_an_unknown_name_says_what_there_is(asked, own, said):
     with pytest.raises(ModelError, match=f"{said}: unknown; use auto, float32, bfloat16, float16, int8"):
