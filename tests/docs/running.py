@@ -134,7 +134,7 @@ class Reader:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
+            timeout=1200,
         )
         fails = block.output is not None and re.search(r"^error: ", block.output, re.MULTILINE)
         assert bool(done.returncode) == bool(fails), f"exit code {done.returncode} of\n{source}\n{done.stdout}"
@@ -145,7 +145,7 @@ class Reader:
         self._service = subprocess.Popen(
             ["bash", "-c", f"exec {command}"], env=self.environment, cwd=self.folder, stderr=subprocess.DEVNULL
         )
-        for _ in range(600):
+        for _ in range(4500):  # 15 minutes
             assert self._service.poll() is None, f"it ended: {command}"
             with contextlib.suppress(urllib.error.URLError, OSError):
                 urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=5)

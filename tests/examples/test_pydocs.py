@@ -47,7 +47,7 @@ def qrels(folder: Path) -> Qrels:
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "error", str(PYDOCS / "build.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=variables, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, env=variables, timeout=600)
 
 
 def test_the_folder_is_read_by_the_projects_own_readers(build: ModuleType, folder: Path) -> None:

@@ -72,7 +72,7 @@ def threaded(openers=None, **settings) -> Iterator[str]:
         name = listening.getsockname()
         url = f"unix:{name}" if isinstance(name, str) else f"http{'s' if found.tls_cert else ''}://{name[0]}:{name[1]}"
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 600
             while not (server.started and server.app.state.service.registry.ready):
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
@@ -104,11 +104,11 @@ class Slow:
         if qid == WARM_UP.qid:
             return
         self.started.set()
-        assert self.gate.wait(20)
+        assert self.gate.wait(300)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(300):
         while not condition():
             await asyncio.sleep(0.002)
 
@@ -131,7 +131,7 @@ def live(*flags: str, env: dict[str, str] | None = None, wait: bool = True, file
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(20)
+                process.wait(120)
             except subprocess.TimeoutExpired:
                 process.kill()
         process.wait()
@@ -154,7 +154,7 @@ class Live:
         self._wait(lambda: httpx.get(f"{self.url}/ready", timeout=60).status_code == 200)
 
     def _wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 900
         while not condition():
             assert self.process.poll() is None, "".join(self.log)
             assert time.monotonic() < deadline, "".join(self.log)

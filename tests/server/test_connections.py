@@ -44,7 +44,7 @@ def log() -> Iterator[list[str]]:
 
 def connect(url: str) -> socket.socket:
     where = urlsplit(url)
-    return socket.create_connection((where.hostname, where.port), timeout=20)
+    return socket.create_connection((where.hostname, where.port), timeout=120)
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ def packages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("node")
     (folder / "package.json").write_text('{"type": "module", "private": true}')
     install = ["npm", "install", "--no-audit", "--no-fund", "--silent", *PACKAGES]
-    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=900)
     if done.returncode:
         pytest.skip(f"npm does not give the packages: {done.stderr[-300:]}")
     return folder
@@ -53,7 +53,7 @@ def test_the_page_s_code_gives_the_service_s_order(heading, server, packages, ex
     text = PAGE.read_text(encoding="utf-8").partition(f"## {heading}\n")[2]
     code = re.search(r"```js\n(.*?)```", text, re.S)[1].replace("http://127.0.0.1:8000", server.url).replace("YOUR_KEY", KEY)
     (packages / "run.mjs").write_text(code)
-    done = subprocess.run(["node", "run.mjs"], cwd=packages, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["node", "run.mjs"], cwd=packages, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == expected
 

@@ -58,7 +58,7 @@ class Watched:
         self.url = url
         self.context = browser.new_context(**view)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(300_000)
         self.errors: list[str] = []
         self.hosts: set[str] = set()
         self.page.on("console", lambda message: self.errors.append(message.text) if message.type in ("error", "warning") else None)

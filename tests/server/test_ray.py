@@ -42,25 +42,25 @@ def test_the_shipped_config_serves(tmp_path: Path, tiny_model: Path) -> None:
         with Reranker(str(tiny_model), threads=1) as reranker:
             expected = reranker.rank(QUERY, DOCUMENTS)
         assert [(one["index"], one["relevance_score"]) for one in answer["results"]] == [(one.index, one.score) for one in expected]
-        assert httpx.get(f"{url}/ready").status_code == 200
-        assert httpx.post(f"{url}/v2/rerank", json={"query": QUERY}).status_code == 422
+        assert httpx.get(f"{url}/ready", timeout=120).status_code == 200
+        assert httpx.post(f"{url}/v2/rerank", json={"query": QUERY}, timeout=120).status_code == 422
     finally:
         service.send_signal(signal.SIGTERM)  # an interrupt would be ignored where the tests run in the background
         try:
-            service.wait(60)
+            service.wait(300)
         except subprocess.TimeoutExpired:
             os.killpg(service.pid, signal.SIGKILL)
             raise
 
 
-def asked(url: str, service: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> dict[str, list[dict[str, float]]]:
+def asked(url: str, service: subprocess.Popen[bytes], log: Path, seconds: float = 900) -> dict[str, list[dict[str, float]]]:
     """The first answer; until the service is up, nobody listens or nothing is there."""
     deadline = time.monotonic() + seconds
     while True:
         assert service.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         try:
-            answer = httpx.post(url, json={"query": QUERY, "documents": DOCUMENTS, "model": "rerank-v3.5"}, timeout=30)
+            answer = httpx.post(url, json={"query": QUERY, "documents": DOCUMENTS, "model": "rerank-v3.5"}, timeout=120)
         except httpx.TransportError:
             time.sleep(0.2)
             continue

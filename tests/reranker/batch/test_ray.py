@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,27 @@ from tests.reranker.fakes import request
 pytestmark = pytest.mark.ray
 
 QUERIES = 40
-LONG = 120
+LONG = 72
 """queries of a run that is killed twice: enough that there is work left both times, on a fast machine too"""
 
 
-@pytest.fixture(scope="module")
+PATIENT = 900
+"""seconds: how long a test waits for what has to come; other suites may have the cores and the memory meanwhile"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patient_clusters() -> Iterator[None]:
+    """Clusters that give a process time to start, end none because others fill the memory, and start none that has nothing to do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_register_timeout_seconds", str(PATIENT))
+        patch.setenv("RAY_memory_monitor_refresh_ms", "0")
+        patch.setenv("RAY_prestart_worker_first_driver", "0")
+        yield
+
+
+@pytest.fixture(scope="class")
 def cluster() -> Iterator[None]:
-    """One cluster for all tests of this module that rank in this process; `ray_engine` finds it running and leaves it."""
+    """One cluster for all tests that rank in this process; `ray_engine` finds it running and leaves it. It ends before others begin."""
     import ray
 
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
@@ -123,27 +138,36 @@ def workers_of(driver: subprocess.Popen[str]) -> list[int]:
     return [pid for pid, line in children(driver.pid) if line.startswith("ray::") and "Worker" in line]
 
 
-def runs(pid: int) -> bool:
-    """Whether a process is there and is more than an entry that nobody has collected."""
+def began(pid: int) -> str | None:
+    """When a process began, which tells it from a later one of its number; None once it is but an entry that nobody has collected."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        state, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return False
+        return None
+    return None if state == "Z" else numbers[18]
 
 
-def until(condition: Callable[[], Any], driver: subprocess.Popen[str], seconds: float = 120) -> Any:
+def until(condition: Callable[[], Any], driver: subprocess.Popen[str], seconds: float = PATIENT) -> Any:
     """What `condition` gives once it is true, while the driver lives."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert driver.poll() is None, driver.communicate()
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, list(children(driver.pid))
         time.sleep(0.01)
     return found
 
 
+def gone(processes: dict[int, str | None]) -> None:
+    """Waits until they have ended: Ray's agents look now and then whether what they serve is still there."""
+    deadline = time.monotonic() + PATIENT
+    while left := [pid for pid, then in processes.items() if then is not None and began(pid) == then]:
+        assert time.monotonic() < deadline, f"the killed driver's cluster is still there: {left}"
+        time.sleep(0.2)
+
+
 @pytest.fixture
 def command(tmp_path: Path, tiny_model: Path) -> list[str]:
-    """`firstrank rerank` of a few thousand windows, at one thread."""
+    """`firstrank rerank` of several hundred windows, at one thread."""
     with (tmp_path / "corpus.jsonl").open("w") as corpus:
         for i in range(200):
             corpus.write(json.dumps({"_id": f"d{i}", "text": f"passage {i} of {'many words ' * (3 * (i % 7))}"}) + "\n")
@@ -165,30 +189,32 @@ def test_bytes_are_those_of_a_local_run_whoever_is_killed(command: list[str], tm
     subprocess.run([*command, "--output", str(local)], check=True, capture_output=True)
     on_ray = [*command, "--output", str(output), "--workers-on", "ray", "--workers", "2"]
 
-    def start() -> subprocess.Popen[str]:
-        return subprocess.Popen(on_ray, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    @contextmanager
+    def start() -> Iterator[subprocess.Popen[str]]:
+        with subprocess.Popen(on_ray, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
+            try:
+                yield driver
+            finally:
+                driver.kill()  # or what failed here would wait for it
 
     def finished() -> int:
         return max(journal.read_bytes().count(b"\n") - 1, 0) if journal.exists() else 0
 
     with start() as driver:
         until(lambda: finished() >= 1, driver)
-        descendants = [pid for pid, _ in children(driver.pid)]
+        descendants = {pid: began(pid) for pid, _ in children(driver.pid)}
         driver.send_signal(signal.SIGKILL)
         driver.communicate()
     kept = finished()
     assert 1 <= kept < LONG
     assert not output.exists()
+    gone(descendants)
 
     with start() as driver:
-        workers = until(lambda: finished() > kept and len(found := workers_of(driver)) == 2 and found, driver)
-        os.kill(workers[0], signal.SIGKILL)
-        _, said = driver.communicate(timeout=300)
+        until(lambda: finished() > kept, driver)
+        os.kill(until(lambda: workers_of(driver), driver)[0], signal.SIGKILL)
+        _, said = driver.communicate(timeout=PATIENT)
     assert driver.returncode == 0, said
     assert f"resuming: {kept} of {LONG} queries are done already" in said
     assert output.read_bytes() == local.read_bytes()
     assert not journal.exists()
-    gone_by = time.monotonic() + 120  # Ray's agents look now and then whether what they serve is still there
-    while left := [pid for pid in descendants if runs(pid)]:
-        assert time.monotonic() < gone_by, f"the killed driver's cluster is still there: {left}"
-        time.sleep(0.5)

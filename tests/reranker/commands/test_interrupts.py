@@ -22,7 +22,7 @@ def started(words, cache):
 def slow(hook: str) -> str:
     """A program in which `hook`, a dotted name, says so and then takes for ever."""
     module, _, name = hook.rpartition(".")
-    wait = "lambda *a, **k: (print('here', flush=True), time.sleep(60))"
+    wait = "lambda *a, **k: (print('here', flush=True), time.sleep(900))"
     return f"import time, {module} as m; m.{name} = {wait}; {PROGRAM}"
 
 
@@ -44,7 +44,7 @@ def test_at_any_moment_it_is_a_sentence_and_130(batch, tmp_path, tiny_model, mom
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout.readline() == "here\n"
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=600)
     assert process.returncode == 130
     assert said.splitlines()[-1] == "interrupted: run the same command to go on"
     assert "Traceback" not in said
@@ -53,7 +53,7 @@ def test_at_any_moment_it_is_a_sentence_and_130(batch, tmp_path, tiny_model, mom
 def test_what_was_finished_is_not_done_again(batch, tmp_path):
     words = batch.arguments()
     with started([*words[:1], *words[1:]], tmp_path) as process:
-        assert process.wait(60) == 0
+        assert process.wait(600) == 0
     whole = batch.output.read_bytes()
     batch.output.unlink()
     program = (
@@ -65,7 +65,7 @@ def test_what_was_finished_is_not_done_again(batch, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"FIRSTRANK_CACHE": str(tmp_path)})
     assert (done.returncode, batch.left()) == (130, ["out.trec.part.jsonl"])
     with started(words, tmp_path) as process:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=600)
     assert "resuming: 1 of" in said
     assert batch.output.read_bytes() == whole
 
@@ -73,15 +73,15 @@ def test_what_was_finished_is_not_done_again(batch, tmp_path):
 def test_a_second_one_waits_for_nothing():
     program = (
         "import time; from firstrank.reranker.commands.interrupts import interruptible; interruptible()\n"
-        "try:\n    print('here', flush=True); time.sleep(60)\n"
-        "finally:\n    print('again', flush=True); time.sleep(60)\n"
+        "try:\n    print('here', flush=True); time.sleep(900)\n"
+        "finally:\n    print('again', flush=True); time.sleep(900)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         for word in ("here", "again"):
             assert process.stdout.readline() == f"{word}\n"
             time.sleep(0.1)
             process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(600) == 130
 
 
 IN_A_FINALISER = """
@@ -94,7 +94,7 @@ class Dropped:
 def read_run(*arguments):
     one = Dropped()
     del one
-    time.sleep(60)
+    time.sleep(900)
 trec.read_run = read_run
 """
 MADE_ANOTHER = """
@@ -104,7 +104,7 @@ def read_run(*arguments):
     condition = threading.Condition()
     try:
         os.kill(os.getpid(), signal.SIGINT)
-        threading.Event().wait(60)
+        threading.Event().wait(900)
     finally:
         condition.release()  # RuntimeError, as within a thread that is being made
 trec.read_run = read_run
@@ -115,5 +115,5 @@ trec.read_run = read_run
 def test_where_python_would_print_it_or_make_another_error_of_it(batch, tmp_path, program):
     environment = os.environ | {"FIRSTRANK_CACHE": str(tmp_path)}
     command = [sys.executable, "-c", f"{program}\n{PROGRAM}", *batch.arguments()]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=50)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert (done.returncode, done.stderr) == (130, "interrupted: run the same command to go on\n")

@@ -16,7 +16,7 @@ def called(batch, changes, given=b"", then=""):
     words = " ".join(f"'{word}'" for word in batch.arguments(**changes))
     environment = os.environ | {"FIRSTRANK_CACHE": str(batch.folder), "OMP_NUM_THREADS": "1"}
     command = ["bash", "-o", "pipefail", "-c", f"{sys.executable} -c '{PROGRAM}' {words} {then}"]
-    return subprocess.run(command, input=given, capture_output=True, env=environment, timeout=120)
+    return subprocess.run(command, input=given, capture_output=True, env=environment, timeout=600)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def served(folder: Path, model: Path | None = None) -> Iterator[str]:
         yield address
     finally:
         server.terminate()
-        server.wait(60)
+        server.wait(300)
 
 
 def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:

@@ -49,7 +49,7 @@ def test_lanes_score_at_once_and_share_what_waits():
     meeting = threading.Barrier(2)
 
     def score(items):
-        meeting.wait(timeout=5)  # breaks unless another lane comes too
+        meeting.wait(timeout=120)  # breaks unless another lane comes too
         return items
 
     async def run():
@@ -67,7 +67,7 @@ def test_a_closed_batcher_refuses_rather_than_never_answers():
         assert await batcher.score("before", 1) == "before"
         batcher.close()
         with pytest.raises(EngineLost, match="closed: make a fresh one"):
-            await asyncio.wait_for(batcher.score("after", 1), 5)
+            await asyncio.wait_for(batcher.score("after", 1), 120)
 
     asyncio.run(run())
 

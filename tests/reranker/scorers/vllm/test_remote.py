@@ -23,7 +23,7 @@ def url(tmp_path_factory):
 
 
 def counts(url):
-    said = httpx.get(f"{url}/metrics", trust_env=False).text
+    said = httpx.get(f"{url}/metrics", trust_env=False, timeout=300).text
     names = ('request_success_total{engine="0",finished_reason="length"', "generation_tokens_total{")
     return [sum(float(value) for value in re.findall(rf"^vllm:{re.escape(name)}.*}} (\S+)$", said, re.MULTILINE)) for name in names]
 
