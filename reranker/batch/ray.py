@@ -35,7 +35,12 @@ PART = 8
 
 _AT_ONCE = 2
 _TRIES = 3  # of a chunk, beside the first: what kills its worker each time shall not do so for ever
+_STARTS = 6  # tries of a cluster on this machine, for whose processes Ray waits 30 seconds: on a busy machine that may be too few
 _HELD = 64  # chunks a worker that are read ahead; after so many for each, the pool is made anew
+
+
+_LOGS = "its logs: /tmp/ray/session_latest/logs"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +191,11 @@ def _faults() -> Iterator[None]:
     try:
         yield
     except ray.exceptions.RayError as error:
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise EngineLost(f"Ray: {reason} (its logs: /tmp/ray/session_latest/logs); finished queries are kept") from error
+        raise EngineLost(f"Ray: {_first_line(error)} ({_LOGS}); finished queries are kept") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _ray() -> Any:
@@ -207,8 +215,20 @@ def _connect(ray: Any, workers: Workers) -> None:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InputError(f"--address {workers.address}: no Ray cluster answers there: {error}") from error
         return
-    cores = max(os.cpu_count() or 1, (workers.number or 0) * workers.cpus)
-    ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+    start_cluster(ray, max(os.cpu_count() or 1, (workers.number or 0) * workers.cpus))
+
+
+def start_cluster(ray: Any, cores: int) -> None:
+    """A cluster on this machine. Raises MachineError where it does not start."""
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "300")
+    for left in reversed(range(_STARTS)):
+        try:
+            ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            return
+        except Exception as error:  # Ray's own has no class; what it had started ends with this process
+            if not left or "timed out" not in str(error).lower():
+                raise MachineError(f"Ray does not start on this machine: {_first_line(error)} ({_LOGS})") from error
+            _log.info("Ray was slow to start; trying again")
 
 
 def _placed(ray: Any, setup: Setup, workers: Workers) -> Workers:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from firstrank.reranker.batch.ray import Workers, ray_engine
+from firstrank.reranker.batch.ray import Workers, ray_engine, start_cluster
 from firstrank.reranker.errors import EngineLost, InputError, ScorerError
 from firstrank.reranker.setup import Setup
 from firstrank.reranker.types import Failure, Ranking, Request
@@ -48,7 +48,7 @@ def cluster() -> Iterator[None]:
     """One cluster for all tests that rank in this process; `ray_engine` finds it running and leaves it. It ends before others begin."""
     import ray
 
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    start_cluster(ray, 2)
     yield
     ray.shutdown()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from firstrank.reranker.batch.ray import PART, Worker, _bare, _portable
+from firstrank.reranker.batch.ray import PART, Worker, _bare, _portable, start_cluster
 from firstrank.reranker.batch.tasks import RunTasks, Unfinished
 from firstrank.reranker.errors import FormatError, InputError, MachineError
 from firstrank.reranker.runs.trec import read_run
@@ -98,3 +98,28 @@ def test_a_batch_tells_where_its_texts_are(store: TextStore, tmp_path: Path) -> 
     assert [request.qid for request in unfinished] == ["q1"]
     assert unfinished.tails == {"q1": ("d2",)}
     assert Unfinished([], {}).texts is None  # type: ignore[arg-type]  # likewise
+
+
+class SlowRay:
+    """Ray as it is on a busy machine: its start fails so often, in its own words."""
+
+    def __init__(self, fails: int, said: str) -> None:
+        self.left, self.said, self.started = fails, said, 0
+
+    def init(self, **options: object) -> None:
+        if self.left:
+            self.left -= 1
+            raise Exception(f"{self.said}\nmore of it")
+        self.started += 1
+
+
+def test_a_cluster_that_is_slow_to_start_is_started_again() -> None:
+    ray = SlowRay(3, "The current node timed out during startup.")
+    start_cluster(ray, 2)
+    assert ray.started == 1
+    with pytest.raises(MachineError, match=r"Ray does not start on this machine: The current node timed out during startup\. \(its logs: "):
+        start_cluster(SlowRay(99, "The current node timed out during startup."), 2)
+    once = SlowRay(1, "no shared memory")
+    with pytest.raises(MachineError, match="no shared memory"):
+        start_cluster(once, 2)
+    assert (once.left, once.started) == (0, 0)
