@@ -23,10 +23,11 @@ _LONGEST = 60
 
 @dataclass(eq=False, slots=True)
 class Work:
-    """A request in its model's queue: whose it is, and how many windows it still takes, as far as one can tell."""
+    """A request in its model's queue: whose it is, how many windows it still takes, as far as one can tell, and its tokens so far."""
 
     client: str
     left: int
+    tokens: int = 0
 
 
 WORK: ContextVar[Work | None] = ContextVar("work", default=None)

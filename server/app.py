@@ -51,7 +51,7 @@ def create_app(
     settings anew for a reload.
     """
     metrics, tracing = Metrics(), tracing_of(settings.otlp_endpoint)
-    keys = Keys(settings.keys(), settings.rate_limit, settings.document_rate_limit)
+    keys = Keys(settings.keys(), settings.limits())
     models = _served(settings, metrics) if openers is None else [_opened(name, one, settings, metrics) for name, one in openers.items()]
     registry = Registry(models, settings.alias)
 
@@ -60,7 +60,7 @@ def create_app(
         if again is None:
             return
         found = again()
-        keys.replace(found.keys(), found.rate_limit, found.document_rate_limit)
+        keys.replace(found.keys(), found.limits())
         registry.replace(_served(found, metrics), found.alias)
         _log.info("reloaded", extra={"models": list(found.model), "access": access(found)})
 

@@ -36,17 +36,27 @@ def _moment(given: Any) -> Any:
     return given
 
 
-class ApiKey(BaseModel):
-    """One key: `KEY`, `KEY name=search scopes=rank+metrics expires=2027-01-31 rate_limit=60`, or a mapping with these names."""
+class Limits(BaseModel):
+    """What a key may ask for in a minute. None is no limit of its own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rate_limit: int | None = Field(None, ge=1, description="requests a minute")
+    document_rate_limit: int | None = Field(None, ge=1, description="documents a minute")
+    token_rate_limit: int | None = Field(None, ge=1, description="tokens a minute that the model reads and writes")
+
+    def over(self, other: Limits) -> Limits:
+        """These, and the other's where these are None."""
+        return Limits(**{name: getattr(self, name) or getattr(other, name) for name in Limits.model_fields})
+
+
+class ApiKey(Limits):
+    """One key: `KEY`, `KEY name=search scopes=rank+metrics expires=2027-01-31 rate_limit=60`, or a mapping with these names."""
 
     key: SecretStr = Field(min_length=1, description="the key itself, or sha256: and its digest in hex")
     name: str = Field("", max_length=64, pattern=r"^[\w.-]*$", description="what logs call it")
     scopes: Annotated[tuple[Scope, ...], BeforeValidator(_scopes)] = Field(("rank", "metrics"), min_length=1)
     expires: Annotated[datetime | None, BeforeValidator(_moment)] = None
-    rate_limit: int | None = Field(None, ge=1, description="requests a minute")
-    document_rate_limit: int | None = Field(None, ge=1, description="documents a minute")
 
     @classmethod
     def parse(cls, given: Any) -> Any:
@@ -96,30 +106,46 @@ class Bucket:
 
     def take(self, count: int = 1) -> float:
         """0 where they were there, else the seconds until they will be. More than a minute's worth waits for a full bucket."""
+        if (wait := self.wait(count)) == 0:
+            self._left -= count
+        return wait
+
+    def wait(self, count: int = 1) -> float:
+        """The seconds until so many are there; takes none."""
         now = self._clock()
         per_second = self._capacity / 60
         self._left = min(self._capacity, self._left + (now - self._at) * per_second)
         self._at = now
-        wanted = min(float(count), self._capacity)
-        if self._left < wanted:
-            return (wanted - self._left) / per_second
+        return max(0.0, min(float(count), self._capacity) - self._left) / per_second
+
+    def owe(self, count: int) -> None:
+        """Takes what was used already, whether it is there or not."""
         self._left -= count
-        return 0.0
 
 
 class Known:
     """A key of the service, as it compares and counts."""
 
-    def __init__(self, key: ApiKey, name: str, limits: tuple[int | None, int | None], clock: Callable[[], float]) -> None:
+    def __init__(self, key: ApiKey, name: str, limits: Limits, clock: Callable[[], float]) -> None:
         self.name, self.scopes, self.expires, self.digest, self.limits = name, key.scopes, key.expires, key.digest, limits
-        self._requests, self._documents = (Bucket(limit, clock) if limit else None for limit in limits)
+        counted = (limits.rate_limit, limits.document_rate_limit, limits.token_rate_limit)
+        self._requests, self._documents, self._tokens = (Bucket(limit, clock) if limit else None for limit in counted)
 
     def charge(self, *, requests: int = 0, documents: int = 0) -> None:
-        """Raises Refused 429 where the key has asked for too much."""
+        """Raises Refused 429 where the key has asked for too much, or its earlier requests have used up their tokens."""
+        if self._tokens is not None:
+            _refuse(self._tokens.wait(), "tokens")
         for bucket, count, what in ((self._requests, requests, "requests"), (self._documents, documents, "documents")):
-            if bucket is not None and count and (wait := bucket.take(count)) > 0:
-                message = f"this key has used up its {what} of this minute; there is room again in {wait:.0f} s"
-                raise Refused(429, message, kind="rate_limited", retry_after=int(wait) + 1)
+            if bucket is not None and count:
+                _refuse(bucket.take(count), what)
+
+    def spend(self, tokens: int) -> None:
+        """Tokens that a request took. How many that is shows only afterwards, so they may be more than there were."""
+        if self._tokens is not None:
+            self._tokens.owe(tokens)
+
+
+_UNLIMITED = Limits()
 
 
 class Keys:
@@ -128,22 +154,23 @@ class Keys:
     def __init__(
         self,
         keys: Sequence[ApiKey] = (),
-        rate_limit: int | None = None,
-        document_rate_limit: int | None = None,
+        limits: Limits = _UNLIMITED,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._known: list[Known] = []
-        self.replace(keys, rate_limit, document_rate_limit)
+        self.replace(keys, limits)
 
-    def replace(self, keys: Sequence[ApiKey], rate_limit: int | None = None, document_rate_limit: int | None = None) -> None:
-        """From now on these keys. One that stays, with the limits that it had, keeps what it has used up."""
+    def replace(self, keys: Sequence[ApiKey], limits: Limits = _UNLIMITED) -> None:
+        """From now on these keys, with `limits` where they have none of their own.
+
+        One that stays, with the limits that it had, keeps what it has used up.
+        """
         before = {one.digest: one for one in self._known}
         fresh = []
         for number, key in enumerate(keys):
-            limits = (key.rate_limit or rate_limit, key.document_rate_limit or document_rate_limit)
-            one = Known(key, key.name or str(number), limits, self._clock)
-            if (old := before.get(one.digest)) is not None and old.limits == limits:
+            one = Known(key, key.name or str(number), key.over(limits), self._clock)
+            if (old := before.get(one.digest)) is not None and old.limits == one.limits:
                 old.name, old.scopes, old.expires = one.name, one.scopes, one.expires
                 one = old
             fresh.append(one)
@@ -174,6 +201,13 @@ class Keys:
 
 def digest_of(key: bytes) -> bytes:
     return hashlib.sha256(key).digest()
+
+
+def _refuse(wait: float, what: str) -> None:
+    """Raises Refused 429 where there is something to wait for."""
+    if wait > 0:
+        message = f"this key has used up its {what} of this minute; there is room again in {wait:.0f} s"
+        raise Refused(429, message, kind="rate_limited", retry_after=int(wait) + 1)
 
 
 def _unauthorized(message: str, digest: bytes = b"") -> Refused:

@@ -119,8 +119,9 @@ class _MeteredSession:
         finally:
             meters.in_flight.dec()
             meters.pace.end(scored=scores is not None)
-        if (work := WORK.get()) is not None and work.left > 1:
-            work.left -= 1
+        if (work := WORK.get()) is not None:
+            work.left = max(1, work.left - 1)
+            work.tokens += scores.prompt_tokens + scores.generated_tokens
         meters.seconds.observe(time.perf_counter() - started)
         meters.batch.observe(scores.batch)
         meters.windows.inc()

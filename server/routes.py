@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -16,6 +17,7 @@ from firstrank.reranker.errors import DeadlineExceeded, Overloaded
 from firstrank.reranker.types import Ranking
 from firstrank.server import metrics, wire
 from firstrank.server.errors import Refused
+from firstrank.server.keys import Known
 from firstrank.server.paths import RELOAD, WORK
 from firstrank.server.schemas import Error, TextsError
 from firstrank.server.service import Call, Service, unless_gone
@@ -67,7 +69,7 @@ async def rerank(request: Request) -> Response:
     if service.stopping:
         raise service.closed()
     started = asyncio.get_running_loop().time()
-    call = Call(request.state.owner, started, _deadline(request, started, service.settings.timeout), request.state.timing)
+    call = Call(request.state.owner, started, _deadline(request, started, service.settings.timeout), request.state.timing, _spend(request))
     body = await _body(request, service.settings.read_timeout, call.deadline)
     try:
         with service.admission.enter():
@@ -139,6 +141,12 @@ async def _rerank(service: Service, request: Request, body: bytes, call: Call) -
         raise DeadlineExceeded("ranked too late; X-Request-Timeout and the service's timeout say how long a request may take")
     told = {"x-documents-cut": str(answer.cut), "x-document-tokens": str(ranked.trace.cut_tokens or "")}
     return Response(content, media_type="application/json", headers=told)
+
+
+def _spend(request: Request) -> Callable[[int], None]:
+    """Who is told the request's tokens: its key, where it has one."""
+    key: Known | None = getattr(request.state, "key", None)
+    return key.spend if key is not None else lambda tokens: None
 
 
 def _cut(ranked: Ranking, asked: Asked, service: Service) -> int:
@@ -235,7 +243,7 @@ async def info(request: Request) -> dict[str, Any]:
     settings = service.settings
     limits = (
         "max_body_bytes", "max_documents", "max_document_chars", "max_query_chars", "max_queue", "max_windows", "timeout", "rate_limit",
-        "document_rate_limit",
+        "document_rate_limit", "token_rate_limit",
     )  # fmt: skip
     shown = {}
     for name, served in service.registry.models.items():

@@ -27,7 +27,16 @@ _GRACE = 5
 """seconds beyond the drain, in which late answers are sent"""
 _OTHER_FILES = 96
 """descriptors that are no connection: libraries, the model's files, the log"""
-_LIMITS = ("max_body_bytes", "max_documents", "max_windows", "max_queue", "timeout", "rate_limit", "document_rate_limit")
+_LIMITS = (
+    "max_body_bytes",
+    "max_documents",
+    "max_windows",
+    "max_queue",
+    "timeout",
+    "rate_limit",
+    "document_rate_limit",
+    "token_rate_limit",
+)
 
 
 def run(settings: Settings, again: Callable[[], Settings] | None = None) -> None:

@@ -37,6 +37,8 @@ class Call:
     deadline: float
     """times of the event loop's clock"""
     timing: dict[str, float] = field(default_factory=dict)
+    spend: Callable[[int], None] = lambda tokens: None
+    """is told the tokens that the request took, whether it got a ranking or not"""
 
 
 class Service:
@@ -73,11 +75,14 @@ class Service:
                 self._limits.add(limit)
                 queued = loop.time()
                 with self.tracing.part("queue and rank"):
-                    async with turns.take(call.owner, windows, patience):
+                    async with turns.take(call.owner, windows, patience) as work:
                         began = loop.time()
                         call.timing["queue"] = began - queued
                         self.metrics.queue_seconds.labels(model.name).observe(began - queued)
-                        ranking = await executor.rank(request, strategy_of(schedule, asked.top_n, n), terms)
+                        try:
+                            ranking = await executor.rank(request, strategy_of(schedule, asked.top_n, n), terms)
+                        finally:
+                            call.spend(work.tokens)
                         call.timing["rank"] = loop.time() - began
                         return ranking
         except TimeoutError as error:

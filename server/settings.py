@@ -15,7 +15,7 @@ from firstrank.reranker.errors import InputError
 from firstrank.reranker.scorers import rules
 from firstrank.reranker.setup import Setup, read_settings
 from firstrank.reranker.strategies.register import STRATEGIES, parse_strategy
-from firstrank.server.keys import ApiKey, read_keys
+from firstrank.server.keys import ApiKey, Limits, read_keys
 from firstrank.server.sources import merged, split, split_pairs
 
 
@@ -135,6 +135,7 @@ class Settings(ModelSettings):
     api_keys_file: Path | None = setting("Access", "A file of such keys, one a line.", None)
     rate_limit: int | None = setting("Access", "Rerank requests a minute for each key.", None, ge=1)
     document_rate_limit: int | None = setting("Access", "Documents a minute for each key.", None, ge=1)
+    token_rate_limit: int | None = setting("Access", "Tokens a minute for each key, read and written by the model.", None, ge=1)
     cors_origins: Listed = setting("Access", "Origins whose pages may call the service from a browser; * means any.", ())
     allowed_hosts: Listed = setting("Access", "Names that the Host header may have, *.example.org too; by default any.", ())
     trusted_proxies: Listed = setting(
@@ -186,6 +187,10 @@ class Settings(ModelSettings):
             given = here | served.model_dump(include=served.model_fields_set - {"source"})
             rules.check({field: value for field, value in given.items() if value not in (None, ())}, _flag, "serve")
             self.setup(name)
+
+    def limits(self) -> Limits:
+        """What each key may ask for, where it does not say so itself."""
+        return Limits(**{name: getattr(self, name) for name in Limits.model_fields})
 
     def keys(self) -> tuple[ApiKey, ...]:
         """All bearer keys, from the setting and from the file. Raises InputError where the file cannot be read or holds none."""

@@ -137,7 +137,7 @@ EFFECTS = (
     ),
     Effect(("steps", "rate"), among("objective", "kl", "ranknet", default="kl"), "only with {objective} kl or ranknet", ("feedback",)),
     Effect(
-        ("rate_limit", "document_rate_limit"),
+        ("rate_limit", "document_rate_limit", "token_rate_limit"),
         either("api_keys", "api_keys_file"),
         "counts by key; only with {api_keys} or {api_keys_file}",
         ("serve",),

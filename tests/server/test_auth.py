@@ -9,7 +9,7 @@ import pytest
 
 from firstrank.reranker.errors import InputError
 from firstrank.server.errors import Refused
-from firstrank.server.keys import ApiKey, Keys
+from firstrank.server.keys import ApiKey, Keys, Limits
 from firstrank.server.logs import JsonLines
 from firstrank.server.paths import DOCS, KNOWN, OPEN
 from firstrank.server.settings import load_settings
@@ -77,7 +77,7 @@ def test_a_file_without_keys_is_an_error_not_an_open_service(tmp_path, content):
 
 def test_a_key_has_a_minutes_requests_at_once_and_then_its_rate():
     now = [0.0]
-    keys = Keys([ApiKey(key="a"), ApiKey(key="b")], 6, clock=lambda: now[0])
+    keys = Keys([ApiKey(key="a"), ApiKey(key="b")], Limits(rate_limit=6), clock=lambda: now[0])
     for _ in range(6):
         keys.check("Bearer a").charge(requests=1)
     with pytest.raises(Refused) as refused:

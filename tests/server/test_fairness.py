@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from firstrank.reranker.errors import InputError
+from firstrank.reranker.errors import InputError, ScorerError
 from firstrank.reranker.executor.executor import so_far
 from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.server.registry import WARM_UP
@@ -174,3 +174,21 @@ async def test_documents_are_counted_by_key_and_reading_metrics_is_not():
         requests = [(await client.post("/rerank", json=body("1"), headers=bearer("b"))).status_code for _ in range(4)]
     assert documents == [200, 200, 429]
     assert requests == [200, 200, 200, 429]
+
+
+@in_loop
+async def test_tokens_are_counted_by_key_those_of_a_failed_request_too():
+    """Ten tokens for each passage of a window."""
+    calls = []
+
+    def second_fails(qid, texts):
+        calls.append(len(texts))
+        if calls == [len(WARM_UP.passages), 20, 20]:
+            raise ScorerError("the engine has stumbled")
+
+    async with serving(FakeScorer(hook=second_fails), api_keys=["a token_rate_limit=250", "b"], token_rate_limit=1) as client:
+        failed = await client.post("/rerank", json=body(*map(str, range(25))), headers=bearer("a"))
+        answers = [await client.post("/rerank", json=body("1", "2", "3"), headers=bearer(key)) for key in "aabb"]
+    assert (failed.status_code, calls[1:3]) == (500, [20, 20])
+    assert [one.status_code for one in answers] == [200, 200, 200, 429]  # a has 50 left, uses 30, and may go over once
+    assert "tokens" in answers[-1].json()["error"]["message"]

@@ -9,7 +9,7 @@ import pytest
 
 from firstrank.reranker.errors import InputError
 from firstrank.server.errors import Refused
-from firstrank.server.keys import ApiKey, Keys
+from firstrank.server.keys import ApiKey, Keys, Limits
 from firstrank.server.settings import load_settings
 
 
@@ -66,3 +66,32 @@ def test_keys_in_the_settings_file_may_be_mappings(tmp_path):
     (tmp_path / "serve.yaml").write_text("api_keys:\n  - plain\n  - {key: k2, name: search, scopes: [rank]}\n  - k3 name=x, k4\n")
     found = load_settings(config=tmp_path / "serve.yaml").keys()
     assert [(one.key.get_secret_value(), one.name) for one in found] == [("plain", ""), ("k2", "search"), ("k3", "x"), ("k4", "")]
+
+
+def test_tokens_are_paid_for_afterwards():
+    now = [0.0]
+    keys = Keys([parsed("a token_rate_limit=600"), parsed("b")], Limits(token_rate_limit=60), clock=lambda: now[0])
+    one, other = keys.check("Bearer a"), keys.check("Bearer b")
+    one.charge(requests=1, documents=3)
+    one.spend(900)  # more than there were
+    with pytest.raises(Refused, match="used up its tokens") as refused:
+        one.charge(requests=1)
+    assert (refused.value.status, refused.value.kind) == (429, "rate_limited")
+    assert refused.value.headers["retry-after"] == "31"  # 300 are owed, 10 come each second, and one must be there
+    other.spend(60)
+    with pytest.raises(Refused, match="there is room again in 1 s"):
+        other.charge(requests=1)
+    now[0] += 31
+    one.charge(requests=1)
+    other.charge(requests=1)
+
+
+def test_a_refusal_for_tokens_uses_up_no_request():
+    now = [0.0]
+    keys = Keys([parsed("a token_rate_limit=10 rate_limit=1")], clock=lambda: now[0])
+    one = keys.check("Bearer a")
+    one.spend(10)
+    with pytest.raises(Refused, match="tokens"):
+        one.charge(requests=1)
+    now[0] += 6
+    one.charge(requests=1)
