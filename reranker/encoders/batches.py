@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from firstrank.reranker.errors import ModelError
+from firstrank.reranker.prompt.encoder import in_whole_characters
 
 if TYPE_CHECKING:
     import torch
@@ -37,12 +38,13 @@ class Batches:
         self._tokenizer = Tokenizer.from_file(str(file))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(tokens)
+        self._tokenizer.encode_special_tokens = True  # "[SEP]" in a text is letters
 
     def __call__(self, texts: Sequence[str]) -> Iterator[Batch]:
         """All texts, shortest first."""
         import torch
 
-        ids = [one.ids for one in self._tokenizer.encode_batch(list(texts))]
+        ids = [one.ids for one in self._tokenizer.encode_batch([in_whole_characters(text) for text in texts])]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         while order:
             places = _alike(order, [len(one) for one in ids])

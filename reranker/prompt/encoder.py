@@ -116,11 +116,14 @@ class Encoder:
         return bool(runs) and isinstance(runs[-1], int)
 
 
+def in_whole_characters(text: str) -> str:
+    """What no tokenizer can take, half a surrogate pair, becomes U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def _clean(text: str) -> str:
-    """What no tokenizer can take (half a surrogate pair), and our own mark, become U+FFFD."""
-    if text.isascii():
-        return text
-    return text.replace(CONTROL, "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    """The same, and without our own mark."""
+    return in_whole_characters(text.replace(CONTROL, "\ufffd"))
 
 
 def _inside(encoding: Any, start: int, end: int) -> Ids:

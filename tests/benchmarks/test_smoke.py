@@ -19,7 +19,7 @@ import pytest
 from firstrank.reranker.reranker import Reranker
 
 ROOT = Path(__file__).parents[2]
-HELPERS = {"__init__", "arguments", "memory", "orders"}
+HELPERS = {"__init__", "arguments", "attacks", "memory", "orders"}
 BENCHMARKS = sorted({path.stem for path in (ROOT / "benchmarks").glob("*.py")} - HELPERS)
 QUERIES, DOCIDS = [f"q{i}" for i in range(4)], [f"d{i}" for i in range(12)]
 
@@ -92,6 +92,19 @@ def test_what_a_prior_gives(bench, collection, tiny_model):
     found = json.loads(said)["nDCG@10"]
     assert {"dense:minilm", "sparse:splade-tiny", "first-stage", "prior", "model", "fuse 1"} <= found.keys()
     assert all(0 <= figures["mean"] <= 1 for figures in found.values())
+
+
+def test_how_far_an_attack_climbs(bench, collection, tiny_model):
+    run = collection / "runs" / "bm25.trec.gz"
+    models = ["--point-model", tiny_model, "--list-model", tiny_model, "--threads", 1]
+    words = ["--collection", collection, "--run", run, "--queries", 1, "--candidates", 5, *models]
+    *_, last, flags = map(json.loads, bench("injection", *words).splitlines())
+    assert last["systems"].keys() > {f"{tiny_model}, logits", f"{tiny_model}, written", "dense:minilm", "flagged last"}
+    for figures in last["systems"].values():
+        assert 1 <= figures["attacked"] <= 5
+        assert len(figures["by kind"]) == 8
+        assert figures["first"] <= figures["first three"] <= 1
+    assert flags["flagged"]["real passages"] == 0
 
 
 def test_how_long_strategies_keep_the_loop(bench):
