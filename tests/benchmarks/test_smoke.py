@@ -86,6 +86,16 @@ def test_systems_side_by_side(bench, collection, tiny_model):
     assert -1 <= coarse["tau"] <= 1
 
 
+def test_how_many_windows_a_prior_saves(bench, collection):
+    run = collection / "runs/bm25.trec.gz"
+    said = bench("saved", "--collection", collection, "--run", run, "--prior", "first-stage", "--depths", "4", "--noises", "0,1", "--seeds", 2)
+    found = json.loads(said)
+    whole, best = found["noise 0"].values()
+    assert best["windows"] == 1 <= whole["windows"]
+    assert best["nDCG@10"] <= whole["nDCG@10"]
+    assert found["noise 1"].keys() == found["noise 0"].keys()
+
+
 def test_what_a_prior_gives(bench, collection, tiny_model):
     run = collection / "runs" / "bm25.trec.gz"
     said = bench("prior", "--collection", collection, "--run", run, "--model", tiny_model, "--depth", 6, "--queries", 3, "--threads", 1)
