@@ -25,6 +25,8 @@ from firstrank.reranker.scorers.openai.asked import base_url
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("reranker", "server", "training", "eval", "benchmarks", "constraints", "examples")
 PICKLED = {"reranker/batch/ray.py": "what a driver and its own workers send each other, as Ray does; nothing of it is read from a file"}
+MUTANTS = "benchmarks/mutants.py"
+"""runs this project's own code, changed in one place"""
 RUNS_CODE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 
@@ -77,7 +79,7 @@ def test_files_of_arrays_and_tensors_hold_no_objects():
 def test_no_code_of_a_model_is_run_and_no_text_is():
     for where, called, words in calls():
         assert "trust_remote_code" not in words or constant(words["trust_remote_code"]) is False, where
-        assert called not in ("eval", "exec", "yaml.load", "yaml.unsafe_load", "os.system", "os.popen"), where
+        assert where.startswith(MUTANTS) or called not in ("eval", "exec", "yaml.load", "yaml.unsafe_load", "os.system", "os.popen"), where
         assert constant(words.get("shell")) is not True, where
         assert constant(words.get("verify")) is not False, where
 

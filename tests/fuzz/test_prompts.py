@@ -36,7 +36,7 @@ def prompter(template: str, kind: str, excerpt: str) -> Prompter | PointPrompter
 
 @pytest.mark.parametrize("kind", MAKERS)
 @pytest.mark.parametrize("template", ["compact", "permutation", "compact-mark"])
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     passages=st.lists(st.tuples(texts, anything), min_size=1, max_size=8),
     query=texts,

@@ -16,7 +16,7 @@ ranked = st.tuples(ids, st.dictionaries(ids, scores, min_size=1, max_size=6))
 
 
 @pytest.mark.parametrize("name", ["run.trec", "run.trec.gz"])
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(queries=st.lists(ranked, min_size=1, max_size=4, unique_by=lambda one: one[0]))
 def test_a_run_comes_back(name, tmp_path_factory, queries):
     folder = tmp_path_factory.mktemp("run")

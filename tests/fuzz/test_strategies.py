@@ -35,7 +35,7 @@ def liar(seed: int, kind: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     n=st.integers(0, 130),
     window=st.integers(2, 30),
@@ -62,7 +62,7 @@ def test_any_scorer_is_survived(name, n, window, share, passes, top_k, seed, kin
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(given_text=st.text(st.sampled_from("=,:0123456789.-+eknrof astwidpuhlg é∞"), max_size=30))
 def test_any_text_after_a_name_is_a_strategy_or_an_input_error(name, given_text):
     with suppress(InputError):
