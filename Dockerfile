@@ -19,11 +19,12 @@ COPY training /src/training
 COPY eval /src/eval
 RUN pip install "/src[vllm]" && pip check && firstrank --help > /dev/null
 
-# Weights, compiled kernels and logs: one volume, so that a new container starts with what the last one had.
+# Weights, compiled kernels and logs: one volume, so that a new container starts with what the last one had. Nothing is written elsewhere but in
+# /tmp: the rest may be read-only (docker run --read-only --tmpfs /tmp).
 RUN useradd --uid 10001 --create-home firstrank && install --directory --owner firstrank /cache
 USER firstrank
 VOLUME /cache
-ENV FIRSTRANK_CACHE=/cache/firstrank HF_HOME=/cache/huggingface VLLM_CACHE_ROOT=/cache/vllm TRITON_CACHE_DIR=/cache/triton \
+ENV HOME=/cache FIRSTRANK_CACHE=/cache/firstrank HF_HOME=/cache/huggingface VLLM_CACHE_ROOT=/cache/vllm TRITON_CACHE_DIR=/cache/triton \
     FIRSTRANK_MODEL=first-mistral FIRSTRANK_BACKEND=vllm FIRSTRANK_HOST=0.0.0.0 FIRSTRANK_PORT=8000
 
 EXPOSE 8000

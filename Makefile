@@ -14,7 +14,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 # Tests start many processes: without bytecode each would compile the project again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-fronts test-light test-docs test-slow docs clean
+.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-fronts test-light test-docs test-slow docs lock sbom audit clean
 
 setup: $(VENV)/.ready
 
@@ -114,6 +114,29 @@ test-fronts: setup
 # What takes minutes (marker slow).
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
+
+# Exact versions with their hashes, a file for each way of installing: what is tested here, and for the rest the newest there is.
+LOCK := .venv-supply/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make lock" -c constraints/cpu.txt
+
+lock: .venv-supply/.ready
+	$(LOCK) -c constraints/tested.txt pyproject.toml -o constraints/locked/base.txt
+	$(LOCK) -c constraints/tested.txt constraints/eval.txt -o constraints/locked/eval.txt
+	$(LOCK) -c constraints/tested.txt constraints/client.txt -o constraints/locked/client.txt
+	$(LOCK) --extra vllm pyproject.toml -o constraints/locked/vllm.txt
+
+# What is installed in .venv, as CycloneDX 1.6.
+sbom: setup .venv-supply/.ready
+	.venv-supply/bin/cyclonedx-py environment $(VENV) --pyproject pyproject.toml --mc-type application --output-reproducible -o sbom.json
+
+# Known weaknesses of the locked packages; asks PyPI's advisory service, so it needs the network.
+audit: .venv-supply/.ready
+	for file in constraints/locked/*.txt; do .venv-supply/bin/pip-audit --disable-pip --require-hashes --strict --progress-spinner off -r $$file || exit 1; done
+
+.venv-supply/.ready:
+	$(PYTHON) -m venv .venv-supply
+	.venv-supply/bin/python $(PIP_OPTIONAL) uv pip-audit cyclonedx-bom
+	touch $@
 
 clean:
 	rm -rf $(VENV) .venv-* build dist site demo

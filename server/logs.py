@@ -1,4 +1,7 @@
-"""One JSON object a line on stderr. Documents, queries and keys never reach the log: only fields that are named here do."""
+"""One JSON object a line on stderr, in ASCII: no character of a field ends the line.
+
+Documents, queries and keys never reach the log: only fields that are named here do.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ class JsonLines(logging.Formatter):
         line |= {name: value for name in FIELDS if (value := getattr(record, name, None)) is not None}
         if record.exc_info and record.exc_info[1] is not None:
             line |= fault(record.exc_info[1])
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return json.dumps(line, default=str)
 
 
 def fault(error: BaseException) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from firstrank.reranker.models.folder import adapter_base, is_adapter
 from firstrank.reranker.models.spec import SETTINGS_FILE, ModelSpec, Weights
 from firstrank.reranker.prompt.template import parse_template
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 def list_specs() -> list[ModelSpec]:
@@ -64,7 +64,7 @@ def find_model(name: str) -> tuple[ModelSpec, Path | None]:
         if not (folder / "config.json").is_file() and not is_adapter(folder):
             raise ModelError(f"model {name!r}: the folder has no config.json: it holds no model")
         return read_folder(folder), folder
-    if _HUB_ID.fullmatch(name) and not name.startswith("."):
+    if _HUB_ID.fullmatch(name):
         by_hub = {spec.weights.hub: spec for spec in list_specs()}
         return by_hub.get(name) or ModelSpec(name=name, weights=Weights(hub=name)), None
     names = ", ".join(spec.name for spec in list_specs())

@@ -83,6 +83,7 @@ def fetch_wheel(requirement: str, sha256: str, into: Path) -> Path:
         "--quiet",
         "--disable-pip-version-check",
         "--no-deps",
+        "--only-binary=:all:",  # the source of a package is code that pip would run
         requirement,
         "--dest",
         str(into),

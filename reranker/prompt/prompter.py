@@ -196,7 +196,7 @@ class EncodedRequest:
         self.max_window = self._max_window()
         self._usual = self.cap(max(1, min(prompter.window, self.max_window, self.n))) if shown else 0
         self.lengths = tuple(len(one.opening) + 1 + len(one.closing) - max(0, one.text_tokens - self._usual) for one in shown)
-        self.room = self._whole() if shown else 0
+        self.room = self._whole() if self.max_window else 0
         self.reading = Reading(self._usual, sum(one.is_part or one.text_tokens > self._usual for one in shown))
 
     def prompt(self, indices: Sequence[int]) -> Ids:

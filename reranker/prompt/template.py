@@ -17,6 +17,8 @@ Excerpt = Literal["start", "query"]
 """a text's start, or from the sentence on where most of the query's words are, see `firstrank.reranker.prompt.excerpt`"""
 
 _PASSAGES = "\ue000passages\ue000"
+_NAME = re.compile(r"\w[\w.-]*")
+"""of a file in the folder, and no path out of it"""
 _TEXTS = ("system", "before", "after", "prompt")
 """of a template, where its places may stand"""
 
@@ -143,7 +145,7 @@ def read_template(name: str) -> AnyTemplate:
     """The template `configs/prompts/NAME.yaml`. Raises InputError for a name that is not there and for a malformed file."""
     folder = config_dir() / "prompts"
     path = folder / f"{name}.yaml"
-    if not path.is_file():
+    if not _NAME.fullmatch(name) or not path.is_file():
         raise InputError(f"template {name!r}: unknown; there are {', '.join(sorted(file.stem for file in folder.glob('*.yaml')))}")
     return parse_template({"name": name} | read_yaml(path), str(path))
 

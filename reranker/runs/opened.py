@@ -28,9 +28,11 @@ _HEAD = 512
 _TAR = slice(257, 262)
 _GZIP, _ZSTD, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", (b"PK\x03\x04", b"PK\x05\x06")
 _SHOWN = 3
+_DEEPEST = 3
+"""a file may be packed so many times over; one that unpacks to itself would be for ever"""
 
 _UNPACKED: dict[bytes, Callable[[Any], Any]] = {
-    _GZIP: lambda file: gzip.GzipFile(fileobj=file),
+    _GZIP: lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
     _ZSTD: lambda file: import_module("compression.zstd").ZstdFile(file),
@@ -69,24 +71,26 @@ def opened(path: Path) -> Iterator[IO[bytes] | IO[str]]:
         yield _text(path, stack.enter_context(_file(path)), stack)
 
 
-def _text(path: Path, file: io.BufferedReader[Any], stack: ExitStack, inside: bool = False) -> IO[bytes] | IO[str]:
+def _text(path: Path, file: io.BufferedReader[Any], stack: ExitStack, depth: int = 0) -> IO[bytes] | IO[str]:
     """What `file` holds, unpacked as often as it is packed."""
+    if depth > _DEEPEST:
+        raise FormatError(path, 1, f"is packed more than {_DEEPEST} times over: unpack it")
     head = file.peek(_HEAD)[:_HEAD]
     if unpack := next((unpack for magic, unpack in _UNPACKED.items() if head.startswith(magic)), None):
         try:
             unpacked = stack.enter_context(unpack(file))
         except ImportError as error:
             raise FormatError(path, 1, _REFUSED[_ZSTD]) from error
-        return _text(path, _buffered(unpacked), stack, inside=True)
+        return _text(path, _buffered(unpacked), stack, depth + 1)
     if head.startswith(_ZIP):
-        return _text(path, _only_of_zip(path, file, stack), stack, inside=True)
+        return _text(path, _only_of_zip(path, file, stack), stack, depth + 1)
     if head[_TAR] == b"ustar":
-        return _text(path, _only_of_tar(path, file, stack), stack, inside=True)
+        return _text(path, _only_of_tar(path, file, stack), stack, depth + 1)
     if problem := next((problem for magic, problem in _REFUSED.items() if head.startswith(magic)), None):
         raise FormatError(path, 1, problem)
     if head.lstrip().lower().startswith(_PAGE):
         raise FormatError(path, 1, "is a web page, not a data file: was the download answered by a page?")
-    if not inside and path.suffix in _NAMED:
+    if not depth and path.suffix in _NAMED:
         raise FormatError(path, 1, f"named {path.suffix}, but it does not hold {_NAMED[path.suffix]} data")
     if encoding := next((encoding for mark, encoding in _WIDE.items() if head.startswith(mark)), None):
         return io.TextIOWrapper(file, encoding=encoding, newline="\n")

@@ -17,6 +17,8 @@ def pointwise() -> Strategy:
                 "use another strategy, or a model that reads a passage at a time"
             )
         order = list(range(view.n))
+        if not order:
+            return Outcome(order, 0)
         [scores] = yield [tuple(order)]
         return Outcome(by_score(order, scores), view.n)
 

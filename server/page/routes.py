@@ -13,12 +13,10 @@ from starlette.routing import Route
 from firstrank.server.paths import DOCS, PAGE
 
 STATIC = Path(__file__).parent / "static"
-_POLICY = (
-    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+_POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_INLINE = "; style-src 'self' 'unsafe-inline'"
+"""Swagger UI, which shows no document, writes styles into its elements"""
 _HEADERS = {
-    "content-security-policy": _POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
@@ -46,7 +44,9 @@ def _swagger() -> Path:
 
 
 def _route(path: str, file: Path) -> Route:
+    policy = _POLICY + (_INLINE if path in DOCS else "")
+
     async def serve(_: Request) -> Response:
-        return FileResponse(file, headers=_HEADERS)
+        return FileResponse(file, headers=_HEADERS | {"content-security-policy": policy})
 
     return Route(path, serve, methods=["GET"], include_in_schema=False)

@@ -246,6 +246,13 @@ class TestService:
         found = json.loads(bench("service", "disconnect", "--model", tiny_model, "--clients", 8))
         assert set(found["after"].values()) == {0}
 
+    def test_fuzzed_requests(self, bench, tiny_model, server, monkeypatch):
+        monkeypatch.setattr("benchmarks.fuzz_api.live", lambda *flags, **more: contextlib.nullcontext(server))
+        found = json.loads(bench("fuzz_api", "--model", tiny_model, "--requests", 300, "--described", 0))
+        assert found["requests"] == 300
+        assert found["statuses"].keys() >= {"200", "400", "422"}
+        assert not found["errors_in_log"]
+
     def test_bytes(self, bench, tiny_model):
         found = json.loads(bench("service", "bytes", "--model", tiny_model, "--requests", 2))
         assert [found[f"different_at_{clients}"] for clients in (2, 8, 32)] == [0, 0, 0]

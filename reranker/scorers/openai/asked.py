@@ -21,6 +21,10 @@ def named_servers(backend: str, urls: Sequence[str]) -> list[str]:
 
 def base_url(url: str) -> str:
     """A server's URL, without the `/v1` that other clients want."""
+    if httpx.URL(url).userinfo:
+        raise InputError(
+            f"--base-url: the address of {httpx.URL(url).host} holds a password, and addresses are shown: set OPENAI_API_KEY for a key"
+        )
     if httpx.URL(url).scheme not in ("http", "https") or not httpx.URL(url).host:
         raise InputError(f"--base-url {url}: give scheme and host, http://127.0.0.1:8000 say")
     return url.rstrip("/").removesuffix("/v1")

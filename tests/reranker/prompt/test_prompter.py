@@ -263,6 +263,11 @@ def test_a_query_longer_than_the_context_is_an_error_that_counts(tiny):
         made.encode(request_of("text", query="why " * 500))
 
 
+def test_so_it_is_for_a_model_that_writes(tiny):
+    with pytest.raises(InputError, match=r"query 'q': .* leaves no room"):
+        prompter(tiny, "permutation", context=400).encode(request_of("text", query="why " * 500))
+
+
 def test_an_empty_passage_and_no_passage(tiny):
     made = prompter(tiny, "first")
     assert made.encode(request_of("")).lengths[0] > 0
