@@ -14,7 +14,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 # Tests start many processes: without bytecode each would compile the project again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-fronts test-light test-docs test-slow docs clean
+.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-fronts test-light test-docs test-slow test-soak soak docs clean
 
 setup: $(VENV)/.ready
 
@@ -114,6 +114,15 @@ test-fronts: setup
 # What takes minutes (marker slow).
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
+
+# A service under mixed load: two minutes as a test, an hour (or `make soak SOAK=600`) with its figures.
+SOAK ?= 3600
+
+test-soak: setup
+	$(BIN)/python -m pytest -m soak tests/benchmarks/test_soak.py
+
+soak: setup
+	$(BIN)/python -m benchmarks.soak --seconds $(SOAK)
 
 clean:
 	rm -rf $(VENV) .venv-* build dist site demo
