@@ -14,7 +14,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 # Tests start many processes: without bytecode each would compile the project again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-fronts test-light test-docs test-slow docs lock sbom audit clean
+.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-fronts test-light test-docs test-slow docs lock sbom audit test-soak soak clean
 
 setup: $(VENV)/.ready
 
@@ -137,6 +137,15 @@ audit: .venv-supply/.ready
 	$(PYTHON) -m venv .venv-supply
 	.venv-supply/bin/python $(PIP_OPTIONAL) uv pip-audit cyclonedx-bom
 	touch $@
+
+# A service under mixed load: two minutes as a test, an hour (or `make soak SOAK=600`) with its figures.
+SOAK ?= 3600
+
+test-soak: setup
+	$(BIN)/python -m pytest -m soak tests/benchmarks/test_soak.py
+
+soak: setup
+	$(BIN)/python -m benchmarks.soak --seconds $(SOAK)
 
 clean:
 	rm -rf $(VENV) .venv-* build dist site demo

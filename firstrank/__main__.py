@@ -1,10 +1,10 @@
-"""Where the program `firstrank` begins (also `python -m firstrank`): Ctrl-C is in hand before anything else is imported."""
+"""Where the program `firstrank` begins (also `python -m firstrank`): signals are in hand before anything else is imported."""
 
 from __future__ import annotations
 
 import sys
 
-from firstrank.reranker.commands.interrupts import INTERRUPTED, interruptible
+from firstrank.reranker.commands.interrupts import exit_code, interruptible
 from firstrank.reranker.errors import Interrupted
 
 
@@ -17,7 +17,7 @@ def main() -> None:
 
         command_line()
     except Interrupted:  # while importing: nothing has begun
-        sys.exit(INTERRUPTED)
+        sys.exit(exit_code())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from contextlib import suppress
 from functools import cache
@@ -19,7 +20,7 @@ from typer.core import TyperGroup
 
 from firstrank.reranker.commands.checks import checked
 from firstrank.reranker.commands.console import complain, show_notes, widen_help
-from firstrank.reranker.commands.interrupts import INTERRUPTED, was_interrupted
+from firstrank.reranker.commands.interrupts import exit_code, interrupted_by, was_interrupted
 from firstrank.reranker.errors import FirstrankError, InputError, Interrupted
 from firstrank.reranker.models import progress
 
@@ -87,8 +88,11 @@ def main() -> None:
 
 
 def _leave_interrupted() -> NoReturn:
-    complain("", f"interrupted: {_GO_ON.get(sys.argv[1], 'nothing was written')}")
-    sys.exit(INTERRUPTED)
+    came = interrupted_by()
+    how = "interrupted" if came is signal.SIGINT else f"ended by {came.name}"
+    with suppress(OSError):  # a terminal that hung up is gone
+        complain("", f"{how}: {_GO_ON.get(sys.argv[1], 'nothing was written')}")
+    sys.exit(exit_code())
 
 
 def _lacking(error: Exception) -> InputError:

@@ -89,4 +89,4 @@ class MachineError(FirstrankError):
 
 
 class Interrupted(BaseException):
-    """The user pressed Ctrl-C: no error, and nothing that a handler of errors should hold up."""
+    """The user pressed Ctrl-C, or SIGTERM or SIGHUP came: no error, and nothing that a handler of errors should hold up."""

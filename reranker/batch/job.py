@@ -185,9 +185,10 @@ class Job:
         from firstrank.reranker.batch.journal import open_journal
         from firstrank.reranker.batch.tasks import Finished, rerank
         from firstrank.reranker.measures import check_meeting
-        from firstrank.reranker.runs.files import check_writable
+        from firstrank.reranker.runs.files import check_writable, sweep
 
-        for path in filter(None, (self.output, self.trace)):
+        files = [path for path in (self.output, self.trace) if path is not None]
+        for path in files:
             check_writable(path)
         tasks = self.inputs.tasks(words=not self._writes_requests)
         if self.qrels is not None:
@@ -196,6 +197,8 @@ class Job:
         self.setup.check(max((min(len(ranked.docids), self.inputs.depth) for ranked in tasks.run.values()), default=0))
         self._tell_of_fetching()
         with open_journal(self.output, self.facts()) as journal:
+            for path in files:
+                sweep(path)
             if journal.resumed:
                 _log.info("resuming: %d of %d queries are done already", journal.resumed, total)
             with ranking as rank, Progress("reranking", total, done=journal.resumed) as progress:

@@ -12,14 +12,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from firstrank.reranker.errors import InputError, MachineError
-from firstrank.reranker.runs.files import BEGUN, is_standard_output, lock
+from firstrank.reranker.runs.files import BEGUN, is_standard_output, lock, temporary_folder
 
 Entry = dict[str, Any]
 
@@ -64,7 +64,7 @@ def open_journal(output: Path, facts: Mapping[str, str]) -> Iterator[Journal]:
     header = json.dumps({"firstrank": 1, "facts": dict(facts)}).encode() + b"\n"
     with ExitStack() as stack:
         special = is_standard_output(output) or (output.exists() and not output.is_file())
-        path = Path(stack.enter_context(TemporaryDirectory())) / name if special else output.with_name(name)
+        path = (_temporary(stack) if special else output.parent) / name
         try:
             writer = stack.enter_context(path.open("ab", buffering=0))
         except OSError as error:
@@ -78,6 +78,12 @@ def open_journal(output: Path, facts: Mapping[str, str]) -> Iterator[Journal]:
         finally:
             if not journal:  # a batch that finished nothing has nothing to resume
                 journal.delete()
+
+
+def _temporary(stack: ExitStack) -> Path:
+    folder = temporary_folder()
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _append(path: Path, writer: io.FileIO, line: bytes) -> int:

@@ -225,10 +225,21 @@ def start_cluster(ray: Any, cores: int) -> None:
         try:
             ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
             return
-        except Exception as error:  # Ray's own has no class; what it had started ends with this process
+        except Exception as error:  # Ray's own has no class
+            _end(error)
             if not left or "timed out" not in str(error).lower():
                 raise MachineError(f"Ray does not start on this machine: {_first_line(error)} ({_LOGS})") from error
             _log.info("Ray was slow to start; trying again")
+
+
+def _end(error: Exception) -> None:
+    """Ends what a node had started that raised this: nobody else has it."""
+    trace = error.__traceback__
+    while trace is not None:
+        node = trace.tb_frame.f_locals.get("self")
+        if hasattr(node, "kill_all_processes"):
+            node.kill_all_processes(check_alive=False, allow_graceful=False)
+        trace = trace.tb_next
 
 
 def _placed(ray: Any, setup: Setup, workers: Workers) -> Workers:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import shutil
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import IO, Any, cast
 
 from firstrank.reranker.errors import InputError, MachineError
+from firstrank.reranker.runs.files import temporary_folder
 
 _STANDARD = ("-", "/dev/stdin", "/dev/fd/0")
 
@@ -39,7 +39,7 @@ def spooled(context: Any, names: tuple[str, ...], flags: dict[str, str]) -> None
         raise InputError(f"{', '.join(standard)}: read standard input, which can be read by one of them only: give the others files")
     if not waiting:
         return
-    folder = Path(tempfile.mkdtemp(prefix="firstrank-"))
+    folder = temporary_folder()
     context.call_on_close(lambda: shutil.rmtree(folder, ignore_errors=True))
     for name in waiting:
         value = context.params[name]

@@ -37,6 +37,8 @@ from firstrank.reranker.types import (
 )
 
 _TRIES = 4
+_SILENCES = 2  # times that a window may go unanswered
+_PATIENCE = 3600.0
 _FIRST_PAUSE = 0.1  # seconds; doubles with each try
 _MANY = 2000
 """candidates in windows, from which on their scores are aligned on a thread: it may take a second"""
@@ -59,11 +61,12 @@ class Executor:
     """Ranks requests with a scorer. Belongs to one event loop.
 
     `max_tokens` bounds the prompt tokens of all windows in flight (a larger window goes alone); `seed` and a request's qid
-    seed whatever a strategy draws.
+    seed whatever a strategy draws. A window that its scorer leaves unanswered for `patience` seconds is asked once more, then fails.
     """
 
-    def __init__(self, scorer: Scorer, *, max_tokens: int = 1 << 18, seed: int = 0) -> None:
+    def __init__(self, scorer: Scorer, *, max_tokens: int = 1 << 18, seed: int = 0, patience: float = _PATIENCE) -> None:
         self.scorer = scorer
+        self._patience = patience
         self._tokens = TokenGate(max_tokens)
         self._seed = seed
         self._assembling = asyncio.Lock()
@@ -197,7 +200,7 @@ class Executor:
         tokens = sum(session.lengths[i] for i in window)
         held = await self._tokens.acquire(tokens, session, client)
         try:
-            scores = await _patiently(session, window)
+            scores = await _patiently(session, window, self._patience)
         finally:
             self._tokens.release(held, session, client)
         if len(scores.values) != len(window) or not all(map(math.isfinite, scores.values)):
@@ -226,14 +229,24 @@ def _close_opened(opened: asyncio.Future[Session]) -> None:
         opened.result().close()
 
 
-async def _patiently(session: Session, window: tuple[int, ...]) -> Scores:
+async def _patiently(session: Session, window: tuple[int, ...], patience: float) -> Scores:
     """The window's scores, tried again after transient faults."""
-    for attempt in range(_TRIES - 1):
+    faults = silences = 0
+    while True:
         try:
-            return await session.score(window)
+            async with asyncio.timeout(patience) as limit:
+                return await session.score(window)
         except TransientError:
-            await asyncio.sleep(_FIRST_PAUSE * 2**attempt)
-    return await session.score(window)
+            faults += 1
+            if faults == _TRIES:
+                raise
+            await asyncio.sleep(_FIRST_PAUSE * 2 ** (faults - 1))
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            silences += 1
+            if silences == _SILENCES:
+                raise ScorerError(f"the scorer left a window of {len(window)} unanswered {silences} times, {patience:g} s each") from error
 
 
 class _Log:

@@ -6,12 +6,14 @@ Input is UTF-8; `firstrank.reranker.runs.opened` unpacks it. Output appears whol
 
 from __future__ import annotations
 
+import glob
 import gzip
 import hashlib
 import io
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +32,7 @@ BEGUN = ".part"
 
 _BOM = b"\xef\xbb\xbf"
 _BUFFER = 1 << 20
+_RANDOM = 6  # bytes in the name of a file that is not whole yet
 
 
 def named_in(folder: Path, stem: str, forms: Sequence[str]) -> Path | None:
@@ -140,7 +143,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     _check_form(path)
     target = Path(os.path.realpath(path))
     direct = target.exists() and not target.is_file() and not target.is_dir()
-    part = target if direct else target.with_name(f".{target.name}.{secrets.token_hex(6)}{BEGUN}")
+    part = target if direct else target.with_name(f".{target.name}.{secrets.token_hex(_RANDOM)}{BEGUN}")
     try:
         if target.is_dir():
             raise InputError(f"{path}: is a folder; give the name of a file to write")
@@ -171,6 +174,22 @@ def check_writable(path: str | os.PathLike[str]) -> None:
             raise _Unused
     elif not os.access(target, os.W_OK):  # a device or a pipe is not opened for a trial: who reads it would take that for the end
         raise MachineError(f"{path}: cannot be written: no permission")
+
+
+def sweep(path: str | os.PathLike[str]) -> None:
+    """Removes what killed processes had begun to write in place of `path`. For the one process that may write it."""
+    target = Path(os.path.realpath(path))
+    for part in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 2 * _RANDOM}{BEGUN}"):
+        with suppress(OSError):
+            part.unlink()
+
+
+def temporary_folder(prefix: str = "firstrank-") -> Path:
+    """A new folder for what lasts as long as a command. Raises MachineError where there is no place for one."""
+    try:
+        return Path(tempfile.mkdtemp(prefix=prefix))
+    except OSError as error:
+        raise MachineError(f"no temporary folder can be made: {error.strerror or error}; TMPDIR names another place") from error
 
 
 def is_standard_output(path: str | os.PathLike[str]) -> bool:

@@ -125,14 +125,24 @@ class TransformersScorer:
         return read
 
     def _score_batch(self, windows: Sequence[Prompt]) -> list[Scores]:
+        """Without memory, a window that is alone is tried once more; several are split by who calls."""
+        for tries_left in (1, 0) if len(windows) == 1 else (0,):
+            try:
+                return self._scored(windows)
+            except RuntimeError as error:  # torch.OutOfMemoryError is one; on a CPU there is no class of its own
+                if not _no_memory(error):
+                    raise
+                _give_back(self._device)
+                if not tries_left:
+                    raise ScorerError(f"{self._device}: no memory for {len(windows)} windows of {windows[0].tokens} tokens") from error
+        raise AssertionError("every try returns or raises")
+
+    def _scored(self, windows: Sequence[Prompt]) -> list[Scores]:
         import torch
 
-        try:
-            with self._turn, torch.inference_mode():
-                started = time.perf_counter()
-                answers = self._answer(windows)
-        except torch.OutOfMemoryError as error:
-            raise ScorerError(f"{self._device}: no memory for {len(windows)} windows of {windows[0].tokens} tokens") from error
+        with self._turn, torch.inference_mode():
+            started = time.perf_counter()
+            answers = self._answer(windows)
         share = (time.perf_counter() - started) / len(windows)
         return [
             Scores(answer.values, window.tokens, answer.generated_tokens, share, self.name, answer.notes, len(windows))
@@ -143,6 +153,20 @@ class TransformersScorer:
         """The label logits at each prompt's last position: one forward pass for the batch."""
         labels = self._model.prompter.label_ids
         return [Scores(tuple(head(row, labels(window.n)).tolist())) for row, window in zip(read(windows), windows, strict=True)]
+
+
+def _no_memory(error: RuntimeError) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _give_back(device: torch.device) -> None:
+    """What torch keeps for later and nothing uses."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def _example(model: Model) -> Prompt:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from firstrank.reranker.config import cache_dir
 from firstrank.reranker.errors import MissingExtra, ModelError
 from firstrank.reranker.models.loaded import Model
+from firstrank.reranker.scorers.vllm.guard import OWNER, EndsWithOwner
 from firstrank.reranker.scorers.vllm.settings import EngineSettings, dtype_of
 
 _CPU_CACHE = 2 << 30  # bytes
@@ -68,6 +69,7 @@ def _started(model: Model, settings: EngineSettings, dtype: str | None, extra: M
         model=model.path,
         dtype=dtype or ("float32" if on_cpu else dtype_of(model.spec.dtype) or "bfloat16"),
         skip_tokenizer_init=True,
+        worker_extension_cls=f"{EndsWithOwner.__module__}.{EndsWithOwner.__qualname__}",
         seed=0,
         **{"max_model_len": model.context, **chosen, **extra},
     )
@@ -125,6 +127,7 @@ def _environment(defaults: Mapping[str, str]) -> Iterator[None]:
     """Variables for an engine's start, where the user has not set them; vLLM adds its own (LD_PRELOAD …), and all are taken back."""
     before = dict(os.environ)
     os.environ.update(dict(defaults) | before)
+    os.environ[OWNER] = str(os.getpid())
     try:
         yield
     finally:

@@ -19,6 +19,7 @@ from firstrank.reranker.batch.ray import Workers, ray_engine, start_cluster
 from firstrank.reranker.errors import EngineLost, InputError, ScorerError
 from firstrank.reranker.setup import Setup
 from firstrank.reranker.types import Failure, Ranking, Request
+from tests.processes import children, descendants, wait_until_gone
 from tests.reranker.batch.ray_setups import Faulty
 from tests.reranker.fakes import request
 
@@ -116,35 +117,8 @@ class TestInProcess:
 # ---- The command line: a driver of its own each time, for it is killed.
 
 
-def children(pid: int) -> Iterator[tuple[int, str]]:
-    """(pid, command line) of all that a process started, as deep as it goes."""
-    parents: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents.setdefault(int(stat.read_text().rpartition(")")[2].split()[1]), []).append(int(stat.parent.name))
-        except (OSError, ValueError):
-            continue
-    waiting = [pid]
-    while waiting:
-        for child in parents.get(waiting.pop(), []):
-            waiting.append(child)
-            try:
-                yield child, Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-
-
 def workers_of(driver: subprocess.Popen[str]) -> list[int]:
     return [pid for pid, line in children(driver.pid) if line.startswith("ray::") and "Worker" in line]
-
-
-def began(pid: int) -> str | None:
-    """When a process began, which tells it from a later one of its number; None once it is but an entry that nobody has collected."""
-    try:
-        state, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if state == "Z" else numbers[18]
 
 
 def until(condition: Callable[[], Any], driver: subprocess.Popen[str], seconds: float = PATIENT) -> Any:
@@ -155,14 +129,6 @@ def until(condition: Callable[[], Any], driver: subprocess.Popen[str], seconds: 
         assert time.monotonic() < deadline, list(children(driver.pid))
         time.sleep(0.01)
     return found
-
-
-def gone(processes: dict[int, str | None]) -> None:
-    """Waits until they have ended: Ray's agents look now and then whether what they serve is still there."""
-    deadline = time.monotonic() + PATIENT
-    while left := [pid for pid, then in processes.items() if then is not None and began(pid) == then]:
-        assert time.monotonic() < deadline, f"the killed driver's cluster is still there: {left}"
-        time.sleep(0.2)
 
 
 @pytest.fixture
@@ -202,13 +168,13 @@ def test_bytes_are_those_of_a_local_run_whoever_is_killed(command: list[str], tm
 
     with start() as driver:
         until(lambda: finished() >= 1, driver)
-        descendants = {pid: began(pid) for pid, _ in children(driver.pid)}
+        started = descendants(driver.pid)
         driver.send_signal(signal.SIGKILL)
         driver.communicate()
     kept = finished()
     assert 1 <= kept < LONG
     assert not output.exists()
-    gone(descendants)
+    wait_until_gone(started, PATIENT)  # Ray's agents look now and then whether what they serve is still there
 
     with start() as driver:
         until(lambda: finished() > kept, driver)

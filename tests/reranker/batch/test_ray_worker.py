@@ -104,7 +104,7 @@ class SlowRay:
     """Ray as it is on a busy machine: its start fails so often, in its own words."""
 
     def __init__(self, fails: int, said: str) -> None:
-        self.left, self.said, self.started = fails, said, 0
+        self.left, self.said, self.started, self.ended = fails, said, 0, 0
 
     def init(self, **options: object) -> None:
         if self.left:
@@ -112,11 +112,14 @@ class SlowRay:
             raise Exception(f"{self.said}\nmore of it")
         self.started += 1
 
+    def kill_all_processes(self, **options: bool) -> None:
+        self.ended += 1
+
 
 def test_a_cluster_that_is_slow_to_start_is_started_again() -> None:
     ray = SlowRay(3, "The current node timed out during startup.")
     start_cluster(ray, 2)
-    assert ray.started == 1
+    assert (ray.started, ray.ended) == (1, 3)
     with pytest.raises(MachineError, match=r"Ray does not start on this machine: The current node timed out during startup\. \(its logs: "):
         start_cluster(SlowRay(99, "The current node timed out during startup."), 2)
     once = SlowRay(1, "no shared memory")
