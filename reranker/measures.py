@@ -98,7 +98,7 @@ def check_meeting(qids: Collection[str], qrels: Qrels, name: str) -> None:
     if qids and not any(qid in qrels for qid in qids):
         first = list(qids)[:3]
         raise InputError(
-            f"{name}: none of its {len(qids)} queries ({some(first, len(qids))}) is judged; the judgments are of {some(list(qrels))}"
+            f"{name}: none of its {len(qids)} queries ({some(first, len(qids))}) is judged; the judgments are for {some(list(qrels))}"
             f"{hint(first, qrels)}: are they of the same collection?"
         )
 

@@ -158,7 +158,7 @@ class Setup:
         if not prior.sources and (prior.depth is not None or prior.fuse is not None):
             said = [name for name, value in (("prior_depth", prior.depth), ("fuse", prior.fuse)) if value is not None]
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in said)
-            raise InputError(f"{', '.join(said)} ({flags}): only with a prior, and the model has none of its own")
+            raise InputError(f"{', '.join(said)} ({flags}): only with a prior; give --prior, because the model has none of its own")
         return prior if prior.depth == 0 else None
 
     def facts(self) -> dict[str, str]:
@@ -187,7 +187,7 @@ class Setup:
         assert self.cascade is not None
         if answer == "permutation":
             raise InputError(
-                f"cascade: {self.model!r} writes its ordering out, so nothing says how unsure it is; use a model that answers by logits"
+                f"cascade: {self.model!r} writes its ordering as text, so its doubt is unknown; use a model that answers by logits"
             )
         rule = find_rule(self.cascade.rule)
         large, _ = replace(self, model=self.cascade.model, cascade=None, revision=None).open_scorer()
@@ -212,7 +212,7 @@ def _engine_arg(text: str) -> tuple[str, Any]:
     """KEY=VALUE, the value read as YAML (true, 2, 0.8). Raises InputError for another form."""
     key, equals, value = text.partition("=")
     if not (key and equals and value):
-        raise InputError(f"--engine-arg {text}: give KEY=VALUE, tensor_parallel_size=2 say")
+        raise InputError(f"--engine-arg {text}: give KEY=VALUE, for example tensor_parallel_size=2")
     try:
         return key.strip(), yaml.safe_load(value)
     except yaml.YAMLError as error:
@@ -224,7 +224,7 @@ def check_names(given: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for name in given:
         if name not in known:
             meant = "".join(f" (did you mean {near!r}?)" for near in get_close_matches(name, known, 1))
-            raise InputError(f"no setting is called {name!r}{meant}; there are {', '.join(known)}")
+            raise InputError(f"there is no setting {name!r}{meant}; there are {', '.join(known)}")
 
 
 def _cascade(given: dict[str, Any]) -> Cascade | None:

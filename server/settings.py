@@ -52,36 +52,40 @@ class ModelSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     backend: Literal["transformers", "vllm", "openai", "chat", "decisions"] = setting("Model", "What scores the windows.", "transformers")
-    base_url: Listed = setting("Model", "openai, chat, decisions: a server's address; several are balanced.", ())
-    engine_arg: Pairs = setting("Model", "vllm and servers: a setting of the engine, KEY=VALUE; several.", ())
-    max_cost: float | None = setting("Model", "chat: US dollars that all windows may cost; prices are in the model's YAML.", None, gt=0)
+    base_url: Listed = setting("Model", "openai, chat, decisions: a server's address; give several to share the load.", ())
+    engine_arg: Pairs = setting("Model", "vllm and servers: a setting of the engine, KEY=VALUE; may be given several times.", ())
+    max_cost: float | None = setting(
+        "Model", "chat: the most that all windows may cost, in US dollars; the model's YAML has the prices.", None, gt=0
+    )
     device: str | None = setting("Model", "auto, cpu, cuda or mps.", None)
-    dtype: str | None = setting("Model", "float32, bfloat16, float16 or int8 (CPUs); by default the fastest here.", None)
+    dtype: str | None = setting("Model", "float32, bfloat16, float16 or int8 (CPUs only); by default the fastest safe one here.", None)
     threads: int | None = setting("Model", "CPU threads of the model.", None, ge=1)
-    lanes: int | None = setting("Model", "CPU: windows at once, which share the threads.", None, ge=1)
-    instruction: str | None = setting("Model", "What is searched for, for requests that do not say it.", None)
-    revision: str | None = setting("Model", "The model's revision on the hub.", None)
-    prior: str | None = setting("Model", "Cheap scorers before the model: dense:minilm=0.5,sparse:splade-tiny=0.5, or none.", None)
-    prior_depth: int | None = setting("Model", "The best by the prior that the model reads; by default the model's.", None, ge=0)
+    lanes: int | None = setting("Model", "CPU: how many windows run at once and share the threads.", None, ge=1)
+    instruction: str | None = setting("Model", "What to search for, for requests that do not say it.", None)
+    revision: str | None = setting("Model", "The model's revision on the Hugging Face hub.", None)
+    prior: str | None = setting(
+        "Model", "Cheap scorers that read all candidates first: dense:minilm=0.5,sparse:splade-tiny=0.5, or none.", None
+    )
+    prior_depth: int | None = setting(
+        "Model", "How many candidates the model reads, the prior's best first; by default the model's.", None, ge=0
+    )
     fuse: float | None = setting("Model", "The prior's weight in the final score; by default the model's.", None, ge=0)
-    cascade: str | None = setting("Model", "A larger model, for the windows of which this one is unsure.", None)
+    cascade: str | None = setting("Model", "A larger model that scores the windows where this one is unsure.", None)
     defer_budget: float | None = setting(
-        "Model", "The share of a request's windows that the larger model may see; by default 0.3.", None, ge=0, le=1
+        "Model", "The largest share of a request's windows that the larger model may score; by default 0.3.", None, ge=0, le=1
     )
-    defer_rule: str | None = setting(
-        "Model", "How unsure the model is: entropy, margin, or a learned rule's file; by default entropy.", None
-    )
+    defer_rule: str | None = setting("Model", "How to measure doubt: entropy (the default), margin, or the file of a learned rule.", None)
     strategy: str | None = setting("Windows", "The strategy of requests that name none; by default the model's.", None)
     window: int | Literal["auto"] | None = setting("Windows", "Passages per window, or auto; by default the model's.", None)
-    stride: int | None = setting("Windows", "Places that the window moves; by default the model's.", None, ge=1)
-    passes: int | None = setting("Windows", "Times over the list.", None, ge=1)
-    seed: int = setting("Windows", "For strategies that draw.", 0)
+    stride: int | None = setting("Windows", "How many places the window moves each time; by default the model's.", None, ge=1)
+    passes: int | None = setting("Windows", "How many times the strategy goes over the list.", None, ge=1)
+    seed: int = setting("Windows", "The random seed, for strategies that draw.", 0)
     check: Literal["off", "warn", "strict"] = setting(
-        "Model", "At start a dozen obvious questions are asked: a model that fails is warned of, or (strict) refused.", "warn"
+        "Model", "At start, ask the model a dozen questions with obvious answers. If it fails, warn, or refuse it (strict).", "warn"
     )
     slots: int | None = setting(
         "Windows",
-        "Requests of several windows that are ranked at a time, beside one of each client; by default 8, or what the backend needs.",
+        "How many requests of several windows are ranked at a time; each client may have one. By default 8, or what the backend needs.",
         None,
         ge=1,
     )
@@ -111,9 +115,9 @@ class Served(ModelSettings):
 class Settings(ModelSettings):
     """Everything that `firstrank serve` can be told."""
 
-    host: str = setting("Service", "Address to listen on.", "127.0.0.1")
-    port: int = setting("Service", "Port to listen on; 0 takes a free one.", 8000, ge=0, le=65535)
-    unix_socket: Path | None = setting("Service", "A socket file to listen on, in place of host and port.", None)
+    host: str = setting("Service", "The address to listen on.", "127.0.0.1")
+    port: int = setting("Service", "The port to listen on; 0 takes a free one.", 8000, ge=0, le=65535)
+    unix_socket: Path | None = setting("Service", "A socket file to listen on, instead of host and port.", None)
     config: Path | None = setting("Service", "A YAML file of these settings.", None)
     model: Annotated[dict[str, Served], BeforeValidator(_models)] = setting(
         "Model",
@@ -128,37 +132,51 @@ class Settings(ModelSettings):
         "Strategies that a request may name, beside the model's own.",
         ("sliding", "full", "topdown", "tournament", "blitz", "pointwise"),
     )
-    max_windows: int = setting("Windows", "Windows of a request.", 1000, ge=1)
+    max_windows: int = setting("Windows", "Windows per request, at most.", 1000, ge=1)
     api_keys: Annotated[tuple[ApiKey, ...], BeforeValidator(_keys)] = setting(
-        "Access", "Bearer keys: KEY, or 'KEY name=search scopes=rank+metrics expires=2027-01-31 rate_limit=60'. Without any it is open.", ()
+        "Access",
+        "Bearer keys: KEY, or 'KEY name=search scopes=rank+metrics expires=2027-01-31 rate_limit=60'. Without any key the service is open.",
+        (),
     )
     api_keys_file: Path | None = setting("Access", "A file of such keys, one a line.", None)
-    rate_limit: int | None = setting("Access", "Rerank requests a minute for each key.", None, ge=1)
-    document_rate_limit: int | None = setting("Access", "Documents a minute for each key.", None, ge=1)
-    token_rate_limit: int | None = setting("Access", "Tokens a minute for each key, read and written by the model.", None, ge=1)
-    cors_origins: Listed = setting("Access", "Origins whose pages may call the service from a browser; * means any.", ())
-    allowed_hosts: Listed = setting("Access", "Names that the Host header may have, *.example.org too; by default any.", ())
+    rate_limit: int | None = setting("Access", "Rerank requests per minute and key.", None, ge=1)
+    document_rate_limit: int | None = setting("Access", "Documents per minute and key.", None, ge=1)
+    token_rate_limit: int | None = setting("Access", "Tokens per minute and key that the model reads and writes.", None, ge=1)
+    cors_origins: Listed = setting("Access", "Origins whose web pages may call the service from a browser; * means any.", ())
+    allowed_hosts: Listed = setting("Access", "Names that the Host header may have, for example *.example.org; by default any.", ())
     trusted_proxies: Listed = setting(
-        "Access", "Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: 10.0.0.0/8, *.", ()
+        "Access", "Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto headers are trusted: 10.0.0.0/8, or *.", ()
     )
-    root_path: str = setting("Access", "The path under which a proxy shows the service: /rerank-service.", "", pattern=r"^(/[\w.~-]+)*$")
+    root_path: str = setting(
+        "Access", "The path under which a proxy shows the service, for example /rerank-service.", "", pattern=r"^(/[\w.~-]+)*$"
+    )
     tls_cert: Path | None = setting("Access", "A certificate with its chain (PEM): the service speaks HTTPS.", None)
     tls_key: Path | None = setting("Access", "The certificate's key (PEM).", None)
-    max_body_bytes: int = setting("Limits", "Bytes of a request's body, unpacked.", 8 << 20, ge=1)
-    max_documents: int = setting("Limits", "Documents of a request.", 1000, ge=1)
-    max_document_chars: int = setting("Limits", "Characters of a document that are read; the rest is cut off.", 100_000, ge=1)
-    max_query_chars: int = setting("Limits", "Characters of a query.", 8_000, ge=1)
-    max_queue: int = setting("Limits", "Requests that wait for a slot; one more is answered 429.", 128, ge=0)
-    timeout: float = setting("Limits", "Seconds a request may take; X-Request-Timeout may ask for less.", 120.0, gt=0, allow_inf_nan=False)
+    max_body_bytes: int = setting("Limits", "Bytes of a request's body after decompression, at most.", 8 << 20, ge=1)
+    max_documents: int = setting("Limits", "Documents per request, at most.", 1000, ge=1)
+    max_document_chars: int = setting("Limits", "Characters of a document that are read. The rest is cut off.", 100_000, ge=1)
+    max_query_chars: int = setting("Limits", "Characters of a query, at most.", 8_000, ge=1)
+    max_queue: int = setting("Limits", "How many requests may wait for a slot. One more gets the answer 429.", 128, ge=0)
+    timeout: float = setting(
+        "Limits", "Seconds that a request may take; the header X-Request-Timeout may ask for less.", 120.0, gt=0, allow_inf_nan=False
+    )
     header_timeout: float = setting("Limits", "Seconds a client may take to send a request's headers.", 10.0, gt=0, allow_inf_nan=False)
     read_timeout: float = setting("Limits", "Seconds a client may take to send a body.", 15.0, gt=0, allow_inf_nan=False)
     keep_alive: float = setting(
-        "Limits", "Seconds a connection may idle between requests; more than a proxy's own.", 75.0, gt=0, allow_inf_nan=False
+        "Limits",
+        "Seconds that a connection may be idle between requests. Set it above the proxy's own time.",
+        75.0,
+        gt=0,
+        allow_inf_nan=False,
     )
-    max_connections: int = setting("Limits", "Connections; one more ends the one that has idled longest.", 1000, ge=1)
-    max_reading_bytes: int = setting("Limits", "Bytes of all bodies that are being read.", 256 << 20, ge=1)
-    drain: float = setting("Service", "Seconds that running requests have when the service is stopped.", 30.0, ge=0, allow_inf_nan=False)
-    log_level: Literal["debug", "info", "warning", "error"] = setting("Service", "What is logged.", "info")
+    max_connections: int = setting(
+        "Limits", "Connections at a time. One more closes the connection that has been idle longest.", 1000, ge=1
+    )
+    max_reading_bytes: int = setting("Limits", "Bytes of all bodies that are being read, together.", 256 << 20, ge=1)
+    drain: float = setting(
+        "Service", "Seconds that running requests have to finish when the service is stopped.", 30.0, ge=0, allow_inf_nan=False
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = setting("Service", "The lowest level that is logged.", "info")
     otlp_endpoint: str | None = setting(
         "Service", "Where traces go: http://collector:4318 (OpenTelemetry over HTTP; pip install 'firstrank[otel]').", None
     )
@@ -177,7 +195,7 @@ class Settings(ModelSettings):
         if unknown := sorted(set(self.alias.values()) - set(self.model)):
             raise ValueError(f"alias: {unknown[0]!r} is not served; served are {', '.join(self.model)}")
         if (self.tls_cert is None) is not (self.tls_key is None):
-            raise ValueError("tls_cert, tls_key: one needs the other")
+            raise ValueError("tls_cert, tls_key: give both or none")
         return self
 
     def check_effects(self) -> None:

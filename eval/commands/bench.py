@@ -1,4 +1,4 @@
-"""`firstrank bench`: what ranking costs. Figures are ratios within one run, for machines differ."""
+"""`firstrank bench`: what ranking costs. Compare figures within one run only: machines differ."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 LOAD = "Load"
 
 Model = Annotated[str, option(MODEL, "A name (firstrank models list), a folder, or a Hugging Face id.")]
-Qrels = Annotated[str, option(INPUT, "Judgments: they feed the oracle and measure the result.")]
+Qrels = Annotated[str, option(INPUT, "Judgments: the oracle scores by them, and they measure the result.")]
 Output = Annotated[Path, option(OUTPUT, "A folder for JSON and plots.")]
 
-bench = typer.Typer(help="Measures cost: latency, throughput, strategies.", no_args_is_help=True)
+bench = typer.Typer(help="Measures cost: latency, throughput, strategies, cascades.", no_args_is_help=True)
 
 
 class PrefixCache(StrEnum):
-    """What vLLM keeps of a query's earlier windows."""
+    """Whether vLLM keeps the computed prefix of earlier windows."""
 
     on = "on"
     off = "off"
@@ -46,7 +46,7 @@ class Compared(StrEnum):
 
 @bench.callback()
 def _bench() -> None:
-    """Measures cost; figures are ratios within one run, for machines differ."""
+    """Measures cost. Compare figures within one run only: machines differ."""
 
 
 @bench.command()
@@ -55,18 +55,20 @@ def throughput(
     model: Model = "first-smollm2",
     *,
     settings: SetupSettings,
-    windows: Annotated[int | None, option(LOAD, "By default five times what keeps the backend busy.")] = None,
+    windows: Annotated[int | None, option(LOAD, "How many windows; by default five times what keeps the backend busy.")] = None,
     passages: Annotated[int, option(LOAD, "Passages per window.")] = 20,
-    server: Annotated[bool, option(LOAD, "The HTTP service instead, against the executor in this process.", "--server")] = False,
-    clients: Annotated[int, option(LOAD, "--server: clients at a time.")] = 64,
-    requests: Annotated[int, option(LOAD, "--server: requests of a round.")] = 128,
-    depth: Annotated[int, option(LOAD, "--server: documents of a request.")] = 20,
-    output: Annotated[Path | None, option(OUTPUT, "A folder for throughput.json (server.json).")] = None,
+    server: Annotated[
+        bool, option(LOAD, "Measure the HTTP service instead, and compare it with the executor in this process.", "--server")
+    ] = False,
+    clients: Annotated[int, option(LOAD, "--server: how many clients at a time.")] = 64,
+    requests: Annotated[int, option(LOAD, "--server: requests per round.")] = 128,
+    depth: Annotated[int, option(LOAD, "--server: documents per request.")] = 20,
+    output: Annotated[Path | None, option(OUTPUT, "A folder for throughput.json, or server.json with --server.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Windows per second, and their FLOPs as a share of what the machine's matrix products reach in the model's shapes.
 
-    With --server: what HTTP adds to a request at one client, and how many of the windows per second remain with many clients.
+    With --server: what HTTP adds to one client's request, and what share of the windows per second remains with many clients.
     """
     if server:
         from firstrank.eval.bench import server as over_http
@@ -90,21 +92,23 @@ def throughput(
 @expanded
 def latency(
     output: Annotated[Path, option(OUTPUT, "The folder for latency.html, latency.json and latency.md.")],
-    compare: Annotated[Compared | None, option(MODEL, "Time the same model reading logits (FIRST) and generating the ordering.")] = None,
+    compare: Annotated[
+        Compared | None, option(MODEL, "Time the same model twice: reading logits (FIRST), and generating the ordering.")
+    ] = None,
     model: Model = "first-smollm2",
     *,
     settings: SetupSettings,
-    prefix_cache: Annotated[PrefixCache | None, option(MODEL, "vllm: on, off, or reset between queries.")] = None,
+    prefix_cache: Annotated[PrefixCache | None, option(MODEL, "vllm: the prefix cache on, off, or reset between queries.")] = None,
     dataset: Annotated[
-        str | None, option(INPUT, "A BEIR folder or ir_datasets:ID; without it, docstrings of the standard library.")
+        str | None, option(INPUT, "A BEIR folder or ir_datasets:ID; by default docstrings of Python's standard library.")
     ] = None,
     split: Annotated[str | None, option(INPUT, "The split of a BEIR folder; by default test.")] = None,
-    run: Annotated[Path | None, option(INPUT, "The dataset's first stage.")] = None,
+    run: Annotated[Path | None, option(INPUT, "The first stage's run on the dataset.")] = None,
     depth: Depth = 20,
-    queries: Annotated[int, option(LOAD, "Queries of a pass.", "--queries")] = 16,
-    concurrency: Annotated[list[int] | None, option(LOAD, "Queries at once; give it several times. By default 1.")] = None,
+    queries: Annotated[int, option(LOAD, "Queries per pass.", "--queries")] = 16,
+    concurrency: Annotated[list[int] | None, option(LOAD, "How many queries at once; by default 1. May be given several times.")] = None,
     repeats: Annotated[int, option(LOAD, "Passes at each concurrency.")] = 2,
-    warmup: Annotated[int, option(LOAD, "Queries before the first pass, not counted.")] = 2,
+    warmup: Annotated[int, option(LOAD, "Queries before the first pass, which do not count.")] = 2,
     as_json: Annotated[bool, option(OUTPUT, "Print latency.json.", "--json")] = False,
 ) -> None:
     """Seconds per query (p50, p95, p99) and queries per second; with --compare permutation, FIRST against generation."""
@@ -135,8 +139,8 @@ def strategies(
     output: Output,
     depth: Depth = 100,
     strategy: Annotated[list[str] | None, option(LOAD, "NAME[:key=value,…]; by default all of them.")] = None,
-    noise: Annotated[list[float] | None, option(LOAD, "The oracle's standard deviation on the grade scale; 0 is perfect.")] = None,
-    seeds: Annotated[int, option(LOAD, "Draws of the oracle's noise.")] = 20,
+    noise: Annotated[list[float] | None, option(LOAD, "Standard deviation of the oracle's noise, in grades; 0 is perfect.")] = None,
+    seeds: Annotated[int, option(LOAD, "How often to draw the oracle's noise.")] = 20,
     model: Annotated[str | None, option(MODEL, "A model in place of the oracle: a name, a folder, or a Hugging Face id.")] = None,
     *,
     settings: SetupSettings,
@@ -173,7 +177,7 @@ def cascade(
     queries: Queries,
     corpus: Corpus,
     qrels: Qrels,
-    fit_run: Annotated[Path, option(LOAD, "A labelled run that the learned rule is fitted on.")],
+    fit_run: Annotated[Path, option(LOAD, "A run with judgments, to fit the learned rule on.")],
     fit_queries: Queries,
     fit_corpus: Corpus,
     fit_qrels: Qrels,
@@ -182,15 +186,18 @@ def cascade(
     strategy: Annotated[str, option(LOAD, "NAME[:key=value,…].")] = "sliding",
     small: Annotated[float, option(LOAD, "The small oracle's noise.")] = 1.0,
     large: Annotated[float, option(LOAD, "The large oracle's noise.")] = 0.25,
-    budget: Annotated[list[float] | None, option(LOAD, "Shares of a query's windows; by default 0, 0.1, … 1.")] = None,
-    seeds: Annotated[int, option(LOAD, "Draws of the oracles' noise.")] = 10,
+    budget: Annotated[
+        list[float] | None,
+        option(LOAD, "The share of a query's windows that may be deferred; by default 0, 0.1, … 1. May be given several times."),
+    ] = None,
+    seeds: Annotated[int, option(LOAD, "How often to draw the oracles' noise.")] = 10,
     model: Annotated[str | None, option(MODEL, "A small model in place of the small oracle; --cascade names the large one.")] = None,
     *,
     settings: SetupSettings,
-    save_rule: Annotated[Path | None, option(LOAD, "Where to keep the learned rule, for --defer-rule.")] = None,
+    save_rule: Annotated[Path | None, option(LOAD, "Where to save the learned rule, for --defer-rule.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """nDCG@10 against the share of windows deferred to the large scorer, for each rule of deferral and for a coin."""
+    """nDCG@10 against the share of windows that go to the large scorer, for each rule and for a random choice."""
     from firstrank.eval.bench import cascade as work
     from firstrank.eval.bench.collection import read_collection
     from firstrank.reranker.setup import Setup

@@ -32,31 +32,41 @@ def evaluate(
     output: Annotated[Path, option(OUTPUT, "The folder for report.html, report.json, per_query.csv, tables and plots.")],
     dataset: Annotated[str | None, option(INPUT, "A BEIR folder, or ir_datasets:ID with queries, judgments and texts.")] = None,
     qrels: Annotated[str | None, option(INPUT, "Judgments alone, in place of a dataset.")] = None,
-    queries: Annotated[str | None, option(INPUT, "With --qrels: the queries' texts, for the report and for --rerank.")] = None,
+    queries: Annotated[str | None, option(INPUT, "With --qrels: the texts of the queries, for the report and for --rerank.")] = None,
     corpus: Annotated[str | None, option(INPUT, "With --qrels: the passages, for the report and for --rerank.")] = None,
-    run: Annotated[list[Path] | None, option(INPUT, "A TREC run or RankLLM's JSONL; the first is what others are compared with.")] = None,
+    run: Annotated[
+        list[Path] | None, option(INPUT, "A TREC run or RankLLM's JSONL; give several. The others are compared with the first.")
+    ] = None,
     split: Annotated[str | None, option(INPUT, "The split of a BEIR folder; by default test.")] = None,
-    trace: Annotated[list[str] | None, option(INPUT, "NAME=FILE: what a run cost, as firstrank rerank --trace wrote it.")] = None,
+    trace: Annotated[
+        list[str] | None, option(INPUT, "NAME=FILE: the file that firstrank rerank --trace wrote for the run NAME, for its cost.")
+    ] = None,
     drop_self: DropSelf = False,
     limit: Limit = None,
-    rerank: Annotated[list[str] | None, option(MODEL, "A model that reranks the first run, as a further system.")] = None,
-    depth: Annotated[int, option(MODEL, "Candidates of a query to rerank.")] = 100,
+    rerank: Annotated[list[str] | None, option(MODEL, "A model that reranks the first run; its ranking is one more system.")] = None,
+    depth: Annotated[int, option(MODEL, "Candidates per query to rerank.")] = 100,
     *,
     settings: SetupSettings,
     placement: Placement,
-    measure: Annotated[list[str] | None, option(STATISTICS, "In ir_measures' words: nDCG@10, RR(rel=2)@10. The first leads.")] = None,
-    seed: Annotated[int, option(STATISTICS, "For the bootstrap, the randomisation test, and strategies that draw.")] = 0,
-    baseline: Annotated[str | None, option(STATISTICS, "Compare with this system only (the name of a run); by default every pair.")] = None,
+    measure: Annotated[
+        list[str] | None, option(STATISTICS, "A measure by its name in ir_measures: nDCG@10, RR(rel=2)@10. The report sorts by the first.")
+    ] = None,
+    seed: Annotated[int, option(STATISTICS, "The random seed, for the bootstrap, the randomisation test, and strategies that draw.")] = 0,
+    baseline: Annotated[
+        str | None, option(STATISTICS, "Compare each system with this one only (the name of a run); by default every pair.")
+    ] = None,
     correction: Annotated[
-        Correction, option(STATISTICS, "For many tests: holm, bonferroni, bh (false discoveries) or none.")
+        Correction, option(STATISTICS, "How to correct p-values for many tests: holm, bonferroni, bh (false discovery rate) or none.")
     ] = Correction.holm,
     relevant_from: Annotated[
         int | None, option(STATISTICS, "The lowest grade that counts as relevant; by default 2 on a scale of 0 to 3 (TREC-DL), else 1.")
     ] = None,
     provenance: Annotated[
-        bool, option(OUTPUT, "Below the table, each row's files with their SHA-256, and the command.", "--provenance")
+        bool, option(OUTPUT, "Print each row's files with their SHA-256, and the command, below the table.", "--provenance")
     ] = False,
-    no_texts: Annotated[bool, option(OUTPUT, "Do not read the corpus: the report shows docids, no passages.", "--no-texts")] = False,
+    no_texts: Annotated[
+        bool, option(OUTPUT, "Do not read the corpus; the report then shows docids without passages.", "--no-texts")
+    ] = False,
     as_json: Annotated[bool, option(OUTPUT, "Print the report as JSON.", "--json")] = False,
 ) -> None:
     """Measures runs and models side by side: effectiveness with significance, and what a query costs."""
@@ -68,7 +78,9 @@ def evaluate(
     from firstrank.reranker.setup import Setup
 
     if settings.get("backend") == Backend.oracle:
-        raise InputError("--backend oracle: eval measures models; firstrank rerank and firstrank bench strategies take an oracle")
+        raise InputError(
+            "--backend oracle: this command measures models; use an oracle with firstrank rerank or firstrank bench strategies"
+        )
     settings["seed"] = seed
     setups = [placement.fitted(Setup.of(model, **settings)) for model in dict.fromkeys(rerank or ())]
     how = opener_of(placement)

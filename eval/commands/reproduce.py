@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 
 @expanded
 def reproduce(
-    names: Annotated[list[str] | None, typer.Argument(help="Names of reproductions.", metavar="NAME…")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
-    show: Annotated[bool, typer.Option("--list", help="Show what there is, and run nothing.")] = False,
-    data: Annotated[Path | None, typer.Option(help="The folder of collections.", envvar="FIRSTRANK_DATA")] = None,
-    output: Annotated[Path, option(OUTPUT, "The folder for what models rerank.")] = Path("runs/reproductions"),
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Which reproductions to run; --list shows their names.", metavar="NAME…")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Run all of them.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="List the reproductions, and run nothing.")] = False,
+    data: Annotated[Path | None, typer.Option(help="The folder that holds the collections.", envvar="FIRSTRANK_DATA")] = None,
+    output: Annotated[Path, option(OUTPUT, "The folder for the runs that models write.")] = Path("runs/reproductions"),
     *,
     settings: SetupSettings,
-    page: Annotated[Path | None, option(OUTPUT, "Write how each went as a Markdown page.")] = None,
+    page: Annotated[Path | None, option(OUTPUT, "Write the outcome of each as a Markdown page.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Runs published experiments again: reproduced, off by so much, or not to be run here and why. Ends with 1 where a figure is off."""
+    """Runs published experiments again, and says how far off each is or why it cannot run here. Exits with 1 if a figure is off."""
     from firstrank.eval.attempts import page as page_of
     from firstrank.eval.reproducer import Reproducer
     from firstrank.eval.reproductions import all_reproductions, named

@@ -34,17 +34,20 @@ class Objective(StrEnum):
 
 
 def feedback(
-    run: Annotated[Path, typer.Option(help="The reranked run: its scores teach.")],
-    vectors: Annotated[Path, typer.Option(help="passages.npy, passages.ids, queries.npy, queries.ids: firstrank retrieve --save-vectors.")],
-    output: Annotated[Path, typer.Option(help="The second retrieval's run; .gz is compressed.")],
-    depth: Annotated[int, typer.Option(help="Candidates of a query in the second run.")] = 100,
-    candidates: Annotated[int, typer.Option(help="Candidates of a query that teach: as many as were reranked.")] = 100,
-    objective: Annotated[Objective, typer.Option(help="What is optimised; rocchio is the baseline without gradients.")] = Objective.kl,
-    steps: Annotated[int | None, typer.Option(help="kl, ranknet: steps of Adam.")] = None,
-    rate: Annotated[float | None, typer.Option(help="kl, ranknet: Adam's rate.")] = None,
-    save_queries: Annotated[Path | None, typer.Option(help="A folder for the better query vectors.")] = None,
-    qrels: Annotated[str | None, typer.Option(help="Judgments: measure both runs.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
+    run: Annotated[Path, typer.Option(help="The reranked run, whose scores teach.")],
+    vectors: Annotated[
+        Path,
+        typer.Option(help="The folder that firstrank retrieve --save-vectors wrote: passages.npy, passages.ids, queries.npy, queries.ids."),
+    ],
+    output: Annotated[Path, typer.Option(help="The second retrieval's run; a name in .gz is compressed.")],
+    depth: Annotated[int, typer.Option(help="Candidates per query in the second run.")] = 100,
+    candidates: Annotated[int, typer.Option(help="Candidates per query that teach; as many as were reranked.")] = 100,
+    objective: Annotated[Objective, typer.Option(help="The loss to minimise; rocchio is the baseline without gradients.")] = Objective.kl,
+    steps: Annotated[int | None, typer.Option(help="kl, ranknet: how many steps of Adam.")] = None,
+    rate: Annotated[float | None, typer.Option(help="kl, ranknet: Adam's learning rate.")] = None,
+    save_queries: Annotated[Path | None, typer.Option(help="A folder for the new query vectors.")] = None,
+    qrels: Annotated[str | None, typer.Option(help="Judgments, to measure both runs.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Distils a reranking into better query vectors and retrieves again: finds what the first stage missed."""
     from firstrank.reranker.feedback import Feedback
@@ -117,7 +120,7 @@ class Rounds:
         if self.rounds < 1:
             raise InputError(f"--feedback {self.rounds}: must be at least 1 round")
         if self.job.inputs.requests is not None:
-            raise InputError("--feedback retrieves again, from --corpus: it takes --run (or nothing), not --requests")
+            raise InputError("--feedback searches --corpus again: give --run or nothing, not --requests")
         folder = self.job.output.with_name(self.job.output.name + ".feedback")
         self._resume(folder)
         run = first = self._first(folder)

@@ -19,10 +19,12 @@ def mcp(
     model: Annotated[str, option(MODEL, "A name (firstrank models list), a folder, or a Hugging Face id.")] = "default",
     *,
     settings: SetupSettings,
-    corpus: Annotated[list[str] | None, option(INPUT, "A folder of texts or a corpus to search, NAME=PATH; several.")] = None,
-    transport: Annotated[Literal["stdio", "http"], option(SERVICE, "stdio, or streamable HTTP.")] = "stdio",
-    host: Annotated[str, option(SERVICE, "http: address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, option(SERVICE, "http: port to listen on.")] = 8001,
+    corpus: Annotated[
+        list[str] | None, option(INPUT, "A folder of texts or a corpus to search, as NAME=PATH; may be given several times.")
+    ] = None,
+    transport: Annotated[Literal["stdio", "http"], option(SERVICE, "stdio, or http for streamable HTTP.")] = "stdio",
+    host: Annotated[str, option(SERVICE, "http: the address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, option(SERVICE, "http: the port to listen on.")] = 8001,
 ) -> None:
     """Serves the tools rerank and search over the Model Context Protocol, for agents."""
     from firstrank.reranker.reranker import Reranker

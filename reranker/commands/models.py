@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Models by name: list, pull, info, check.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
 def list_models(as_json: AsJson = False) -> None:
-    """The models that Firstrank knows by name; a Hugging Face id or a local folder works wherever a name does."""
+    """Lists the models that Firstrank knows by name. A Hugging Face id or a local folder works wherever a name does."""
     from rich.table import Table
 
     from firstrank.reranker.models.catalog import list_specs
@@ -36,7 +36,7 @@ def list_models(as_json: AsJson = False) -> None:
 
 @app.command("pull")
 def pull_model(name: Annotated[str, typer.Argument(help="A name from the list.")] = "default") -> None:
-    """Fetches a model into the cache, once; from then on it needs no network."""
+    """Fetches a model into the cache. After that it needs no network."""
     from firstrank.reranker.models.catalog import pull
 
     note(f"{name}: ready in {pull(name)}")
@@ -44,7 +44,7 @@ def pull_model(name: Annotated[str, typer.Argument(help="A name from the list.")
 
 @app.command("info")
 def info(name: Annotated[str, typer.Argument(help="A name, a folder, or a Hugging Face id.")], as_json: AsJson = False) -> None:
-    """A model's settings, and whether its weights are here."""
+    """Shows a model's settings, and whether its weights are in the cache."""
     from rich.table import Table
 
     from firstrank.reranker.models.catalog import describe
@@ -67,7 +67,7 @@ def check(
     settings: SetupSettings,
     as_json: AsJson = False,
 ) -> None:
-    """Asks a model a dozen questions whose answers are obvious: a wrong template, or other weights, show. Fails below a half."""
+    """Asks a model a dozen questions with obvious answers. A wrong template or wrong weights get them wrong: below half it fails."""
     import asyncio
 
     from firstrank.reranker.scorers.backends import open_scorer

@@ -29,14 +29,14 @@ def option(panel: str, text: str, *names: str) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=panel)
 
 
-Run = Annotated[Path, option(INPUT, "A TREC run: the first stage's candidates.")]
+Run = Annotated[Path, option(INPUT, "A TREC run with the first stage's candidates.")]
 Queries = Annotated[str, option(INPUT, "JSONL, TSV, a BEIR folder, or ir_datasets:ID.")]
 Corpus = Annotated[str, option(INPUT, "A BEIR folder, corpus.jsonl[.gz], a .tsv, ir_datasets:ID, or lucene:DIR.")]
-Depth = Annotated[int, option(INPUT, "Candidates of a query.")]
-DropSelf = Annotated[bool, option(INPUT, "Leave out the candidate whose docid is the qid (ArguAna).", "--drop-self")]
-Limit = Annotated[int | None, option(INPUT, "Only the first N queries; measures are over them.")]
-Tag = Annotated[str, option(OUTPUT, "The last column of the run: what the system is called.")]
-AsJson = Annotated[bool, option(OUTPUT, "As JSON.", "--json")]
+Depth = Annotated[int, option(INPUT, "Candidates per query.")]
+DropSelf = Annotated[bool, option(INPUT, "Leave out a candidate whose docid is the qid, as ArguAna needs.", "--drop-self")]
+Limit = Annotated[int | None, option(INPUT, "Take the first N queries only, for measures too.")]
+Tag = Annotated[str, option(OUTPUT, "The system's name, in the last column of the run.")]
+AsJson = Annotated[bool, option(OUTPUT, "Print JSON.", "--json")]
 
 
 class Group(NamedTuple):
@@ -50,45 +50,56 @@ class Group(NamedTuple):
 
 _SETTINGS: dict[str, Any] = {
     "backend": Annotated[Backend | None, option(MODEL, "What scores the windows; by default transformers.")],
-    "base_url": Annotated[list[str] | None, option(MODEL, "openai, chat, decisions: a server's address; several are balanced.")],
-    "engine_arg": Annotated[list[str] | None, option(MODEL, "vllm and servers: a setting of the engine, KEY=VALUE; repeatable.")],
-    "max_cost": Annotated[float | None, option(MODEL, "chat: US dollars that all windows may cost; prices are in the model's YAML.")],
+    "base_url": Annotated[list[str] | None, option(MODEL, "openai, chat, decisions: a server's address; give several to share the load.")],
+    "engine_arg": Annotated[
+        list[str] | None, option(MODEL, "vllm and servers: a setting of the engine, KEY=VALUE; may be given several times.")
+    ],
+    "max_cost": Annotated[
+        float | None, option(MODEL, "chat: the most that all windows may cost, in US dollars; the model's YAML has the prices.")
+    ],
     "device": Annotated[str | None, option(MODEL, "auto, cpu, cuda or mps.")],
-    "dtype": Annotated[str | None, option(MODEL, "float32, bfloat16, float16 or int8 (CPUs); by default the fastest here.")],
-    "threads": Annotated[int | None, option(MODEL, "CPU threads; results are the same to the bit for the same number.")],
-    "lanes": Annotated[int | None, option(MODEL, "CPU: windows at once, which share the threads: more a second, but each is slower.")],
-    "instruction": Annotated[str | None, option(MODEL, "What is searched for; for models whose prompt has a place for it.")],
-    "revision": Annotated[str | None, option(MODEL, "The model's revision on the hub.")],
-    "noise": Annotated[float | None, option(MODEL, "oracle: standard deviation of the noise on its grades; by default 0.")],
+    "dtype": Annotated[str | None, option(MODEL, "float32, bfloat16, float16 or int8 (CPUs only); by default the fastest safe one here.")],
+    "threads": Annotated[int | None, option(MODEL, "CPU threads. The same number gives the same results, bit for bit.")],
+    "lanes": Annotated[
+        int | None,
+        option(MODEL, "CPU: how many windows run at once and share the threads. More windows per second, but each takes longer."),
+    ],
+    "instruction": Annotated[str | None, option(MODEL, "What to search for, for models whose prompt has a place for it.")],
+    "revision": Annotated[str | None, option(MODEL, "The model's revision on the Hugging Face hub.")],
+    "noise": Annotated[float | None, option(MODEL, "oracle: standard deviation of the noise that is added to the grades; by default 0.")],
     "prior": Annotated[
         str | None,
         option(
             MODEL,
-            "Cheap scorers of all candidates, before the model: dense:minilm=0.5,sparse:splade-tiny=0.5, or none; by default the model's.",
+            "Cheap scorers that read all candidates first: dense:minilm=0.5,sparse:splade-tiny=0.5, or none. By default the model's.",
         ),
     ],
     "prior_depth": Annotated[
-        int | None, option(MODEL, "How many of the best by the prior the model reads; 0: no model. By default the model's.")
+        int | None, option(MODEL, "How many candidates the model reads, the prior's best first; 0 for no model. By default the model's.")
     ],
     "fuse": Annotated[float | None, option(MODEL, "The prior's weight in the final score; by default the model's.")],
-    "cascade": Annotated[str | None, option(MODEL, "A larger model, for the windows where --model is unsure.")],
-    "defer_budget": Annotated[float | None, option(MODEL, "The share of a query's windows that the larger model may see [0.3].")],
-    "defer_rule": Annotated[str | None, option(MODEL, "How doubt is measured: entropy (the default), margin, or a learned rule's file.")],
+    "cascade": Annotated[str | None, option(MODEL, "A larger model that scores the windows where --model is unsure.")],
+    "defer_budget": Annotated[
+        float | None, option(MODEL, "The largest share of a query's windows that the larger model may score; by default 0.3.")
+    ],
+    "defer_rule": Annotated[
+        str | None, option(MODEL, "How to measure doubt: entropy (the default), margin, or the file of a learned rule.")
+    ],
     "strategy": Annotated[
         str | None,
         option(WINDOWS, "NAME[:key=value,…]: sliding, full, topdown, tournament, blitz, consistent, pointwise; by default the model's."),
     ],
     "window": Annotated[str | None, option(WINDOWS, "Passages per window, or auto; by default the model's.")],
-    "stride": Annotated[int | None, option(WINDOWS, "Places that the window moves; by default the model's.")],
+    "stride": Annotated[int | None, option(WINDOWS, "How many places the window moves each time; by default the model's.")],
     "passes": Annotated[int | None, option(WINDOWS, "How many times the strategy goes over the list.")],
     "top_k": Annotated[int | None, option(WINDOWS, "Guarantee the order of the best N only; may need fewer windows.")],
-    "seed": Annotated[int | None, option(WINDOWS, "For strategies and oracles that draw; by default 0.")],
+    "seed": Annotated[int | None, option(WINDOWS, "The random seed, for strategies and oracles that draw; by default 0.")],
 }
 _PLACEMENT: dict[str, Any] = {
     "workers_on": Annotated[WorkersOn | None, option(WORKERS, "local: rank in this process (the default); ray: in many workers.")],
-    "address": Annotated[str | None, option(WORKERS, "ray: the cluster's address, or auto; by default one on this machine.")],
-    "workers": Annotated[int | None, option(WORKERS, "ray: by default as many as the cluster has GPUs, or cores, for.")],
-    "gpus_per_worker": Annotated[float | None, option(WORKERS, "ray: by default 1 where there are GPUs.")],
+    "address": Annotated[str | None, option(WORKERS, "ray: the cluster's address, or auto; by default a cluster on this machine.")],
+    "workers": Annotated[int | None, option(WORKERS, "ray: how many workers; by default as many as the cluster's GPUs, or cores, allow.")],
+    "gpus_per_worker": Annotated[float | None, option(WORKERS, "ray: GPUs per worker; by default 1 where there are GPUs.")],
 }
 
 
@@ -119,7 +130,7 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
 def tag_of(text: str) -> str:
     """Raises InputError for what is not one word."""
     if not text or text.split() != [text]:
-        raise InputError(f"--tag {text!r}: must be one word, for a run's columns are parted by spaces")
+        raise InputError(f"--tag {text!r}: must be one word, because spaces separate the columns of a run")
     return text
 
 

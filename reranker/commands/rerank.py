@@ -18,32 +18,38 @@ if TYPE_CHECKING:
 
 @expanded
 def rerank(
-    output: Annotated[Path, option(OUTPUT, "The run to write (.gz is compressed); .json or .jsonl with --requests gives RankLLM's form.")],
-    run: Annotated[Path | None, option(INPUT, "A TREC run: the first stage's candidates.")] = None,
+    output: Annotated[
+        Path, option(OUTPUT, "The run to write (a name in .gz is compressed). With --requests, .json or .jsonl gives RankLLM's form.")
+    ],
+    run: Annotated[Path | None, option(INPUT, "A TREC run with the first stage's candidates.")] = None,
     queries: Annotated[str | None, option(INPUT, "JSONL, TSV, a BEIR folder, or ir_datasets:ID.")] = None,
     corpus: Annotated[str | None, option(INPUT, "A BEIR folder, corpus.jsonl[.gz], a .tsv, ir_datasets:ID, or lucene:DIR.")] = None,
     requests: Annotated[Path | None, option(INPUT, "RankLLM's JSON or JSONL, in place of run, queries and corpus.")] = None,
-    depth: Annotated[int, option(INPUT, "Candidates of a query to rerank.")] = 100,
+    depth: Annotated[int, option(INPUT, "Candidates per query to rerank.")] = 100,
     drop_self: DropSelf = False,
     limit: Limit = None,
     model: Annotated[str, option(MODEL, "A name (firstrank models list), a folder, or a Hugging Face id.")] = "default",
     *,
     settings: SetupSettings,
     placement: Placement,
-    feedback: Annotated[int, option(FEEDBACK, "Rounds of: distil the ranking into query vectors, retrieve again, rerank again.")] = 0,
-    vectors: Annotated[Path | None, option(FEEDBACK, "Their folder; made if it is not there. By default OUTPUT.vectors.")] = None,
-    encoder: Annotated[str, option(FEEDBACK, "What makes vectors: minilm, a folder, or a Hugging Face id.")] = "minilm",
+    feedback: Annotated[
+        int, option(FEEDBACK, "How often to improve the query vectors by the ranking, retrieve again, and rerank again.")
+    ] = 0,
+    vectors: Annotated[
+        Path | None, option(FEEDBACK, "The folder of the vectors; made if it does not exist. By default OUTPUT.vectors.")
+    ] = None,
+    encoder: Annotated[str, option(FEEDBACK, "The encoder that makes the vectors: minilm, a folder, or a Hugging Face id.")] = "minilm",
     on_error: Annotated[
-        OnError, option(ERRORS, "A query that fails: fail at the end, skip it, or keep its first-stage order.")
+        OnError, option(ERRORS, "What to do about a query that fails: fail at the end, skip it, or keep its first-stage order.")
     ] = OnError.fail,
-    missing: Annotated[Missing, option(ERRORS, "A docid without text: fail, or leave it in the tail.")] = Missing.fail,
+    missing: Annotated[Missing, option(ERRORS, "What to do about a docid without a text: fail, or leave it in the tail.")] = Missing.fail,
     no_tail: Annotated[bool, option(OUTPUT, "Write the reranked candidates only.", "--no-tail")] = False,
-    trace: Annotated[Path | None, option(OUTPUT, "What each query asked and cost, as JSONL.")] = None,
-    qrels: Annotated[str | None, option(OUTPUT, "Judgments: measure the first stage and the output (and feed the oracle).")] = None,
+    trace: Annotated[Path | None, option(OUTPUT, "Where to write what each query asked and cost, as JSONL.")] = None,
+    qrels: Annotated[str | None, option(OUTPUT, "Judgments, to measure the first stage and the output; the oracle scores by them.")] = None,
     tag: Tag = "firstrank",
-    as_json: Annotated[bool, option(OUTPUT, "The summary as JSON.", "--json")] = False,
+    as_json: Annotated[bool, option(OUTPUT, "Print the summary as JSON.", "--json")] = False,
 ) -> None:
-    """Reranks the candidates of a TREC run with a listwise model: one prefill a window, ranked by the first token's logits."""
+    """Reranks the candidates of a TREC run with a listwise model: one prefill per window, ranked by the first token's logits."""
     from firstrank.reranker.runs.qrels import read_qrels
     from firstrank.reranker.setup import Setup
 

@@ -20,22 +20,24 @@ if TYPE_CHECKING:
 
 def retrieve(
     queries: Annotated[str, typer.Option(help="JSONL, TSV, a BEIR folder, or ir_datasets:ID.")],
-    output: Annotated[Path, typer.Option(help="The run to write; .gz is compressed.")],
+    output: Annotated[Path, typer.Option(help="The run to write; a name in .gz is compressed.")],
     corpus: Annotated[str | None, typer.Option(help="A BEIR folder, corpus.jsonl[.gz], a .tsv, or ir_datasets:ID.")] = None,
-    depth: Annotated[int, typer.Option(help="Candidates of a query.")] = 100,
-    drop_self: Annotated[bool, typer.Option("--drop-self", help="Leave out the candidate whose docid is the qid (ArguAna).")] = False,
+    depth: Annotated[int, typer.Option(help="Candidates per query.")] = 100,
+    drop_self: Annotated[bool, typer.Option("--drop-self", help="Leave out a candidate whose docid is the qid, as ArguAna needs.")] = False,
     retriever: Annotated[str, typer.Option(help="bm25, rm3, dense:MODEL, sparse:MODEL, hybrid:MODEL or pyserini:INDEX.")] = "bm25",
     language: Annotated[
         str | None,
-        typer.Option(help="How BM25 splits and stems words: de, fr, zh …; by default it goes by the script, with English stems."),
+        typer.Option(help="How BM25 splits and stems words: de, fr, zh … By default the script decides, and words get English stems."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="So many queries only, the first ones; measures are over them.")] = None,
-    tag: Annotated[str | None, typer.Option(help="The last column of the run; by default the retriever's name.")] = None,
-    save_vectors: Annotated[Path | None, typer.Option(help="dense, hybrid: a folder for the vectors, for firstrank feedback.")] = None,
-    qrels: Annotated[str | None, typer.Option(help="Judgments: retrieve their queries only, and measure the run.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
+    limit: Annotated[int | None, typer.Option(help="Take the first N queries only, for measures too.")] = None,
+    tag: Annotated[str | None, typer.Option(help="The system's name, in the last column of the run; by default the retriever's.")] = None,
+    save_vectors: Annotated[
+        Path | None, typer.Option(help="dense, hybrid: a folder to keep the vectors in, for firstrank feedback.")
+    ] = None,
+    qrels: Annotated[str | None, typer.Option(help="Judgments: retrieve for their queries only, and measure the run.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Retrieves candidates: a TREC run, by BM25 unless said otherwise."""
+    """Retrieves candidates and writes a TREC run, with BM25 unless --retriever names another."""
     from firstrank.reranker.retrievers import register as retrievers
     from firstrank.reranker.runs.files import check_writable
     from firstrank.reranker.runs.qrels import read_qrels
@@ -43,12 +45,12 @@ def retrieve(
     from firstrank.reranker.runs.trec import Run, write_run
 
     if corpus is None and not retriever.startswith("pyserini:"):
-        raise InputError(f"--corpus: not given; {retriever} reads it (only pyserini:INDEX holds its own)")
+        raise InputError(f"--corpus: missing; {retriever} needs the texts (only pyserini:INDEX holds them itself)")
     check_writable(output)
     judged = read_qrels(qrels) if qrels is not None else None
     wanted = [query for query in read_queries(queries) if judged is None or query.qid in judged]
     if not wanted:
-        raise InputError(f"{queries}: none of its queries is judged in {qrels}")
+        raise InputError(f"{queries}: {qrels} judges none of its queries")
     if limit is not None:
         wanted = wanted[:limit]
         judged = None if judged is None else {query.qid: judged[query.qid] for query in wanted}

@@ -204,7 +204,9 @@ class Executor:
         finally:
             self._tokens.release(held, session, client)
         if len(scores.values) != len(window) or not all(map(math.isfinite, scores.values)):
-            raise ScorerError(f"the scorer gave {scores.values} for a window of {len(window)}: it must give one finite number each")
+            raise ScorerError(
+                f"the scorer gave {scores.values} for a window of {len(window)}: it must give one finite number per candidate"
+            )
         return scores
 
 

@@ -64,7 +64,7 @@ def mcp_server(reranker: Reranker, corpora: Mapping[str, Path] | None = None) ->
         @server.tool(description=f"Searches a corpus and ranks what it finds, best first. There are: {', '.join(named)}.")
         async def search(query: Asked, corpus: str, top_k: Best = 10, instruction: Instruction = None) -> list[Found]:
             if corpus not in named:
-                raise ToolError(f"corpus {corpus!r}: there is none of that name; there are {', '.join(named)}")
+                raise ToolError(f"corpus {corpus!r}: no corpus has that name; there are {', '.join(named)}")
             passages = await _saying(asyncio.to_thread(_candidates, lambda: opened(corpus), query))
             if not passages:
                 return []

@@ -53,11 +53,9 @@ def chosen(asked: str | None, of_model: str | None, *, on_cpu: bool, width: int 
         if name not in (None, "auto", *KNOWN):
             raise ModelError(f"{what} {name}: unknown; use auto, {', '.join(KNOWN)}")
     if asked == "int8" and not on_cpu:
-        raise ModelError("--dtype int8: for CPUs only; a GPU takes bfloat16 or float16")
+        raise ModelError("--dtype int8: works on CPUs only; on a GPU use bfloat16 or float16")
     if asked == "int8" and platform.machine() not in _X86:
-        raise ModelError(
-            f"--dtype int8: its products are for x86 processors, and this one is {platform.machine()}; take float32 or bfloat16"
-        )
+        raise ModelError(f"--dtype int8: it needs an x86 processor, and this one is {platform.machine()}; use float32 or bfloat16")
     for known in KNOWN:
         if asked == known:
             return known

@@ -35,7 +35,7 @@ def adapter_base(folder: Path) -> tuple[str, str | None]:
     found = _json(folder / "adapter_config.json")
     base, revision = found.get("base_model_name_or_path"), found.get("revision")
     if not isinstance(base, str) or not base:
-        raise ModelError(f"{folder / 'adapter_config.json'}: names no base_model_name_or_path: write there which model it is for")
+        raise ModelError(f"{folder / 'adapter_config.json'}: has no base_model_name_or_path: write the name of its base model there")
     return base, revision if isinstance(revision, str) else None
 
 
@@ -77,7 +77,7 @@ def _check_kind(name: str, folder: Path, config: dict[str, Any]) -> None:
         )
         if own:
             raise ModelError(
-                f"model {name!r}: needs code of its own ({own}), which Firstrank does not run: it could do anything on this machine. "
+                f"model {name!r}: needs code of its own ({own}). Firstrank does not run it, because it could do anything on this machine. "
                 "Use a model that transformers itself knows"
             )
         raise ModelError(
@@ -93,5 +93,5 @@ def _json(file: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ModelError(f"{file}: cannot be read: {error}") from error
     if not isinstance(found, dict):
-        raise ModelError(f"{file}: a JSON object is expected, not {type(found).__name__}")
+        raise ModelError(f"{file}: must hold a JSON object, not {type(found).__name__}")
     return found

@@ -20,7 +20,7 @@ def cut_config(name: str, path: Path, layers: int) -> Any:
     config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     text = config.get_text_config()
     if layers > text.num_hidden_layers:
-        raise ModelError(f"model {name!r}: layers: {layers} are to be kept, and the network has {text.num_hidden_layers}")
+        raise ModelError(f"model {name!r}: layers: {layers} cannot be kept, for the network has {text.num_hidden_layers}")
     text.num_hidden_layers = layers
     if getattr(text, "layer_types", None):
         text.layer_types = text.layer_types[:layers]
@@ -41,7 +41,7 @@ def make_norm_plain(name: str, network: Any) -> None:
     weight, eps = getattr(norm, "weight", None), getattr(norm, "variance_epsilon", getattr(norm, "eps", None))
     if weight is None or eps is None:
         raise ModelError(
-            f"model {name!r}: norm: plain needs a network whose last norm is an RMS norm; {type(network).__name__} has another"
+            f"model {name!r}: norm: plain needs a network whose last norm is an RMS norm; that of {type(network).__name__} is not"
         )
     probe = torch.linspace(-1.0, 2.0, len(weight), dtype=torch.float32, device=weight.device)
     plain = probe * torch.rsqrt(probe.square().mean() + eps)

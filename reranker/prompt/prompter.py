@@ -111,7 +111,7 @@ class Prompter:
             return parse(text, self.identifiers[:n])
         parsed = parse(after_thought(text), self.identifiers[:n])
         if parsed.faults.missing == n:
-            raise ScorerError(f"the model wrote no ordering after its thoughts; `thinking:` gives it {self.thinking} tokens for them")
+            raise ScorerError(f"the model wrote no ordering after its thoughts; raise `thinking:`, which gives it {self.thinking} tokens")
         return parsed
 
     def frame(self, n: int, query: str, instruction: str = "") -> tuple[Ids, Ids]:

@@ -46,7 +46,7 @@ class Form(BaseModel):
     @model_validator(mode="after")
     def _instruction(self) -> Self:
         if not self.takes_instruction and (self.instruction or self.instructed != "{instruction}"):
-            raise ValueError("instruction: the template has no {instruction} to put it at")
+            raise ValueError("instruction: the template has no {instruction}, so there is no place for it")
         if self.instructed.count("{instruction}") != 1:
             raise ValueError("instructed: {instruction} must occur once in it")
         return self

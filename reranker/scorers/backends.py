@@ -98,7 +98,7 @@ def backend_options(backend: str = Backend.transformers, **settings: Unpack[Back
     if kind in _SERVERS and "engine" in given:
         given["server"] = server_settings(given.pop("engine"), _SERVERS[kind], backend)
     if kind is Oracle and "qrels" not in given:
-        raise InputError("backend oracle: scores by judgments: give qrels (--qrels)")
+        raise InputError("backend oracle: it scores by judgments, so give qrels (--qrels)")
     return kind(**given)
 
 
@@ -129,7 +129,7 @@ def open_scorer(
     if isinstance(backend, str):
         backend = backend_options(backend, **settings)
     elif settings:
-        raise InputError(f"{', '.join(settings)}: the backend's options are given whole already; say it there")
+        raise InputError(f"{', '.join(settings)}: the backend's options are already given as one object: set it there")
     if isinstance(backend, Oracle):
         from firstrank.reranker.scorers.oracle import OracleOptions, OracleScorer
 

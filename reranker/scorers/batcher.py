@@ -72,7 +72,7 @@ class Batcher(Generic[Item, Answer]):
         Clients take turns, and so do the owners of each: one that asks for much at once does not keep the others waiting.
         """
         if self._closed:
-            raise EngineLost("this scorer is closed: make a fresh one (`Reranker.close` closes the scorer that it was given)")
+            raise EngineLost("this scorer is closed: make a new one (`Reranker.close` also closes the scorer that was passed to it)")
         loop = asyncio.get_running_loop()
         entry: _Waiting[Item, Answer] = _Waiting(item, tokens, owner, client, loop.create_future())
         self._waiting.append(entry)

@@ -110,7 +110,7 @@ async def _answer(scorer: Scorer, request: Request, gate: asyncio.Semaphore) -> 
         session: Session = await asyncio.to_thread(scorer.open, request)
         try:
             if session.max_window < _SIZE:
-                raise ModelError(f"model {scorer.name!r}: takes {session.max_window} short passages in a window: its context is too small")
+                raise ModelError(f"model {scorer.name!r}: its context is too small: a window holds {session.max_window} short passages")
             return await session.score(tuple(range(_SIZE)))
         finally:
             session.close()

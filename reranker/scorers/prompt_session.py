@@ -30,7 +30,7 @@ class PromptSession:
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         if len(indices) > self.max_window:
-            raise InputError(f"a window of {len(indices)} candidates: the model's labels and context allow {self.max_window}")
+            raise InputError(f"a window of {len(indices)} candidates is too long: the model's labels and context allow {self.max_window}")
         return await self._scorer.score(self._encoded.prompt(indices), len(indices))
 
     def close(self) -> None:

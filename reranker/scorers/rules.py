@@ -78,19 +78,24 @@ def _reads(given: Given) -> bool:
 
 
 EFFECTS = (
-    Effect(SETTINGS + PLACEMENT + ("depth",), with_("rerank"), "how a model reranks; only with {rerank} MODEL", ("eval",)),
-    Effect(("noise",), without("model"), "is the oracle's, and {model} takes its place: give one of them", ("bench strategies",)),
-    Effect(("seeds",), without("model"), "draws of the oracle's noise, and {model} takes its place", ("bench strategies",)),
+    Effect(SETTINGS + PLACEMENT + ("depth",), with_("rerank"), "only with {rerank} MODEL", ("eval",)),
+    Effect(("noise",), without("model"), "only the oracle has noise, and {model} takes its place: give one of them", ("bench strategies",)),
+    Effect(("seeds",), without("model"), "only the oracle draws noise, and {model} takes its place", ("bench strategies",)),
     Effect(
         tuple(name for name in SETTINGS if name not in ("noise", "strategy")),
         lambda given: bool(given.get("model")) and given.get("backend") != Backend.oracle,
-        "of a model; only with {model}",
+        "only with {model}",
         ("bench strategies",),
     ),
-    Effect(("small", "large", "seeds"), without("model"), "of the oracles, and {model} takes their place", ("bench cascade",)),
-    Effect(("model",), with_("cascade"), "is the small one; give the large one by {cascade}", ("bench cascade",)),
-    Effect(("defer_budget", "defer_rule"), lambda given: False, "every rule is measured, at each {budget}", ("bench cascade",)),
-    Effect(tuple(name for name in SETTINGS if name != "strategy"), with_("model"), "of models; only with {model}", ("bench cascade",)),
+    Effect(("small", "large", "seeds"), without("model"), "only oracles have this, and {model} takes their place", ("bench cascade",)),
+    Effect(("model",), with_("cascade"), "names the small model: name the large one with {cascade}", ("bench cascade",)),
+    Effect(
+        ("defer_budget", "defer_rule"),
+        lambda given: False,
+        "this command measures every rule at each {budget}: leave it out",
+        ("bench cascade",),
+    ),
+    Effect(tuple(name for name in SETTINGS if name != "strategy"), with_("model"), "only with {model}", ("bench cascade",)),
     Effect(
         ("model",),
         lambda given: given.get("backend") != Backend.oracle,
@@ -100,9 +105,13 @@ EFFECTS = (
     Effect(
         CASCADE,
         lambda given: given.get("backend") != Backend.oracle,
-        "defers to a model, and {backend} oracle has none: try `firstrank bench cascade`",
+        "the windows go to a larger model, and {backend} oracle has none: try `firstrank bench cascade`",
     ),
-    Effect(("revision",), lambda given: given.get("backend") not in (Backend.chat, Backend.decisions), "a host serves what it serves"),
+    Effect(
+        ("revision",),
+        lambda given: given.get("backend") not in (Backend.chat, Backend.decisions),
+        "the host decides which revision it serves: leave this out",
+    ),
     Effect(("defer_budget", "defer_rule"), with_("cascade"), "only with {cascade}"),
     *map(_of_backend, LOCAL),
     _of_backend("noise", but=("bench strategies",)),
@@ -115,12 +124,12 @@ EFFECTS = (
     Effect(
         (*SCHEDULE, *PRIOR, *CASCADE, "seed", "noise"),
         lambda given: False,
-        "the check asks one model for single windows: it has no strategy, no prior and no cascade",
+        "the check asks one model about single windows, without strategy, prior or cascade",
         ("models check",),
     ),
     Effect(("vectors", "encoder"), with_("feedback"), "only with {feedback}", ("rerank",)),
-    Effect(("feedback",), without("requests"), "retrieves again, from --corpus: it takes --run (or nothing), not {requests}", ("rerank",)),
-    Effect(("missing",), without("requests"), "{requests} holds every text", ("rerank",)),
+    Effect(("feedback",), without("requests"), "searches --corpus again: give {run} or nothing, not {requests}", ("rerank",)),
+    Effect(("missing",), without("requests"), "{requests} holds every text, so none can be missing", ("rerank",)),
     Effect(("address", "workers", "gpus_per_worker"), among("workers_on", "ray"), "only with {workers_on} ray"),
     Effect(
         ("language",),
@@ -132,30 +141,30 @@ EFFECTS = (
     Effect(
         ("corpus",),
         lambda given: not str(given.get("retriever", "")).startswith("pyserini:"),
-        "{retriever} pyserini:INDEX holds its own",
+        "{retriever} pyserini:INDEX holds the texts itself",
         ("retrieve",),
     ),
     Effect(("steps", "rate"), among("objective", "kl", "ranknet", default="kl"), "only with {objective} kl or ranknet", ("feedback",)),
     Effect(
         ("rate_limit", "document_rate_limit", "token_rate_limit"),
         either("api_keys", "api_keys_file"),
-        "counts by key; only with {api_keys} or {api_keys_file}",
+        "each key has its own count: only with {api_keys} or {api_keys_file}",
         ("serve",),
     ),
     Effect(("split", "run"), with_("dataset"), "only with {dataset}", ("bench latency",)),
     Effect(("clients", "requests", "depth"), with_("server"), "only with {server}", ("bench throughput",)),
-    Effect(("windows", "passages"), without("server"), "not with {server}, whose requests have a depth", ("bench throughput",)),
+    Effect(("windows", "passages"), without("server"), "not with {server}: give {depth} in their place", ("bench throughput",)),
     Effect(("passes",), with_("complete"), "only with {complete}", ("data build teacher",)),
     Effect(
         ("dataset",),
         without("qrels", "queries", "corpus"),
-        "holds queries, judgments and texts: leave out {qrels}, {queries}, {corpus}",
+        "a dataset holds queries, judgments and texts: leave out {qrels}, {queries}, {corpus}",
         ("eval",),
     ),
     Effect(("split",), with_("dataset"), "only with {dataset}", ("eval",)),
     Effect(("queries", "corpus"), with_("qrels"), "only with {qrels}", ("eval",)),
-    Effect(("relevant_from",), without("measure"), "{measure} says it itself, as RR(rel=2)@10", ("eval",)),
-    Effect(("no_texts",), either("dataset", "corpus"), "no corpus is given", ("eval",)),
+    Effect(("relevant_from",), without("measure"), "{measure} states the grade itself, for example RR(rel=2)@10", ("eval",)),
+    Effect(("no_texts",), either("dataset", "corpus"), "without a corpus there are no texts to leave out", ("eval",)),
 )
 
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -203,9 +212,9 @@ def _of_strategy(given: Given, spelled: Spelled) -> Iterator[str]:
     known, said = said_in(strategy)
     for name in ("window", "stride", "passes", "top_k"):
         if name in given and name not in known:
-            yield f"{spelled(name)}: the strategy {strategy!r} has none; it has {', '.join(sorted(known)) or 'no numbers'}"
+            yield f"{spelled(name)}: the strategy {strategy!r} has no such setting; it has {', '.join(sorted(known)) or 'none'}"
         if name in given and name in said:
-            yield f"{spelled(name)}: {spelled('strategy')} {strategy} says it already: say it once"
+            yield f"{spelled(name)}: {spelled('strategy')} {strategy} sets it already: set it once"
 
 
 class _Names(dict[str, str]):

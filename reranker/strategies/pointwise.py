@@ -13,7 +13,7 @@ def pointwise() -> Strategy:
     def strategy(view: View) -> Steps:
         if view.n > view.max_window:
             raise InputError(
-                f"pointwise: reads all {view.n} candidates in one round, and this model takes {view.max_window} in a window; "
+                f"pointwise: would read all {view.n} candidates in one round, and this model takes {view.max_window} in a window; "
                 "use another strategy, or a model that reads a passage at a time"
             )
         order = list(range(view.n))

@@ -141,4 +141,4 @@ def _check(name: str, weight: float) -> None:
     if name != FIRST_STAGE and (kind not in ("dense", "sparse") or not model):
         raise InputError(f"prior {name!r}: unknown; there are dense:MODEL, sparse:MODEL, {FIRST_STAGE} and {NONE}")
     if not 0 < weight < float("inf"):
-        raise InputError(f"prior {name}={weight:g}: a weight is more than 0")
+        raise InputError(f"prior {name}={weight:g}: a weight must be above 0")

@@ -29,7 +29,7 @@ def sliding(window: WindowSize = 20, stride: int | None = None, passes: int = 1,
     check_window(window)
     check_at_least(1, stride=stride, passes=passes, top_k=top_k)
     if window == "auto" and stride is not None:
-        raise InputError(f"stride={stride}: a window that is auto has no fixed length, and hands on half; leave the stride out")
+        raise InputError(f"stride={stride}: leave it out with window=auto, which has no fixed length and moves by half a window")
     if window != "auto" and stride is not None and stride > window:
         raise InputError(f"stride={stride} is larger than window={window}: some candidates would never be read")
 

@@ -36,7 +36,7 @@ def test_names_become_the_parts_that_they_belong_to():
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"devise": "cuda"}, r"no setting is called 'devise' \(did you mean 'device'\?\)"),
+        ({"devise": "cuda"}, r"there is no setting 'devise' \(did you mean 'device'\?\)"),
         ({"backend": "nonesense"}, "backend 'nonesense': unknown; there are transformers, vllm, openai, chat, decisions, oracle"),
         ({"noise": 0.5}, "noise: only with backend oracle"),
         ({"backend": "vllm", "lanes": 2}, "lanes: only with backend transformers"),
@@ -49,7 +49,7 @@ def test_names_become_the_parts_that_they_belong_to():
         ({"defer_budget": 0.5}, "defer_budget: only with cascade"),
         ({"passes": 0}, "passes 0: must be at least 1"),
         ({"threads": 0}, "threads 0: must be at least 1"),
-        ({"strategy": "topdown", "stride": 5}, r"stride: the strategy 'topdown' has none; it has budget, k, top_k, window"),
+        ({"strategy": "topdown", "stride": 5}, r"stride: the strategy 'topdown' has no such setting; it has budget, k, top_k, window"),
     ],
 )
 def test_what_does_not_exist_or_has_no_effect_is_refused(settings, problem):
@@ -61,7 +61,7 @@ def test_what_does_not_exist_or_has_no_effect_is_refused(settings, problem):
 
 @pytest.mark.parametrize("settings", [{"devise": "cuda"}, {"backend": "nonesense"}, {"device": "cpu"}, {"cascade": "large"}])
 def test_a_scorer_of_ones_own_takes_a_schedule_and_nothing_else(settings):
-    with pytest.raises(InputError, match=r"no setting is called .* there are strategy, window"):
+    with pytest.raises(InputError, match=r"there is no setting .* there are strategy, window"):
         Reranker(FakeScorer(), **settings)
 
 

@@ -8,6 +8,7 @@ import torch
 from firstrank.reranker.errors import InputError
 from firstrank.training.attention import WINDOWS, serving
 from firstrank.training.frugal import Frugal
+from firstrank.training.fused import _Product
 from firstrank.training.machine import arithmetic
 from firstrank.training.masters import MasterAdamW
 from firstrank.training.network import load_network
@@ -75,6 +76,20 @@ def test_a_step_of_the_adapter_is_felt_at_once(recipe, opened):
         bare = network(batch=batch).scores
     plain = load_network(model, recipe(tuning={"method": "full"})).eval()
     torch.testing.assert_close(bare, plain(batch=batch).scores, rtol=1e-4, atol=1e-4)
+
+
+def test_a_change_below_the_grid_of_bf16_is_not_lost():
+    """Each value changes by a tenth of a step of the grid: rounded once, a tenth of them moves; added to what is rounded, none does."""
+    torch.manual_seed(0)
+    x, weight = torch.randn(512, 256).bfloat16(), (torch.randn(128, 256) / 16).bfloat16()
+    a, b = torch.randn(4, 256) / 16, torch.randn(128, 4) * 2e-4
+    plain = x @ weight.T
+    felt = _Product.apply(x, weight, a, b, 1.0)
+    wanted = ((x.float() @ a.T) @ b.T).flatten()
+    moved = (felt.float() - plain.float()).flatten()
+    assert 0.3 < (moved @ wanted) / (wanted @ wanted) < 1.7
+    twice = plain.clone().addmm_(x @ a.bfloat16().T, b.bfloat16().T)
+    assert (twice != plain).float().mean() < (felt != plain).float().mean() / 2
 
 
 def test_fusing_and_dropout_do_not_go_together(recipe, opened):

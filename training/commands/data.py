@@ -1,4 +1,4 @@
-"""`firstrank data build …` and `firstrank data check`: training examples from what there is, with a report of what was dropped and why."""
+"""`firstrank data build …` and `firstrank data check`: builds training examples, and reports what it dropped and why."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ data.add_typer(build, name="build")
 
 EXAMPLES = "Examples"
 
-Output = Annotated[Path, option(OUTPUT, "The examples to write; .gz is compressed (training wants it unpacked).")]
-Split = Annotated[str, option(INPUT, "Of a BEIR folder's qrels.")]
-Seed = Annotated[int, option(EXAMPLES, "Of all that is drawn.")]
+Output = Annotated[Path, option(OUTPUT, "The examples to write. A name in .gz is compressed, but training reads uncompressed files only.")]
+Split = Annotated[str, option(INPUT, "Which split of a BEIR folder's judgments.")]
+Seed = Annotated[int, option(EXAMPLES, "The random seed.")]
 
 
 @build.command("qrels")
@@ -40,18 +40,24 @@ def build_qrels(
     corpus: Corpus,
     output: Output,
     split: Split = "train",
-    size: Annotated[int, option(EXAMPLES, "Passages of an example.")] = 20,
-    positives: Annotated[int, option(EXAMPLES, "At most so many relevant ones.")] = 3,
-    bands: Annotated[str, option(EXAMPLES, "Ranks that negatives come from, in equal shares: 1-20,21-50.")] = "1-20,21-50,51-100",
-    windows: Annotated[int, option(EXAMPLES, "Examples of each query.")] = 1,
-    shuffled: Annotated[bool, option(EXAMPLES, "Passages in random order, not the first stage's.", "--shuffled")] = False,
+    size: Annotated[int, option(EXAMPLES, "Passages per example.")] = 20,
+    positives: Annotated[int, option(EXAMPLES, "Relevant passages per example, at most.")] = 3,
+    bands: Annotated[
+        str, option(EXAMPLES, "The ranks that negatives come from, in equal shares, for example 1-20,21-50.")
+    ] = "1-20,21-50,51-100",
+    windows: Annotated[int, option(EXAMPLES, "Examples per query.")] = 1,
+    shuffled: Annotated[bool, option(EXAMPLES, "Put passages in random order, not in the first stage's.", "--shuffled")] = False,
     share: Annotated[
-        float | None, option(EXAMPLES, "Negatives score below this share of the run's score of the least relevant passage: 0.95, say.")
+        float | None,
+        option(
+            EXAMPLES,
+            "Take only negatives whose score in the run is below this share of the lowest score of a relevant passage, for example 0.95.",
+        ),
     ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Relevant passages and hard negatives, from judgments and a first-stage run."""
+    """Takes relevant passages from judgments, and hard negatives from a first-stage run."""
     from firstrank.reranker.runs.qrels import read_qrels
     from firstrank.reranker.runs.queries import read_queries
     from firstrank.reranker.runs.trec import read_run
@@ -62,7 +68,7 @@ def build_qrels(
     if size < 2 or positives < 1 or windows < 1:
         raise InputError("--size must be at least 2, --positives and --windows at least 1")
     if share is not None and not 0 < share <= 1:
-        raise InputError(f"--share {share}: above 0, 1 at most")
+        raise InputError(f"--share {share}: must be above 0 and at most 1")
     settings = Bands(size, positives, ranges, windows, shuffled, share, seed)
     ranked, judged = read_run(run), read_qrels(qrels, split)
     texts = dict(query for query in read_queries(queries) if query.qid in ranked)
@@ -76,12 +82,12 @@ def build_qrels(
 def build_conversations(
     source: Annotated[
         str,
-        typer.Argument(help="RankZephyr-style conversations, or lists with a permutation: a file, or datasets:ID[:SPLIT]."),
+        typer.Argument(help="Conversations as RankZephyr's, or lists with a permutation: a file, or datasets:ID[:SPLIT]."),
     ],
     output: Output,
     as_json: AsJson = False,
 ) -> None:
-    """Prompts with labelled passages and the answer `[C] > [A] > [B]`, letters or numbers."""
+    """Reads prompts with labelled passages and the answer `[C] > [A] > [B]`, in letters or numbers."""
     from firstrank.training.data.conversations import from_conversations, rows_of
 
     rows = rows_of(source)
@@ -90,13 +96,15 @@ def build_conversations(
 
 @build.command("rankllm")
 def build_rankllm(
-    ranked: Annotated[Path, typer.Argument(help="RankLLM's results: candidates best first.")],
+    ranked: Annotated[Path, typer.Argument(help="RankLLM's results, with the candidates best first.")],
     output: Output,
-    requests: Annotated[Path | None, option(INPUT, "Its requests: the first-stage order; without them the order is random.")] = None,
+    requests: Annotated[
+        Path | None, option(INPUT, "RankLLM's requests, which have the first-stage order; without them the order is random.")
+    ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """The rankings of a RankLLM result file."""
+    """Reads the rankings of a RankLLM result file."""
     from firstrank.training.data.build import from_rankllm
     from firstrank.training.data.teacher import examples
 
@@ -110,16 +118,16 @@ def build_teacher(
     queries: Queries,
     corpus: Corpus,
     output: Output,
-    teacher: Annotated[str, option(MODEL, "A model's name or folder, or a run file that the teacher wrote.")] = "default",
+    teacher: Annotated[str, option(MODEL, "A model's name or folder, or a run that the teacher wrote.")] = "default",
     *,
     settings: SetupSettings,
-    qrels: Annotated[str | None, option(INPUT, "For the oracle.")] = None,
-    complete: Annotated[bool, option(WINDOWS, "Repeat passes until the whole order stands still.", "--complete")] = False,
-    passes: Annotated[int, option(WINDOWS, "The most passes of --complete.")] = 10,
+    qrels: Annotated[str | None, option(INPUT, "Judgments, for the oracle.")] = None,
+    complete: Annotated[bool, option(WINDOWS, "Repeat passes until the order no longer changes.", "--complete")] = False,
+    passes: Annotated[int, option(WINDOWS, "With --complete: how many passes at most.")] = 10,
     depth: Depth = 100,
     as_json: AsJson = False,
 ) -> None:
-    """The order that a teacher gives to a run's candidates, and its scores. Interrupted, the same command goes on where it was."""
+    """Takes a teacher's order of a run's candidates, and its scores. After an interruption the same command goes on where it was."""
     from firstrank.reranker.batch.journal import open_journal
     from firstrank.reranker.reranker import Reranker
     from firstrank.reranker.runs.files import fingerprint
@@ -160,18 +168,20 @@ def build_blended(
     queries: Queries,
     corpus: Corpus,
     output: Output,
-    encoder: Annotated[str, option(MODEL, "The bi-encoder: a name for sentence-transformers, or minilm.")] = "minilm",
-    qrels: Annotated[str | None, option(INPUT, "Judgments: relevant passages are graded above all others.")] = None,
+    encoder: Annotated[str, option(MODEL, "The bi-encoder: minilm, or a name that sentence-transformers knows.")] = "minilm",
+    qrels: Annotated[str | None, option(INPUT, "Judgments: relevant passages get a grade above all others.")] = None,
     split: Split = "train",
-    size: Annotated[int, option(EXAMPLES, "Passages of an example.")] = 24,
-    bands: Annotated[str, option(EXAMPLES, "Ranks that candidates come from, in equal shares.")] = "1-10,11-30,31-100",
-    first_stage: Annotated[float, option(EXAMPLES, "How much the run's own scores count, from 0 to 1.")] = 0.3,
-    words: Annotated[int, option(EXAMPLES, "Of a passage that the bi-encoder reads; best as many as will be read in training.")] = 100,
-    limit: Annotated[int | None, option(EXAMPLES, "Queries, drawn by chance.")] = None,
+    size: Annotated[int, option(EXAMPLES, "Passages per example.")] = 24,
+    bands: Annotated[str, option(EXAMPLES, "The ranks that candidates come from, in equal shares.")] = "1-10,11-30,31-100",
+    first_stage: Annotated[float, option(EXAMPLES, "The weight of the run's own scores, from 0 to 1.")] = 0.3,
+    words: Annotated[
+        int, option(EXAMPLES, "How many words of a passage the bi-encoder reads; best as many as the model will read in training.")
+    ] = 100,
+    limit: Annotated[int | None, option(EXAMPLES, "Take this many queries, drawn at random.")] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Grades from a bi-encoder's cosines and the first stage's scores, blended; needs no judge (pip install 'firstrank[dense]')."""
+    """Grades from a bi-encoder's cosines and the first stage's scores, blended; needs no judgments (pip install 'firstrank[dense]')."""
     from firstrank.reranker.retrievers.dense import open_encoder
     from firstrank.reranker.runs.qrels import read_qrels
     from firstrank.reranker.runs.queries import read_queries
@@ -195,23 +205,27 @@ def build_blended(
 @data.command("invent")
 def invent(
     corpus: Corpus,
-    output: Annotated[Path, option(OUTPUT, "A folder: a collection in BEIR's layout.")],
+    output: Annotated[Path, option(OUTPUT, "The folder to write, a collection in BEIR's layout.")],
     kind: Annotated[
-        str, option(EXAMPLES, "titles (passages lose theirs), sentences (asked passages lose their first) or keywords.")
+        str,
+        option(
+            EXAMPLES,
+            "What becomes a query: titles (removed from the passages), sentences (the first one, removed from its passage) or keywords.",
+        ),
     ] = "titles",
-    count: Annotated[int, option(EXAMPLES, "Queries.")] = 1000,
+    count: Annotated[int, option(EXAMPLES, "How many queries.")] = 1000,
     seed: Seed = 0,
 ) -> None:
-    """A collection whose queries are made of its corpus: each asks for the passage that it comes from."""
+    """Makes queries from a corpus alone. Each asks for the passage that it comes from."""
     from firstrank.reranker.texts.sources import read_passages
     from firstrank.training.data import invented
 
     if kind not in invented.KINDS or count < 1:
-        raise InputError(f"--kind {kind} --count {count}: {', '.join(invented.KINDS)}; at least 1")
+        raise InputError(f"--kind {kind} --count {count}: the kind must be one of {', '.join(invented.KINDS)}, and the count at least 1")
     read = list(read_passages(corpus))
     made = list(invented.KINDS[kind](read, seed))
     if not made:
-        raise InputError(f"{corpus}: no passage has what --kind {kind} asks with")
+        raise InputError(f"{corpus}: no passage has what --kind {kind} makes queries from")
     asked = invented.some(made, count, seed)
     cut = {one.passage.docid: one.passage for one in asked}
     passages = [cut.get(passage.docid, passage) for passage in read] if kind == "sentences" else [one.passage for one in made]
@@ -224,7 +238,7 @@ def check_examples(
     files: Annotated[list[Path], typer.Argument(help="Files of examples.")],
     as_json: AsJson = False,
 ) -> None:
-    """Checks examples: counts, and each line that is wrong. Exit code 2 if there is one."""
+    """Checks examples: counts them, and names each line that is wrong. Exits with 2 if there is one."""
     from firstrank.training.data.build import check
 
     found = {str(file): check(file) for file in files}
@@ -262,7 +276,7 @@ def _bands(text: str) -> tuple[tuple[int, int], ...]:
     for band in text.split(","):
         low, dash, high = band.partition("-")
         if not (dash and low.isdigit() and high.isdigit() and 1 <= int(low) <= int(high)):
-            raise InputError(f"--bands {text}: {band!r} is no range of ranks; write 1-20,21-50")
+            raise InputError(f"--bands {text}: {band!r} is no range of ranks; write for example 1-20,21-50")
         found.append((int(low), int(high)))
     return tuple(found)
 

@@ -13,14 +13,20 @@ from firstrank.reranker.commands.console import note
 
 def train(
     config: Annotated[str, typer.Argument(help="A recipe: a YAML file, or the name of one in configs/training/.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key=value: optimiser.lr=1e-4 …", metavar="[KEY=VALUE]…")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show three examples as the model will see them; load no weights.")] = False,
-    minutes: Annotated[float | None, typer.Option(help="Stop with a checkpoint after so long; the same command goes on.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Settings that replace the recipe's, for example optimiser.lr=1e-4.", metavar="[KEY=VALUE]…")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show three examples as the model will read them, and load no weights.")
+    ] = False,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop with a checkpoint after this many minutes; the same command goes on from there.")
+    ] = None,
     allow_changed_data: Annotated[
-        bool, typer.Option("--allow-changed-data", help="Go on with a run though its examples are not those that it began with.")
+        bool, typer.Option("--allow-changed-data", help="Go on with a run even though its examples have changed.")
     ] = False,
 ) -> None:
-    """Fine-tunes a listwise reranker: LM loss + ranking loss on the first token's label logits. Resumes where it was interrupted."""
+    """Fine-tunes a listwise reranker with an LM loss and a ranking loss on the label logits. An interrupted run goes on where it was."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the core to others; read when torch is loaded
     from firstrank.training.config import read_config
 

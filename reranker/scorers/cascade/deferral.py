@@ -87,7 +87,7 @@ def fit(windows: Iterable[tuple[Sequence[float], Sequence[float]]], ridge: float
     """
     labelled = [(features(values), loss(values, grades)) for values, grades in windows if len(values) > 1]
     if not labelled:
-        raise InputError("a rule for deferral is fitted on labelled windows of two or more candidates: there is none")
+        raise InputError("the learned rule needs windows of two or more judged candidates, and there is none")
     table = np.array([row for row, _ in labelled])
     target = np.array([lost for _, lost in labelled])
     means, deviations = table.mean(axis=0), table.std(axis=0)
@@ -130,4 +130,6 @@ def read_rule(path: Path) -> LearnedRule:
         reason = error.strerror or str(error)
         raise InputError(f"deferral rule {str(path)!r}: use {', '.join(RULES)}, or the JSON file of a learned rule ({reason})") from error
     except ValidationError as error:
-        raise InputError(f"{path}: no learned rule: {explained(error)}; fit it again") from error
+        raise InputError(
+            f"{path}: not a learned rule: {explained(error)}; fit it again with `firstrank bench cascade --save-rule`"
+        ) from error

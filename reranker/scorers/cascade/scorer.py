@@ -50,7 +50,7 @@ class CascadeScorer:
 
 def check_budget(budget: float) -> None:
     if not 0.0 <= budget <= 1.0:
-        raise InputError(f"defer_budget={budget}: is a share of a request's windows, from 0 to 1")
+        raise InputError(f"defer_budget={budget}: must be a share of a request's windows, from 0 to 1")
 
 
 class CascadeSession:

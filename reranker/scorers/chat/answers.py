@@ -36,7 +36,7 @@ def text_of(answer: Any) -> str:
         raise ScorerError(f"the model refuses the window: {str(refusal)[:120]}")
     said = str(text).rpartition(_THOUGHT)[2].strip()
     if choice.get("finish_reason") == "length":
-        raise ScorerError("the answer was cut short: give it more tokens, --engine-arg answer_tokens=N (thinking counts)")
+        raise ScorerError("the answer was cut short: give it more tokens with --engine-arg answer_tokens=N (thinking counts too)")
     return said
 
 

@@ -21,9 +21,11 @@ class Purse:
 
     def __post_init__(self) -> None:
         if self.most is not None and self.prices is None:
-            raise InputError("--max-cost: the model's YAML has no prices: say `prices: {input: …, output: …}`, US dollars a million tokens")
+            raise InputError(
+                "--max-cost: the model's YAML has no prices: write `prices: {input: …, output: …}`, in US dollars per million tokens"
+            )
         if self.most is not None and not 0 < self.most < float("inf"):
-            raise InputError(f"--max-cost {self.most}: is a sum of US dollars, above 0")
+            raise InputError(f"--max-cost {self.most}: must be a sum in US dollars above 0")
 
     def price(self, read: int, written: int) -> float:
         return 0.0 if self.prices is None else (read * self.prices.input + written * self.prices.output) / _MILLION

@@ -32,7 +32,7 @@ class DecisionsScorer:
         with httpx.Client(headers=headers_of(), timeout=60.0, transport=options.transport, trust_env=False) as client:
             shapes = {self._shape_of(client, url, wanted) for url in urls}
         if len(shapes) > 1:
-            raise ModelError(f"the servers are of several kinds ({', '.join(sorted(shapes))}): give those of one kind")
+            raise ModelError(f"the servers are of different kinds ({', '.join(sorted(shapes))}): give servers of one kind only")
         [found] = shapes
         self.shape: Shape = SHAPES[found]
         self._servers = Servers(
@@ -78,7 +78,7 @@ class DecisionsScorer:
                 return name
             except (ModelError, ScorerError) as error:
                 refused.append(f"{name}: {error}")
-        raise ModelError(f"{url} answers no decisions as {self._served!r}: {'; '.join(refused)}")
+        raise ModelError(f"{url} does not answer decisions for the model {self._served!r}: {'; '.join(refused)}")
 
 
 class DecisionsSession:

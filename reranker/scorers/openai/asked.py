@@ -15,7 +15,7 @@ from firstrank.reranker.scorers.openai.servers import json_of, reason_of
 def named_servers(backend: str, urls: Sequence[str]) -> list[str]:
     """Each server once. Raises InputError where none is named."""
     if not urls:
-        raise InputError(f"backend {backend}: no server is named: give --base-url (base_urls in Python), http://127.0.0.1:8000 say")
+        raise InputError(f"backend {backend}: no server is named: give --base-url (base_urls in Python), for example http://127.0.0.1:8000")
     return list(dict.fromkeys(urls))
 
 
@@ -26,7 +26,7 @@ def base_url(url: str) -> str:
             f"--base-url: the address of {httpx.URL(url).host} holds a password, and addresses are shown: set OPENAI_API_KEY for a key"
         )
     if httpx.URL(url).scheme not in ("http", "https") or not httpx.URL(url).host:
-        raise InputError(f"--base-url {url}: give scheme and host, http://127.0.0.1:8000 say")
+        raise InputError(f"--base-url {url}: give scheme and host, for example http://127.0.0.1:8000")
     return url.rstrip("/").removesuffix("/v1")
 
 
@@ -43,7 +43,7 @@ def asked(client: httpx.Client, method: str, url: str, body: Mapping[str, Any] |
     except httpx.TransportError as error:
         raise ModelError(f"{url}: no server answers there ({error}); start one: vllm serve MODEL") from error
     if response.status_code in (401, 403):
-        raise ModelError(f"{url}: {response.status_code}: the server wants a key: set OPENAI_API_KEY")
+        raise ModelError(f"{url}: {response.status_code}: the server needs a key: set OPENAI_API_KEY")
     if response.is_error:
         raise ModelError(f"{url}: {response.status_code} {reason_of(response)}")
     return json_of(response)

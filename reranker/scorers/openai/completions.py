@@ -62,7 +62,7 @@ class LabelsById:
         found = _top_logprobs(answer)
         if self._logits and found and max(found.values()) <= 0:
             raise ScorerError(
-                "the model is read by one token's logit, and the server gives log probabilities (start it with --logprobs-mode raw_logits)"
+                "this model needs a token's raw logit, and the server gives log probabilities: start it with --logprobs-mode raw_logits"
             )
         return scores_of(answer, [found.get(f"token_id:{index}") for index in self._labels(n)])
 
@@ -76,7 +76,7 @@ class LabelsInTop:
         self._text = TextPrompts(model) if as_text else None
         if model.pointwise is not None and len(model.answer_ids(1)) == 1:
             raise ModelError(
-                f"model {model.name!r}: is read by one token's logit, which labels=top does not give; use labels=ids, at a vLLM"
+                f"model {model.name!r}: needs a token's raw logit, which labels=top does not give; use a vLLM server and labels=ids"
             )
         self._top, self._labels = top, model.answer_ids
         self._names = [model.tokenizer.decode([index]) for index in model.answer_ids(labels.MOST)]
@@ -107,7 +107,7 @@ class TextPrompts:
         text = str(self._tokenizer.decode(list(prompt), skip_special_tokens=False, clean_up_tokenization_spaces=False))
         read = self._tokenizer.encode(text, add_special_tokens=False)
         if [one for one in read if one in self._added] != [one for one in prompt if one in self._added]:
-            raise ScorerError("a passage, or the query, spells a control token of the model, and this server takes prompts as text only")
+            raise ScorerError("a passage or the query contains a control token of the model, and this server takes prompts as text only")
         return text
 
 

@@ -23,7 +23,7 @@ class LlamaCppProbs:
 
     def __init__(self, model: Model) -> None:
         if model.pointwise is not None and len(model.answer_ids(1)) == 1:
-            raise ModelError(f"model {model.name!r}: is read by one token's logit, and llama.cpp gives shares of the labels; use vLLM")
+            raise ModelError(f"model {model.name!r}: needs a token's raw logit, and llama.cpp gives only the labels' shares; use vLLM")
         self._labels = model.answer_ids
         self.trial = small_window(model)
 

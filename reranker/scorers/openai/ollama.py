@@ -20,7 +20,7 @@ class OllamaTop:
 
     def __init__(self, model: Model, top: int) -> None:
         if model.pointwise is not None and len(model.answer_ids(1)) == 1:
-            raise ModelError(f"model {model.name!r}: is read by one token's logit, and Ollama gives log probabilities; use vLLM")
+            raise ModelError(f"model {model.name!r}: needs a token's raw logit, and Ollama gives log probabilities; use vLLM")
         self._top, self._labels, self._text = top, model.answer_ids, TextPrompts(model)
         self._names = [model.tokenizer.decode([index]) for index in model.answer_ids(labels.MOST)]
         self.trial = small_window(model)

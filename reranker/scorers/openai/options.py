@@ -40,7 +40,7 @@ class OpenAIOptions:
     def servers(self) -> list[str]:
         """Each server once. Raises InputError where none is named."""
         if not self.base_urls:
-            raise InputError("backend openai: no server is named: give --base-url (base_urls in Python), http://127.0.0.1:8000 say")
+            raise InputError("backend openai: no server is named: give --base-url (base_urls in Python), for example http://127.0.0.1:8000")
         return list(dict.fromkeys(self.base_urls))
 
 

@@ -81,7 +81,7 @@ def _served(client: httpx.Client, url: str, wanted: str | None) -> _Served:
     found = asked(client, "GET", f"{url}/v1/models")
     listed = {str(one["id"]): one.get("max_model_len") for one in found.get("data", ())}
     if wanted is None and len(listed) != 1:
-        raise ModelError(f"{url} serves {', '.join(listed) or 'no model'}: say which with --engine-arg served_model=NAME")
+        raise ModelError(f"{url} serves {', '.join(listed) or 'no model'}: choose one with --engine-arg served_model=NAME")
     name = next(iter(listed)) if wanted is None else wanted
     if name not in listed:
         raise ModelError(f"{url} does not serve {name!r}; it serves {', '.join(listed)}")

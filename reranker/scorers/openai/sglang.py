@@ -20,7 +20,7 @@ class SGLangScore:
 
     def __init__(self, model: Model) -> None:
         if model.pointwise is not None and len(model.answer_ids(1)) == 1:
-            raise ModelError(f"model {model.name!r}: is read by one token's logit, and SGLang gives log probabilities; use vLLM")
+            raise ModelError(f"model {model.name!r}: needs a token's raw logit, and SGLang gives log probabilities; use vLLM")
         self._labels = model.answer_ids
         self.trial = small_window(model)
 

@@ -121,7 +121,7 @@ def mode_of(model: Model, settings: EngineSettings, network: Mapping[str, Any]) 
 def network_config(model: Model) -> dict[str, Any]:
     """The model's config.json; of a composite model, its language part's. Raises ModelError for an adapter."""
     if model.base is not None:
-        raise ModelError(f"model {model.name!r}: is an adapter; on vLLM give --model {model.base} --engine-arg lora={model.path}")
+        raise ModelError(f"model {model.name!r}: is an adapter; with vLLM give --model {model.base} --engine-arg lora={model.path}")
     config: dict[str, Any] = json.loads((Path(model.path) / "config.json").read_text(encoding="utf-8"))
     return {**config, **config.get("text_config", {})}
 

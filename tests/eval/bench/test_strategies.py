@@ -106,7 +106,7 @@ def test_a_model_ranks_with_its_own_window_where_a_strategy_names_none(small, ti
         (("--noise", "-1"), "--noise -1: must be at least 0"),
         (("--depth", "0"), "--depth 0"),
         (("--model", "default", "--noise", "1"), "give one of them"),
-        (("--threads", "1"), "--threads: of a model; only with --model"),
+        (("--threads", "1"), "--threads: only with --model"),
     ],
 )
 def test_bad_options_are_refused(small, tmp_path, more, message):
@@ -143,8 +143,8 @@ def test_a_cascade_of_two_models(small, tmp_path, tiny_model):
     assert (found["small"], found["large"], found["seeds"]) == (str(tiny_model), str(tiny_model), 1)
     assert {point["effectiveness"] for point in found["points"]} == {found["points"][0]["effectiveness"]}
     for more, said in (
-        (("--model", "x"), "give the large one by --cascade"),
-        (("--cascade", "x"), "--cascade: of models; only with --model"),
+        (("--model", "x"), "name the large one with --cascade"),
+        (("--cascade", "x"), "--cascade: only with --model"),
     ):
         with pytest.raises(InputError, match=said):
             run(small, tmp_path, "cascade", *source, *more)

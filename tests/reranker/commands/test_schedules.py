@@ -48,7 +48,7 @@ def test_auto_windows_from_the_command_line(inputs, monkeypatch, tmp_path):
     [
         (["--top-k", "15"], "passes=2 would do"),
         (["--strategy", "topdown", "--top-k", "20"], "k may be up to 19"),
-        (["--window", "auto", "--stride", "5"], "leave the stride out"),
+        (["--window", "auto", "--stride", "5"], "leave it out with window=auto"),
         (["--strategy", "sliding:window=5,stride=6"], "never be read"),
         (["--strategy", "mergesort"], "use sliding, full"),
         (["--cascade", "default"], "bench cascade"),

@@ -65,7 +65,7 @@ def test_search_is_over_the_folders_that_were_named(folder, tiny_model):
         assert answer(asyncio.run(ask(server, "search", query="zebra", corpus="notes"))) == []
         elsewhere = asyncio.run(ask(server, "search", query="bees", corpus="/etc"))
     assert elsewhere.is_error
-    assert "there is none of that name; there are notes" in elsewhere.content[0].text
+    assert "no corpus has that name; there are notes" in elsewhere.content[0].text
 
 
 def test_what_cannot_be_is_told_to_the_agent(tiny_model):

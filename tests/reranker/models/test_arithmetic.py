@@ -42,7 +42,7 @@ def test_off_the_cpu_the_model_s_own_type_or_bf16():
 def test_int8_on_another_kind_of_processor_is_refused(monkeypatch):
     monkeypatch.setattr(arithmetic.platform, "machine", lambda: "aarch64")
     assert arithmetic.chosen("bfloat16", None, on_cpu=True) == "bfloat16"
-    with pytest.raises(ModelError, match="--dtype int8: its products are for x86 processors, and this one is aarch64"):
+    with pytest.raises(ModelError, match="--dtype int8: it needs an x86 processor, and this one is aarch64"):
         arithmetic.chosen("int8", None, on_cpu=True)
 
 

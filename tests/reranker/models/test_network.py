@@ -103,7 +103,7 @@ NO_CAUSAL_MODEL = {
     "a model of images": ({"architectures": ["ViTModel"], "model_type": "vit"}, r"generates no text \(model_type vit\)"),
     "remote code": (
         {"model_type": "foo", "auto_map": {"AutoConfig": "configuration_foo.FooConfig", "AutoModelForCausalLM": "modeling_foo.Foo"}},
-        r"needs code of its own \(configuration_foo\.py, modeling_foo\.py\), which Firstrank does not run",
+        r"needs code of its own \(configuration_foo\.py, modeling_foo\.py\)\. Firstrank does not run it",
     ),
     "a model of tomorrow": ({"model_type": "llama9"}, "this version of transformers does not know model_type 'llama9'"),
     "no kind": ({"model_type": None}, "has no model_type"),
@@ -174,10 +174,10 @@ def test_an_adapter_s_base_may_be_a_hub_id_or_a_name_of_ours(adapter, tiny_model
 @pytest.mark.parametrize(
     ("base", "said"),
     [
-        ("/gone/model", "is an adapter for '/gone/model', which cannot be had: .*no such name, folder"),
-        ("nobody/nothing", "is an adapter for 'nobody/nothing', which cannot be had: .*the Hugging Face hub does not give it"),
-        ("", "names no base_model_name_or_path"),
-        (None, "names no base_model_name_or_path"),
+        ("/gone/model", "is an adapter for '/gone/model', which cannot be loaded: .*no such name, folder"),
+        ("nobody/nothing", "is an adapter for 'nobody/nothing', which cannot be loaded: .*cannot be fetched from the Hugging Face hub"),
+        ("", "has no base_model_name_or_path"),
+        (None, "has no base_model_name_or_path"),
     ],
 )
 def test_an_adapter_whose_base_is_gone_says_which_it_was(adapter, base, said):

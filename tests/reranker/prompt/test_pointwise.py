@@ -194,9 +194,9 @@ def test_a_template_that_is_wrong_says_where(fields, problem):
 
 def test_tokens_and_templates_of_another_tokenizer_are_refused():
     real = tokenizer("first-smollm2")
-    with pytest.raises(ModelError, match=r"pointwise\.yes: 'perhaps so' is no token; the tokenizer makes \["):
+    with pytest.raises(ModelError, match=r"pointwise\.yes: 'perhaps so' is not one token; the tokenizer makes \["):
         PointPrompter(real, read_template("compact-mark"), Pointwise(yes="perhaps so"), context=512)
     with pytest.raises(ModelError, match=r"pointwise\.no: 99999999 is not a token's id"):
         PointPrompter(real, read_template("compact-mark"), Pointwise(yes="[", no=99999999), context=512)
-    with pytest.raises(ModelError, match=r"spells <\|im_end\|>, <\|im_start\|>, which this tokenizer does not know"):
+    with pytest.raises(ModelError, match=r"uses <\|im_end\|>, <\|im_start\|>, which this tokenizer does not know"):
         PointPrompter(tokenizer("v3"), read_template("qwen3-reranker"), Pointwise(yes="yes"), context=512)

@@ -150,5 +150,5 @@ def test_models_that_think_aloud_are_given_room_and_read_after_their_thoughts(to
     assert made.read_ordering("<think>[1] > [2]? No.</think> <answer> [3] > [1] > [2] </answer>", 3).order == (2, 0, 1)
     assert made.read_ordering("<think>so</think>\n[2] > [1] = [3]", 3).order == (1, 0, 2)
     for lost in ("<think> [3] > [1] > [2] and so on", "<think>x</think> I cannot"):
-        with pytest.raises(ScorerError, match=f"wrote no ordering after its thoughts; `thinking:` gives it {thinking} tokens"):
+        with pytest.raises(ScorerError, match=f"wrote no ordering after its thoughts; raise `thinking:`, which gives it {thinking} tokens"):
             made.read_ordering(lost, 3)

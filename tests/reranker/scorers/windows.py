@@ -64,13 +64,13 @@ def log_softmax(values: Sequence[float]) -> list[float]:
     return [value - total for value in values]
 
 
-def assert_agree(found: Sequence[Any], expected: Sequence[Any]) -> None:
+def assert_agree(found: Sequence[Any], expected: Sequence[Any], near_tie: float = NEAR_TIE) -> None:
     """The same order up to pairs closer than a near tie, and the same best in 99 of 100 windows."""
     same_best = 0
     for one, other in zip(found, expected, strict=True):
         ours, theirs = log_softmax(one.values), log_softmax(other.values)
         same_best += max(range(len(ours)), key=ours.__getitem__) == max(range(len(theirs)), key=theirs.__getitem__)
         for i, j in combinations(range(len(ours)), 2):
-            if abs(theirs[i] - theirs[j]) > NEAR_TIE:
+            if abs(theirs[i] - theirs[j]) > near_tie:
                 assert (ours[i] > ours[j]) == (theirs[i] > theirs[j]), (ours, theirs)
     assert same_best >= 0.99 * len(expected)

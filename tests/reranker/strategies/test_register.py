@@ -52,7 +52,7 @@ def test_one_shuffle_of_consistent_asks_what_it_wraps_would():
         ("sliding:window=1", "at least 2 candidates"),
         ("sliding:stride=0", "stride=0: must be at least 1"),
         ("sliding:window=10,stride=11", "never be read"),
-        ("sliding:window=auto,stride=5", "leave the stride out"),
+        ("sliding:window=auto,stride=5", "leave it out with window=auto"),
         ("sliding:passes=0", "passes=0: must be at least 1"),
         ("topdown:k=20", "k=20 must be smaller than window=20"),
         ("topdown:k=10,budget=5", "the best k would not fit"),
@@ -128,7 +128,7 @@ def test_what_the_first_strategy_refuses_the_second_ranks():
 
 
 def test_auto_with_a_stride_is_refused():
-    with pytest.raises(InputError, match="leave the stride out"):
+    with pytest.raises(InputError, match="leave it out with window=auto"):
         Schedule(window="auto", stride=5).build()
 
 

@@ -95,5 +95,5 @@ def test_a_file_that_is_no_rule_is_refused(tmp_path, change, message):
 @pytest.mark.parametrize("content", ["", "[]", "nonsense"])
 def test_a_file_of_something_else_is_refused(tmp_path, content):
     (tmp_path / "rule.json").write_text(content)
-    with pytest.raises(InputError, match="no learned rule"):
+    with pytest.raises(InputError, match="not a learned rule"):
         read_rule(tmp_path / "rule.json")

@@ -122,7 +122,7 @@ def test_what_was_thought_aloud_is_no_answer_and_what_was_mended_is_told():
     [
         (lambda: said("I cannot rank these."), "names none of the 5 passages: 'I cannot rank these.'"),
         (lambda: said(""), "names none of the 5 passages"),
-        (lambda: said("[1] > [2", finish="length"), "cut short: give it more tokens, --engine-arg answer_tokens=N"),
+        (lambda: said("[1] > [2", finish="length"), "cut short: give it more tokens with --engine-arg answer_tokens=N"),
         (lambda: said(None, refusal="No."), "the model refuses the window: No."),
         (lambda: httpx.Response(200, json={"object": "list"}), "is no chat completion"),
         (lambda: httpx.Response(400, json={"error": {"message": "context length exceeded"}}), "400 context length exceeded"),
@@ -138,7 +138,7 @@ def test_an_answer_that_says_nothing_fails_its_window(answer, problem):
     ("response", "problem"),
     [
         (httpx.Response(404, json={"error": {"message": "The model `gpt-x` does not exist"}}), "404 The model `gpt-x` does not exist"),
-        (httpx.Response(401, json={"error": {"message": "no key"}}), "401: the server wants a key: set OPENAI_API_KEY"),
+        (httpx.Response(401, json={"error": {"message": "no key"}}), "401: the server needs a key: set OPENAI_API_KEY"),
         (said("no idea"), "names none of the 2 passages"),
     ],
 )
@@ -204,7 +204,7 @@ def test_a_ceiling_without_prices_and_settings_that_do_not_exist_are_refused():
         opened(engine={"speed": 1})
     with pytest.raises(InputError, match="backend chat: no server is named: give --base-url"):
         open_scorer("gpt-x", "chat")
-    with pytest.raises(InputError, match="a host serves what it serves"):
+    with pytest.raises(InputError, match="the host decides which revision it serves"):
         Setup.of("gpt-x", backend="chat", base_urls=["http://host"], revision="v2")
 
 

@@ -123,7 +123,7 @@ def lost(found):
 
 @pytest.mark.parametrize("shape", HOSTS)
 def test_an_option_without_a_probability_a_refusal_by_reason_and_a_wrong_name_are_sentences(shape):
-    with pytest.raises(ModelError, match=r"answers no decisions as 'decider': .*lacks 1 of 2 options"):
+    with pytest.raises(ModelError, match=r"does not answer decisions for the model 'decider': .*lacks 1 of 2 options"):
         opened(shape, lost)
     refused = httpx.Response(404, json={"error": {"message": "The model `decider` does not exist"}})
     with pytest.raises(ModelError, match="404 The model `decider` does not exist"):

@@ -123,7 +123,7 @@ def test_a_label_that_is_lost_another_shape_and_a_refusal_are_sentences(labels, 
 
 def test_a_passage_that_spells_a_control_token_does_not_go_out_as_text(tiny_model):
     scorer, _ = opened(tiny_model, "ollama", ollama)
-    with pytest.raises(ScorerError, match="spells a control token of the model, and this server takes prompts as text only"):
+    with pytest.raises(ScorerError, match="contains a control token of the model, and this server takes prompts as text only"):
         window(scorer, 2, text="<|im_end|> {}")
 
 

@@ -66,7 +66,7 @@ def test_a_score_is_yes_less_no(folder):
 
 
 def test_a_logit_alone_needs_a_server_that_gives_logits(single):
-    with pytest.raises(ModelError, match=r"http://one: the model is read by one token's logit, .* --logprobs-mode raw_logits"):
+    with pytest.raises(ModelError, match=r"http://one: this model needs a token's raw logit, .* --logprobs-mode raw_logits"):
         opened(single, FakeServers(by_length()))
     with pytest.raises(ModelError, match="which labels=top does not give"):
         opened(single, FakeServers(by_length()), labels="top")

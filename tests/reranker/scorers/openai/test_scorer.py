@@ -246,7 +246,7 @@ def test_wrong_settings_are_refused_in_a_sentence(tiny_model, options, problem):
 
 
 def test_a_server_of_several_models_wants_a_name(tiny_model):
-    with pytest.raises(ModelError, match="serves one, two: say which"):
+    with pytest.raises(ModelError, match="serves one, two: choose one"):
         opened(tiny_model, FakeServers(models=("one", "two")))
     transport = FakeServers(models=("one", "two"))
     score(opened(tiny_model, transport, served_model="two"))
@@ -262,7 +262,7 @@ def test_a_server_that_is_not_there_is_a_sentence(tiny_model):
 
 
 def test_a_key_that_is_wanted_and_an_answer_that_is_no_completion(tiny_model):
-    with pytest.raises(ModelError, match="wants a key: set OPENAI_API_KEY"):
+    with pytest.raises(ModelError, match="needs a key: set OPENAI_API_KEY"):
         opened(tiny_model, httpx.MockTransport(lambda request: httpx.Response(401)))
     with pytest.raises(ModelError, match="is no completion"):
         opened(tiny_model, FakeServers(lambda request, body: httpx.Response(200, json={"choices": []})))
@@ -273,5 +273,5 @@ def test_a_key_that_is_wanted_and_an_answer_that_is_no_completion(tiny_model):
 def test_more_candidates_than_labels_are_refused(tiny_model):
     scorer = opened(tiny_model, FakeServers())
     session = scorer.open(request_of(200))
-    with pytest.raises(InputError, match=r"a window of 129 candidates: the model's labels and context allow \d+"):
+    with pytest.raises(InputError, match=r"a window of 129 candidates is too long: the model's labels and context allow \d+"):
         asyncio.run(session.score(tuple(range(129))))

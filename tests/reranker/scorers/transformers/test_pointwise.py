@@ -108,7 +108,7 @@ def test_the_first_layers_and_a_plain_norm(family, norm, tmp_path, tiny_model):
 
 def test_more_layers_than_there_are_are_refused(tmp_path, tiny_model):
     folder = carded(tmp_path / "cut", tiny_model, CARD + "layers: 4\n")
-    with pytest.raises(ModelError, match="layers: 4 are to be kept, and the network has 3"):
+    with pytest.raises(ModelError, match="layers: 4 cannot be kept, for the network has 3"):
         scores(folder, (0,))
 
 
@@ -181,12 +181,12 @@ def test_a_cascade_takes_such_a_model_before_a_listwise_one_and_after(folders, t
 @pytest.mark.parametrize(
     ("card", "problem"),
     [
-        (CARD.replace("pointwise: {yes: y, no: n}", ""), "pointwise: says which tokens are read, with answer: pointwise"),
-        (CARD.replace("answer: pointwise", ""), "pointwise: says which tokens are read"),
-        (CARD.replace("yes: y,", "yes: yes,"), "YAML takes a bare yes or no for a truth value: quote the token"),
+        (CARD.replace("pointwise: {yes: y, no: n}", ""), "names the tokens to read; answer: pointwise needs it"),
+        (CARD.replace("answer: pointwise", ""), "names the tokens to read"),
+        (CARD.replace("yes: y,", "yes: yes,"), "YAML reads a bare yes or no as a truth value: quote the token"),
         (CARD + "label_ids: [1, 2]", "label_ids, chat, system_role: of windows"),
         ("template: compact\nanswer: pointwise\npointwise: {yes: y}", "'compact': shows a window of passages; answer: pointwise needs one"),
-        ("template: compact-mark\n", "'compact-mark': shows one passage a prompt: it goes with answer: pointwise"),
+        ("template: compact-mark\n", "'compact-mark': shows one passage per prompt: use it with answer: pointwise"),
         (CARD.replace("y, no: n", "nonesuch"), r"pointwise\.yes: 'nonesuch' is no token"),
     ],
 )
@@ -196,7 +196,7 @@ def test_a_card_that_is_wrong_is_named_with_field_and_cure(card, problem, tmp_pa
 
 
 def test_another_answer_than_its_own_is_refused(folders):
-    with pytest.raises(ModelError, match="its answer is pointwise, and its prompts are made for that"):
+    with pytest.raises(ModelError, match="its prompts are made for answer: pointwise, so it cannot answer by"):
         load_model(str(folders("llama")), answer="permutation")
     with pytest.raises(ModelError, match="reads a passage at a time"):
         _ = load_model(str(folders("llama"))).prompter

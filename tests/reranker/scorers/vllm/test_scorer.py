@@ -72,7 +72,7 @@ def test_a_hundred_labels_in_one_window_and_no_more_than_there_are(loop, scorer)
     session = scorer.open(Request("do bees make honey?", passages))
     scores = loop.run(session.score(tuple(range(100))))
     assert len(set(scores.values)) > 90
-    with pytest.raises(InputError, match="a window of 129 candidates: the model's labels and context allow 128"):
+    with pytest.raises(InputError, match="a window of 129 candidates is too long: the model's labels and context allow 128"):
         loop.run(session.score(tuple(range(129))))
     with pytest.raises(InputError, match=r"full: .* allow 128 of these 129 candidates"):
         loop.run(Executor(scorer).rank(Request("bees?", passages), parse_strategy("full")))
