@@ -61,6 +61,7 @@ class ModelSettings(BaseModel):
     lanes: int | None = setting("Model", "CPU: windows at once, which share the threads.", None, ge=1)
     instruction: str | None = setting("Model", "What is searched for, for requests that do not say it.", None)
     revision: str | None = setting("Model", "The model's revision on the hub.", None)
+    calibration: str | None = setting("Model", "Probabilities: a file of firstrank calibrate, or none; by default the model's own.", None)
     prior: str | None = setting("Model", "Cheap scorers before the model: dense:minilm=0.5,sparse:splade-tiny=0.5, or none.", None)
     prior_depth: int | None = setting("Model", "The best by the prior that the model reads; by default the model's.", None, ge=0)
     fuse: float | None = setting("Model", "The prior's weight in the final score; by default the model's.", None, ge=0)

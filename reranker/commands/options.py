@@ -58,6 +58,9 @@ _SETTINGS: dict[str, Any] = {
     "threads": Annotated[int | None, option(MODEL, "CPU threads; results are the same to the bit for the same number.")],
     "lanes": Annotated[int | None, option(MODEL, "CPU: windows at once, which share the threads: more a second, but each is slower.")],
     "instruction": Annotated[str | None, option(MODEL, "What is searched for; for models whose prompt has a place for it.")],
+    "calibration": Annotated[
+        str | None, option(MODEL, "Probabilities: a file of firstrank calibrate, or none; by default the model's own.")
+    ],
     "revision": Annotated[str | None, option(MODEL, "The model's revision on the hub.")],
     "noise": Annotated[float | None, option(MODEL, "oracle: standard deviation of the noise on its grades; by default 0.")],
     "prior": Annotated[

@@ -6,7 +6,8 @@ asks the session for its `standing`, shows the strategy the best candidates in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ class PriorScorer:
     def __init__(self, scorer: Scorer, prior: Prior) -> None:
         self.scorer, self.prior = scorer, prior
         self.name = scorer.name
-        self._sources = [(weight, source_of(name)) for name, weight in prior.sources or ()]
+        self._sources = {name: (weight, source_of(name)) for name, weight in prior.sources or ()}
 
     @property
     def concurrency(self) -> int:
@@ -38,9 +39,10 @@ class PriorScorer:
 
     def open(self, request: Request) -> PriorSession:
         with CPU_TURN:
-            values = [(weight, source(request)) for weight, source in self._sources]
-        standing = Standing.of(fused(values), self.prior)
-        return PriorSession(self.scorer.open(request), standing)
+            values = {name: (weight, source(request)) for name, (weight, source) in self._sources.items()}
+        standing = Standing.of(fused([*values.values()]), self.prior)
+        evidence = {name: found for name, (_, found) in values.items() if name != FIRST_STAGE}
+        return PriorSession(self.scorer.open(request), standing, evidence)
 
     def close(self) -> None:
         self.scorer.close()
@@ -80,8 +82,8 @@ class UnreadSession:
 class PriorSession:
     """One request's windows, and how its candidates stand before any is read."""
 
-    def __init__(self, session: Session, standing: Standing) -> None:
-        self._session, self.standing = session, standing
+    def __init__(self, session: Session, standing: Standing, evidence: Mapping[str, Floats] = MappingProxyType({})) -> None:
+        self._session, self.standing, self.evidence = session, standing, evidence
         self.lengths: Sequence[int] = session.lengths
         self.max_window = session.max_window
         self.room = room_of(session)
