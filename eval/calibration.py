@@ -57,18 +57,11 @@ class Plan:
 
     def run(self) -> Calibration:
         """Reads the candidates of every source and fits. Raises InputError for a model without evidence."""
-        setup = self.setup
-        spec = spec_of(setup.model, setup.backend)
+        reads = spec_of(self.setup.model, self.setup.backend).answer == "pointwise"
         asked = [(source, *read_requests(source, self.queries, self.depth)) for source in self.sources]
-        scorer, _ = setup.open_scorer()
+        scorer, _ = self.setup.open_scorer()
         try:
-            arithmetic = getattr(scorer, "dtype", None)
-            holds = Holds(
-                weights=weights_digest(spec, find_model(setup.model)[1]),
-                template=template_digest(spec),
-                arithmetic=("unknown" if arithmetic is None else str(arithmetic),),
-            )
-            reads = spec.answer == "pointwise"
+            holds = self.holds((str(getattr(scorer, "dtype", "float32")),))
             with Progress("reading", sum(len(requests) for _, requests, _ in asked)) as progress:
                 sets = [
                     judged(source.name, requests, qrels, self.relevant_from, scorer, reads, progress.advance)
@@ -77,6 +70,12 @@ class Plan:
         finally:
             scorer.close()
         return fit(sets, holds)
+
+    def holds(self, arithmetic: tuple[str, ...]) -> Holds:
+        """For which model the calibration will hold."""
+        setup = self.setup
+        spec = spec_of(setup.model, setup.backend).instructed(setup.instruction)
+        return Holds(weights=weights_digest(spec, find_model(setup.model)[1]), template=template_digest(spec), arithmetic=arithmetic)
 
 
 def read_requests(source: Source, queries: int | None, depth: int) -> tuple[list[Request], Qrels]:

@@ -108,6 +108,7 @@ def _pooled(sets: Sequence[Judged], names: Sequence[str]) -> tuple[Floats, NDArr
 
 
 def _logistic(x: Floats, y: NDArray[np.bool_], weight: Floats, names: Sequence[str]) -> Map:
+    """More evidence is never a lower probability: no weight is below 0."""
     from scipy.optimize import minimize
 
     weight = weight / weight.sum()
@@ -123,7 +124,8 @@ def _logistic(x: Floats, y: NDArray[np.bool_], weight: Floats, names: Sequence[s
         gradient[1:] += 2 * _RIDGE * w[1:]
         return value, gradient
 
-    found = minimize(loss, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B").x
+    rising = [(None, None), *[(0, None)] * x.shape[1]]
+    found = minimize(loss, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B", bounds=rising).x
     slopes = found[1:] / spread
     weights = {name: round(float(slope), 6) for name, slope in zip(names, slopes, strict=True)}
     return Map(intercept=round(float(found[0] - slopes @ middle), 6), weights=weights)
@@ -155,7 +157,8 @@ def _nothing(sets: Sequence[Judged], read: Map | None, unread: Map | None) -> Ma
                 weight.append(np.full(len(found), 1 / len(found)))
     if not best or np.concatenate(empty).all() or not np.concatenate(empty).any():
         raise InputError("nothing to fit: no query has both relevant candidates and others")
-    return _logistic(np.concatenate(best)[:, None], np.concatenate(empty), np.concatenate(weight), (NOTHING,))
+    something = _logistic(np.concatenate(best)[:, None], ~np.concatenate(empty), np.concatenate(weight), (NOTHING,))
+    return Map(intercept=-something.intercept, weights={NOTHING: -something.weights[NOTHING]})
 
 
 def _held_out(sets: Sequence[Judged], cheap: Sequence[str]) -> list[Set]:

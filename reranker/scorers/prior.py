@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstrank.reranker.encoders.register import open_dense, open_sparse
+from firstrank.reranker.encoders.sparse import SparseEncoder
 from firstrank.reranker.errors import ScorerError
 from firstrank.reranker.models.arithmetic import best_for, units
 from firstrank.reranker.models.turns import CPU_TURN
@@ -105,7 +106,14 @@ def source_of(name: str) -> Source:
         encode = open_dense(model, best_for(units()))
         return lambda request: (encode(_texts(request)) @ encode([request.query])[0]).astype(np.float64)
     sparse = open_sparse(model)
-    return lambda request: sparse.scores(sparse.words(request.query), _texts(request)).astype(np.float64)
+    return lambda request: _covered(sparse, request)
+
+
+def _covered(sparse: SparseEncoder, request: Request) -> Floats:
+    """How much of the query each text covers: their dot product, as a share of the query's with itself; so queries are comparable."""
+    query = sparse.words(request.query)
+    own = float(query.weights @ query.weights)
+    return sparse.scores(query, _texts(request)).astype(np.float64) / (own or 1.0)
 
 
 def fused(parts: Sequence[tuple[float, Floats]]) -> Floats:
