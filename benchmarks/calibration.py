@@ -23,7 +23,7 @@ from firstrank.eval.calibration import Plan, Source, judged, read_requests
 from firstrank.reranker.alignment import falling
 from firstrank.reranker.calibration import quality
 from firstrank.reranker.calibration.calibration import Calibration
-from firstrank.reranker.calibration.fitting import Judged, fit, in_the_best, said, strongest, without_relevant
+from firstrank.reranker.calibration.fitting import Judged, fit, in_the_best, said, strongest_of_each, without_relevant
 from firstrank.reranker.calibration.maps import MODEL
 from firstrank.reranker.scorers.prior import fused
 from firstrank.reranker.setup import Setup
@@ -108,7 +108,9 @@ def figures(one: Judged, calibration: Calibration) -> dict[str, object]:
 def nothing_auroc(one: Judged, calibration: Calibration) -> float | None:
     """Queries with their relevant candidates against the same without: how well the best candidate tells them apart."""
     answered = one.where(np.isin(one.query, np.unique(one.query[one.relevant])))
-    found = [strongest(some, said(some, calibration.read, calibration.unread)[1]) for some in (answered, without_relevant(answered))]
+    found = [
+        strongest_of_each(some, said(some, calibration.read, calibration.unread)[1]) for some in (answered, without_relevant(answered))
+    ]
     return quality.auroc(np.concatenate(found), np.repeat([True, False], [len(part) for part in found]))
 
 

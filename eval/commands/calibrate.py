@@ -52,4 +52,4 @@ def calibrate(
             f"{one.name}: {one.queries} queries, {one.passages} candidates, {one.relevant:.1%} relevant (grade >= {one.relevant_from}); "
             f"held out: ECE {one.ece:.3f}, Brier {one.brier:.3f}"
         )
-    note(f"{output}: written; a cut at {found.cut:g} keeps 95% of the relevant candidates among each query's best 10")
+    note(f"{output}: written; a cut at {found.cut:g} keeps, in each of them, 95% of the relevant candidates among each query's best 10")

@@ -10,14 +10,12 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from firstrank.reranker.calibration.maps import MODEL, Evidence, Floats, Map
+from firstrank.reranker.calibration.maps import MODEL, Evidence, Floats, Map, strongest
 from firstrank.reranker.config import explained, read_yaml
 from firstrank.reranker.errors import InputError, ModelError
 
 NOTHING = "strongest"
-"""the evidence on which "nothing is relevant" is judged: the log odds of the best candidate"""
-_NONE = -30.0
-"""where there is no candidate"""
+"""the evidence on which "nothing is relevant" is judged: the log odds of the best candidates together"""
 
 
 class Set(BaseModel):
@@ -72,8 +70,8 @@ class Calibration(BaseModel):
     holds: Holds
     read: Map | None = None
     unread: Map | None = None
-    nothing: Map = Field(description="from the best candidate's log odds to the probability that no candidate is relevant")
-    cut: float = Field(ge=0, le=1, description="a probability that 95% of the relevant passages among the best 10 reach")
+    nothing: Map = Field(description="from the best candidates' log odds to the probability that no candidate is relevant")
+    cut: float = Field(ge=0, le=1, description="a probability that in every set 95% of the relevant passages among the best 10 reach")
     fitted_on: tuple[Set, ...] = ()
 
     @model_validator(mode="after")
@@ -103,8 +101,7 @@ class Calibration(BaseModel):
                 return None
             here = {name: column[places] for name, column in evidence.items()} | {MODEL: values[places]}
             odds[places], found[places] = chosen.log_odds(here), chosen(here)
-        best = float(odds.max(initial=_NONE))
-        return Opinion(found, float(self.nothing({NOTHING: np.array([best])})[0]))
+        return Opinion(found, float(self.nothing({NOTHING: np.array([strongest(odds)])})[0]))
 
     def write(self, path: Path) -> None:
         """As YAML, whole or not at all."""

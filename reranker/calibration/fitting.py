@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from firstrank.reranker.calibration import quality
 from firstrank.reranker.calibration.calibration import NOTHING, Calibration, Holds, Set
-from firstrank.reranker.calibration.maps import MODEL, Evidence, Floats, Map
+from firstrank.reranker.calibration.maps import MODEL, Evidence, Floats, Map, strongest
 from firstrank.reranker.errors import InputError
 
 _FOLDS = 5
-_RIDGE = 1e-3
+_RIDGE = 1e-4
 """on weights of evidence with deviation 1, against a mean loss"""
 _EDGE = 1e-4
 """no isotonic step says less, or more than 1 less this: a few hundred queries do not show more"""
@@ -44,7 +44,7 @@ class Judged:
 
 
 def fit(sets: Sequence[Judged], holds: Holds) -> Calibration:
-    """The calibration of a model. Each data set has the same say, however many queries it has.
+    """The calibration of a model. Each query has the same say, however many candidates it has.
 
     Raises InputError where nothing is relevant, or everything is.
     """
@@ -74,9 +74,9 @@ def without_relevant(one: Judged) -> Judged:
     return one.where(~one.relevant)
 
 
-def strongest(one: Judged, odds: Floats) -> Floats:
-    """[queries]: the log odds of each query's best candidate."""
-    return np.array([np.nanmax(odds[one.query == query]) for query in np.unique(one.query)])
+def strongest_of_each(one: Judged, odds: Floats) -> Floats:
+    """[queries]: the log odds of each query's best candidates together."""
+    return np.array([strongest(odds[one.query == query]) for query in np.unique(one.query)])
 
 
 def _map(sets: Sequence[Judged], names: Sequence[str]) -> Map:
@@ -102,7 +102,7 @@ def _pooled(sets: Sequence[Judged], names: Sequence[str]) -> tuple[Floats, NDArr
     some = [one for one in sets if len(one.query)]
     x = np.concatenate([np.stack([one.evidence[name] for name in names], 1) for one in some])
     y = np.concatenate([one.relevant for one in some])
-    weight = np.concatenate([np.full(len(one.query), 1 / (len(some) * len(one.query))) for one in some])
+    weight = np.concatenate([1 / np.bincount(one.query)[one.query] for one in some])
     fold = np.concatenate([one.query % _FOLDS for one in some])
     return x, y, weight, fold
 
@@ -151,10 +151,10 @@ def _nothing(sets: Sequence[Judged], read: Map | None, unread: Map | None) -> Ma
         answered = one.where(np.isin(one.query, np.unique(one.query[one.relevant])))
         for some, is_empty in ((answered, False), (without_relevant(answered), True)):
             if len(some.query):
-                found = strongest(some, said(some, read, unread)[1])
+                found = strongest_of_each(some, said(some, read, unread)[1])
                 best.append(found)
                 empty.append(np.full(len(found), is_empty))
-                weight.append(np.full(len(found), 1 / len(found)))
+                weight.append(np.ones(len(found)))
     if not best or np.concatenate(empty).all() or not np.concatenate(empty).any():
         raise InputError("nothing to fit: no query has both relevant candidates and others")
     something = _logistic(np.concatenate(best)[:, None], ~np.concatenate(empty), np.concatenate(weight), (NOTHING,))
@@ -186,14 +186,14 @@ def _held_out(sets: Sequence[Judged], cheap: Sequence[str]) -> list[Set]:
 
 
 def _cut(sets: Sequence[Judged], calibration: Calibration) -> float:
-    """What 95% of the relevant candidates among each query's best 10 reach, by set, and in the mean over sets."""
+    """What, in every set, 95% of the relevant candidates among each query's best 10 reach."""
     found = []
     for one in sets:
         probability, _ = said(one, calibration.read, calibration.unread)
         best = in_the_best(one, probability, _TOP) & one.relevant
         if best.any():
             found.append(quality.cut_keeping(_KEPT, probability[best]))
-    return round(float(np.mean(found)), 4)
+    return round(min(found, default=0.0), 4)
 
 
 def in_the_best(one: Judged, probability: Floats, n: int) -> NDArray[np.bool_]:

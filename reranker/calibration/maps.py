@@ -21,6 +21,8 @@ MODEL = "model"
 """the evidence that a model gives to a passage that it reads by itself"""
 _MOST = 30.0
 """log odds: beyond, float32 has nothing left between a probability and 0 or 1"""
+_SHARP = 2.0
+"""of the soft maximum: the larger, the more the best one counts alone"""
 
 
 class Map(BaseModel):
@@ -56,3 +58,11 @@ class Map(BaseModel):
             return np.asarray(1 / (1 + np.exp(-odds)))
         x, y = zip(*self.steps, strict=True)
         return np.interp(odds, x, y)
+
+
+def strongest(odds: Floats) -> float:
+    """The log odds of a query's best candidates: a soft maximum, so that several good ones count for more than one. -30 without any."""
+    if not len(odds):
+        return -_MOST
+    best = float(odds.max())
+    return best + float(np.log(np.exp(_SHARP * (odds - best)).sum())) / _SHARP

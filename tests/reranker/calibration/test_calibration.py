@@ -74,10 +74,11 @@ def test_a_relation_in_steps_gets_an_isotonic_map_and_a_smooth_one_stays_logisti
     assert smooth.weights["dense:x"] == pytest.approx(2, abs=0.4)
 
 
-def test_each_set_has_the_same_say():
-    large, small = judged("large", 200, -3), judged("small", 10, 3, seed=3)
-    together = fit([large, small], HOLDS).unread({"dense:x": np.zeros(1)})[0]
-    assert 0.25 < together < 0.75
+def test_each_query_has_the_same_say_however_many_candidates_it_has():
+    long, short = judged("long", 40, -3), judged("short", 40, 3, seed=3)
+    short = short.where(np.arange(len(short.query)) % 5 == 0)
+    together = fit([long, short], HOLDS).unread({"dense:x": np.zeros(1)})[0]
+    assert 0.35 < together < 0.65
 
 
 def test_the_cut_keeps_what_it_says(fitted):
@@ -85,7 +86,7 @@ def test_the_cut_keeps_what_it_says(fitted):
     readings = {int(i): float(one.evidence[MODEL][i]) for i in np.flatnonzero(one.read)}
     p = fitted.judge({"dense:x": one.evidence["dense:x"]}, readings, len(one.query)).probabilities
     best = in_the_best(one, p, 10) & one.relevant
-    assert (p[best] >= fitted.cut).mean() == pytest.approx(0.95, abs=0.03)
+    assert 0.94 < (p[best] >= fitted.cut).mean() < 1
 
 
 @pytest.mark.parametrize("relevant", [True, False])
