@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from firstrank.reranker.calibration.calibration import Calibration
     from firstrank.reranker.errors import (
         DeadlineExceeded,
         EngineLost,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from firstrank.reranker.runs.trec import Ranked, Run, read_run, write_run
     from firstrank.reranker.scorers.backends import BackendOptions, Oracle, open_scorer
     from firstrank.reranker.scorers.base import Scorer, Session
+    from firstrank.reranker.scorers.calibrated import CalibratedScorer
     from firstrank.reranker.scorers.cascade.scorer import CascadeScorer
     from firstrank.reranker.scorers.chat.options import ChatOptions, ChatSettings
     from firstrank.reranker.scorers.decisions.options import DecisionOptions, DecisionSettings
@@ -75,6 +77,8 @@ __all__ = [
     "BM25",
     "Backend",
     "BackendOptions",
+    "CalibratedScorer",
+    "Calibration",
     "Cascade",
     "CascadeScorer",
     "ChatOptions",
@@ -151,6 +155,7 @@ __all__ = [
 ]
 
 _NAMES = {
+    "calibration.calibration": "Calibration",
     "errors": "DeadlineExceeded EngineLost FirstrankError FormatError InputError MachineError MissingExtra ModelError Overloaded "
     "RequestFailed ScorerError TransientError",
     "executor.executor": "Executor",
@@ -167,6 +172,7 @@ _NAMES = {
     "runs.trec": "Ranked Run read_run write_run",
     "scorers.backends": "BackendOptions Oracle open_scorer",
     "scorers.base": "Scorer Session",
+    "scorers.calibrated": "CalibratedScorer",
     "scorers.cascade.scorer": "CascadeScorer",
     "scorers.chat.options": "ChatOptions ChatSettings",
     "scorers.decisions.options": "DecisionOptions DecisionSettings",

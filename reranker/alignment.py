@@ -20,6 +20,8 @@ Indices = NDArray[np.intp]
 Real = TypeVar("Real", np.float32, np.float64)
 
 _SMALLEST = np.float32(-80.0)  # its sigmoid still leaves room below in float32
+_LEAST = np.float32(1e-30)  # leaves room below in float32
+_A_HAIR = 1e-6
 _BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
 
 
@@ -45,6 +47,18 @@ def relevance(raw: Floats32) -> Floats32:
 
     squeezed: Floats32 = expit(np.maximum(raw, _SMALLEST))
     return strictly_decreasing(np.minimum(squeezed, _BELOW_ONE))
+
+
+def falling(probabilities: Floats) -> tuple[Floats32, int]:
+    """Probabilities in the order of a ranking -> the closest that fall with rank, strictly and in (0, 1); and how many places that moved.
+
+    Where a passage is more probable than one before it, both get their mean (isotonic regression); a hair then parts equal ones.
+    """
+    if not len(probabilities):
+        return np.empty(0, np.float32), 0
+    fitted = _isotonic(probabilities)
+    moved = int(np.count_nonzero(np.abs(fitted - probabilities) > _A_HAIR))
+    return strictly_decreasing(np.clip(fitted.astype(np.float32), _LEAST, _BELOW_ONE)), moved
 
 
 def strictly_decreasing(values: NDArray[Real]) -> NDArray[Real]:

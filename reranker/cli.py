@@ -25,7 +25,7 @@ from firstrank.reranker.errors import FirstrankError, InputError, Interrupted
 from firstrank.reranker.models import progress
 
 GROUP = "firstrank.commands"
-_ORDER = ("rerank", "retrieve", "feedback", "serve", "eval", "bench", "reproduce", "train", "data", "models", "mcp", "doctor")
+_ORDER = ("rerank", "retrieve", "feedback", "serve", "eval", "calibrate", "bench", "reproduce", "train", "data", "models", "mcp", "doctor")
 
 
 class _Subcommands(TyperGroup):

@@ -15,7 +15,7 @@ from firstrank.reranker.runs.documents import Document, request_of
 from firstrank.reranker.scorers.base import Scorer
 from firstrank.reranker.setup import ScheduleSettings, Setup, SetupSettings, check_names
 from firstrank.reranker.strategies.schedule import Schedule
-from firstrank.reranker.types import Failure, Ranking, Request, Strategy
+from firstrank.reranker.types import UNCALIBRATED, Failure, Ranking, Request, Strategy, check_probability
 
 Asked = Request | tuple[str, Iterable[Document]]
 """what is ranked: a Request, or a query with its documents"""
@@ -55,15 +55,18 @@ class Reranker:
         *,
         qid: str | int = "",
         instruction: str | None = None,
+        min_probability: float | None = None,
     ) -> Ranking:
         """The documents (strings, mappings, Passages, a data frame with a column `text`), best first.
 
         `doc_ids` default to the documents' own ids, else to their places "0", "1", …
         With `top_k`, a strategy that can stop early does so, and the ranking holds the best `top_k` only.
         `instruction` says what is searched for and how to judge it, where the model's prompt has a place for that.
+        With `min_probability`, results that are relevant with a lower probability are left out; it takes a calibrated model.
         Raises InputError (query too long, ids not distinct, no place for an instruction …) and ScorerError.
         """
-        return self._loop.run(self._rank(replace(request_of(query, documents, doc_ids, qid), instruction=instruction), top_k))
+        request = replace(request_of(query, documents, doc_ids, qid), instruction=instruction)
+        return self._loop.run(self._rank(request, top_k, min_probability))
 
     async def rank_async(
         self,
@@ -74,10 +77,11 @@ class Reranker:
         *,
         qid: str | int = "",
         instruction: str | None = None,
+        min_probability: float | None = None,
     ) -> Ranking:
         """`rank`, awaited; cancelling it takes its windows back."""
         request = replace(request_of(query, documents, doc_ids, qid), instruction=instruction)
-        return await self._loop.run_async(self._rank(request, top_k))
+        return await self._loop.run_async(self._rank(request, top_k, min_probability))
 
     def rank_many(self, requests: Iterable[Asked]) -> Iterator[Ranking]:
         """Rankings in the order of `requests` (Requests, or pairs of a query and its documents), which are read lazily.
@@ -117,13 +121,26 @@ class Reranker:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    async def _rank(self, request: Request, top_k: int | None) -> Ranking:
+    @property
+    def calibrated(self) -> bool:
+        """Whether results have a probability."""
+        return getattr(self.scorer, "calibration", None) is not None
+
+    async def _rank(self, request: Request, top_k: int | None, least: float | None) -> Ranking:
+        if least is not None:
+            check_probability(least)
+            if not self.calibrated:
+                raise InputError(UNCALIBRATED)
+        whole = await self._ranked(request, top_k)
+        return whole if least is None else whole.at_least(least)
+
+    async def _ranked(self, request: Request, top_k: int | None) -> Ranking:
         if top_k is None:
             return await self._executor.rank(request, self._strategy)
         top_k = _count(top_k)
         strategy = self.schedule.build(top_k=min(top_k, len(request.passages)) or None)
         ranking = await self._executor.rank(request, strategy)
-        return Ranking(ranking.qid, ranking.query, ranking.top_k(top_k), ranking.trace)
+        return replace(ranking, results=ranking.top_k(top_k))
 
 
 def _opened(model: str | Scorer | Setup, schedule: Schedule | None, settings: SetupSettings) -> tuple[Scorer, Schedule]:

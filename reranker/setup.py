@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack, cast, get_type_hints
 
 import yaml
@@ -27,7 +28,7 @@ from firstrank.reranker.scorers.backends import (
 from firstrank.reranker.scorers.base import Scorer
 from firstrank.reranker.scorers.openai.options import OpenAIOptions
 from firstrank.reranker.scorers.transformers.options import TransformersOptions
-from firstrank.reranker.strategies.prior import Prior, sources_of
+from firstrank.reranker.strategies.prior import NONE, Prior, sources_of
 from firstrank.reranker.strategies.register import check_strategy
 from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.reranker.strategies.windows import WindowSize
@@ -68,6 +69,7 @@ class SetupSettings(ScheduleSettings, BackendSettings, total=False):
     defer_budget: float | None
     defer_rule: str | None
     instruction: str | None
+    calibration: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class Setup:
     prior: Prior = Prior()
     instruction: str | None = None
     """what is searched for, for requests that do not say it themselves"""
+    calibration: str | None = None
+    """a file of `firstrank calibrate`, or `none`; by default the model's own, if it has one"""
 
     @classmethod
     def of(cls, model: str = "default", **settings: Unpack[SetupSettings]) -> Self:
@@ -95,8 +99,9 @@ class Setup:
         schedule = Schedule(**{name: given.pop(name) for name in ScheduleSettings.__annotations__ if name in given})
         cascade = _cascade(given)
         revision, prior, instruction = given.pop("revision", None), _prior(given), given.pop("instruction", None)
+        calibration = given.pop("calibration", None)
         backend = backend_options(given.pop("backend", Backend.transformers), **given)
-        return cls(model, backend, schedule, cascade, revision, prior, instruction)
+        return cls(model, backend, schedule, cascade, revision, prior, instruction, calibration)
 
     @property
     def backend_name(self) -> Backend:
@@ -110,12 +115,13 @@ class Setup:
     def open_scorer(self) -> tuple[Scorer, Schedule]:
         """The scorer, and the schedule with what was not said taken from the model. Raises what `open_scorer` raises."""
         if (prior := self._prior_alone()) is not None:
-            return _behind(prior, None), self.completed()
+            return self._calibrated(_behind(prior, None), spec_of(self.model, self.backend)), self.completed()
         scorer, spec = open_scorer(self.model, self.backend, revision=self.revision, seed=self.schedule.seed, instruction=self.instruction)
         try:
             if self.cascade is not None:
                 scorer = self._deferring(scorer, spec.answer)
-            return _behind(self.prior.completed(spec.own_prior), scorer), self.schedule.completed(self._own_schedule(spec))
+            scorer = self._calibrated(_behind(self.prior.completed(spec.own_prior), scorer), spec)
+            return scorer, self.schedule.completed(self._own_schedule(spec))
         except BaseException:
             scorer.close()
             raise
@@ -168,6 +174,8 @@ class Setup:
         if self.instruction is not None:
             told["instruction"] = self.instruction
         told |= _said(self.backend) | _said(self.schedule) | {f"prior {name}": value for name, value in _said(self.prior).items()}
+        if self.calibration is not None:
+            told["calibration"] = fingerprint(self.calibration)
         if self.cascade is not None:
             told |= {f"cascade {name}": value for name, value in _said(self.cascade).items()}
         if self.cascade is not None:
@@ -178,6 +186,34 @@ class Setup:
         if isinstance(self.backend, HOSTED):
             return told | {f"settings of {name}": repr(spec_of(name, self.backend)) for name in models}
         return told | dict(map(_model_fact, models))
+
+    def _calibrated(self, scorer: Scorer, spec: ModelSpec) -> Scorer:
+        """The scorer with its calibration, if there is one that holds for the model as it runs here.
+
+        Raises ModelError for one of other weights, prompts or arithmetic, InputError where one was asked for and has no effect.
+        """
+        from firstrank.reranker.calibration.calibration import read_calibration
+        from firstrank.reranker.scorers.calibrated import CalibratedScorer, check_that_it_holds, why_not
+
+        if self.calibration == NONE:
+            return scorer
+        asked = None if self.calibration is None else read_calibration(Path(self.calibration).expanduser())
+        if (calibration := asked or spec.calibration) is None:
+            return scorer
+        if (reason := self._uncalibrated() or why_not(calibration, scorer)) is not None:
+            if asked is not None:
+                raise InputError(f"--calibration {self.calibration}: {reason}")
+            return scorer
+        check_that_it_holds(calibration, self.model, spec, scorer)
+        return CalibratedScorer(scorer, calibration)
+
+    def _uncalibrated(self) -> str | None:
+        """Why no calibration holds, whichever it is."""
+        if self.cascade is not None:
+            return "does not hold for two models together: leave --cascade out"
+        if not isinstance(self.backend, TransformersOptions):
+            return f"holds for values that transformers reads, and --backend {self.backend_name} gives others"
+        return None
 
     def _deferring(self, small: Scorer, answer: str) -> Scorer:
         """The two as one; the large model has the small one's backend and options, but its own revision."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, overload
 
@@ -167,6 +167,12 @@ class Trace:
     """at so many tokens a passage is cut; None where no model says"""
     partial: bool = False
     """whether the time ran out, and this is the best order so far"""
+    calibrated: bool = False
+    """whether the results have probabilities"""
+    nothing_relevant: float | None = None
+    """the probability that no candidate is relevant, of calibrated models"""
+    moved: int = 0
+    """results whose probability was changed to fall with rank"""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -185,6 +191,8 @@ class Result:
     """sigmoid of `raw_score`, in (0, 1); 0.5 is an average candidate of its list"""
     raw_score: float
     """strictly decreasing with rank, in float32 too"""
+    probability: float | None = None
+    """that the passage is relevant, comparable between queries, and falling with rank; None where the model is not calibrated"""
 
     @property
     def docid(self) -> str:
@@ -194,6 +202,18 @@ class Result:
     def metadata(self) -> Mapping[str, Any]:
         """What the caller gave with the passage: the mapping itself that a document was, or a Passage's metadata; else empty."""
         return {} if self.passage.metadata is None else self.passage.metadata
+
+
+UNCALIBRATED = (
+    "a cut by probability needs a calibrated model, and this one is not, as it runs here: its scores say nothing between queries; "
+    "firstrank calibrate fits one to judged queries"
+)
+
+
+def check_probability(given: float) -> None:
+    """Raises InputError for what is no probability."""
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given <= 1:
+        raise InputError(f"probability {given!r}: give a number from 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +246,13 @@ class Ranking:
 
     def top_k(self, k: int) -> tuple[Result, ...]:
         return self.results[:k]
+
+    def at_least(self, probability: float) -> Ranking:
+        """The results with so much probability, or more; there may be none. InputError where the model is not calibrated."""
+        check_probability(probability)
+        if not self.trace.calibrated and self.results:
+            raise InputError(UNCALIBRATED)
+        return replace(self, results=tuple(one for one in self.results if one.probability is not None and one.probability >= probability))
 
     def score_of(self, docid: str) -> float:
         """The score of a passage; KeyError if it was not among the candidates."""

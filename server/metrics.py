@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
-from firstrank.reranker.scorers.base import Scorer, Session, reading_of, room_of, standing_of
+from firstrank.reranker.scorers.base import Scorer, Session, judge_of, reading_of, room_of, standing_of
 from firstrank.reranker.types import Request, Scores
 from firstrank.server.admission import WORK
 from firstrank.server.pace import Pace
@@ -108,6 +108,7 @@ class _MeteredSession:
         self.room = room_of(session)
         self.reading = reading_of(session)
         self.standing = standing_of(session)
+        self.judge = judge_of(session)
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
         meters, started = self._meters, time.perf_counter()

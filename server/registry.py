@@ -111,6 +111,11 @@ class ServedModel:
         """Of n documents, how many the model reads."""
         return n if self._scorer is None else read_at_most(self._scorer, n)
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether its scores are probabilities."""
+        return getattr(self._scorer, "calibration", None) is not None
+
     async def revive(self) -> None:
         """After the engine was lost: closes what is left and loads again, with growing pauses, until it works."""
         pause = _FIRST_PAUSE

@@ -19,6 +19,7 @@ from firstrank.server import metrics, wire
 from firstrank.server.errors import Refused
 from firstrank.server.keys import Known
 from firstrank.server.paths import RELOAD, WORK
+from firstrank.server.registry import ServedModel
 from firstrank.server.schemas import Error, TextsError
 from firstrank.server.service import Call, Service, unless_gone
 from firstrank.server.shapes.asked import Answer, Asked
@@ -59,7 +60,8 @@ _HEADERS = [
     },
 ]
 COMPARED = (
-    "Scores are comparable within one answer only: nothing is compared between requests. Send all candidates of a query in one request."
+    "Scores are comparable within one answer only: nothing is compared between requests. Send all candidates of a query in one request. "
+    "Those of a calibrated model (/v1/models says so) are probabilities, and may be compared between requests too."
 )
 
 
@@ -114,6 +116,9 @@ async def _rerank(service: Service, request: Request, body: bytes, call: Call) -
         message = f"a document has more than {settings.max_document_chars} characters (max_document_chars), and all are wanted whole"
         raise Refused(422, message, kind="cut")
     model = service.registry.find(asked.model)
+    if asked.threshold is not None and (asked.instruction is not None or not model.calibrated):
+        why = "a request with an instruction has none" if model.calibrated else f"model {model.name!r} is not calibrated"
+        raise Refused(422, f"score_threshold: is a probability, and {why}; leave it out, and take top_n", kind="uncalibrated")
     if (key := getattr(request.state, "key", None)) is not None:
         key.charge(requests=1, documents=len(asked.documents))
     ranked = await unless_gone(request.receive, service.rank(model, asked, call))
@@ -140,6 +145,8 @@ async def _rerank(service: Service, request: Request, body: bytes, call: Call) -
     if asyncio.get_running_loop().time() > call.deadline:
         raise DeadlineExceeded("ranked too late; X-Request-Timeout and the service's timeout say how long a request may take")
     told = {"x-documents-cut": str(answer.cut), "x-document-tokens": str(ranked.trace.cut_tokens or "")}
+    if ranked.trace.nothing_relevant is not None:
+        told["x-nothing-relevant"] = f"{ranked.trace.nothing_relevant:.4f}"
     return Response(content, media_type="application/json", headers=told)
 
 
@@ -158,7 +165,7 @@ def _cut(ranked: Ranking, asked: Asked, service: Service) -> int:
 def _warned(ranked: Ranking, asked: Asked) -> tuple[str, ...]:
     """What the answer tells beside the order."""
     told = list(asked.warnings)
-    if not ranked.trace.windows:
+    if not ranked.trace.windows and not ranked.trace.calibrated:
         told.append("no document was read by the model: there was nothing to compare it with, so a score says nothing")
     if ranked.trace.partial:
         told.append(f"partial: the time ran out after {len(ranked.trace.windows)} windows; this is the best order so far")
@@ -220,17 +227,17 @@ async def read_metrics(request: Request) -> Response:
 async def models(request: Request) -> dict[str, Any]:
     """The models that are served, in OpenAI's form; `aliases` are other names that requests may use."""
     registry = request.app.state.service.registry
-    return {"object": "list", "data": [_model(name) for name in registry.models], "aliases": registry.aliases}
+    return {"object": "list", "data": [_model(served) for served in registry.models.values()], "aliases": registry.aliases}
 
 
 @router.get("/v1/models/{name:path}", tags=["models"], responses={404: PROBLEMS[404]})
 async def model(request: Request, name: str) -> dict[str, Any]:
     """One of them, by its name or an alias."""
-    return _model(request.app.state.service.registry.named(name).name)
+    return _model(request.app.state.service.registry.named(name))
 
 
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": _STARTED, "owned_by": "firstrank"}
+def _model(served: ServedModel) -> dict[str, Any]:
+    return {"id": served.name, "object": "model", "created": _STARTED, "owned_by": "firstrank", "calibrated": served.calibrated}
 
 
 @router.get("/info", tags=["models"])
@@ -250,6 +257,7 @@ async def info(request: Request) -> dict[str, Any]:
         own = settings.model_settings(name) if name in settings.model else settings
         strategy = served.schedule.strategy if served.schedule else own.strategy
         shown[name] = {"state": served.state, "backend": own.backend, "strategy": strategy, "slots": served.turns.slots} | served.facts
+        shown[name]["calibrated"] = served.calibrated
     first, *_ = service.registry.models.values()
     return {
         "version": version("firstrank"),

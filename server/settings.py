@@ -63,6 +63,7 @@ class ModelSettings(BaseModel):
     lanes: int | None = setting("Model", "CPU: how many windows run at once and share the threads.", None, ge=1)
     instruction: str | None = setting("Model", "What to search for, for requests that do not say it.", None)
     revision: str | None = setting("Model", "The model's revision on the Hugging Face hub.", None)
+    calibration: str | None = setting("Model", "Probabilities: a file of firstrank calibrate, or none; by default the model's own.", None)
     prior: str | None = setting(
         "Model", "Cheap scorers that read all candidates first: dense:minilm=0.5,sparse:splade-tiny=0.5, or none.", None
     )

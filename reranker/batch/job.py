@@ -119,11 +119,13 @@ class Tally:
         trace = result.trace
         self.ranked += 1
         self.counts.update(windows=len(trace.windows), rounds=trace.rounds)
+        self.counts.update(calibrated=trace.calibrated)
         self.counts.update(prompt_tokens=trace.prompt_tokens, generated_tokens=trace.generated_tokens)
 
     def summary(self) -> dict[str, Any]:
         costs = {name: self.counts[name] for name in ("windows", "rounds", "prompt_tokens", "generated_tokens")}
-        return {"ranked": self.ranked, "failed": len(self.failed), "seconds": self.seconds} | costs
+        told = {"ranked": self.ranked, "failed": len(self.failed), "calibrated": self.counts["calibrated"] > 0, "seconds": self.seconds}
+        return told | costs
 
     def reasons(self) -> dict[str, str]:
         return {unranked.failure.qid: str(unranked.failure.error) for unranked in self.failed}
@@ -163,13 +165,16 @@ class Job:
     qrels: Qrels | None = None
     tag: str = "firstrank"
     """the last column of a TREC run"""
+    min_probability: float | None = None
+    """candidates that are relevant with a lower probability are left out, and so is the tail, of which nothing is known"""
 
     def facts(self) -> dict[str, str]:
         """What must be the same for this job to resume an interrupted one."""
         from importlib.metadata import version
 
         traced = str(self.trace is not None)  # a journal without traces cannot give the file that is asked for now
-        return {"version": version("firstrank"), "--trace": traced} | self.inputs.facts() | self.setup.facts()
+        cut = {} if self.min_probability is None else {"--min-probability": str(self.min_probability)}
+        return {"version": version("firstrank"), "--trace": traced} | cut | self.inputs.facts() | self.setup.facts()
 
     @property
     def _writes_requests(self) -> bool:
@@ -203,7 +208,7 @@ class Job:
                 _log.info("resuming: %d of %d queries are done already", journal.resumed, total)
             with ranking as rank, Progress("reranking", total, done=journal.resumed) as progress:
                 tally = Tally()
-                for result in rerank(tasks, rank, journal, traced=self.trace is not None):
+                for result in rerank(tasks, self._cutting(rank), journal, traced=self.trace is not None):
                     tally.add(result)
                     progress.advance()
             self._refuse_failures(tally, total, journal.path)
@@ -215,6 +220,14 @@ class Job:
                 f"all {total} queries failed, so {self.output} is {'the first stage' if kept else 'empty'}; the first: {_first(tally)}"
             )
         return Report(self.output, tally, journal.resumed, self._measured(tasks.run, written))
+
+    def _cutting(self, rank: Rank) -> Rank:
+        """What ranks, without the results below the cut. Raises InputError at the first result of a model that is not calibrated."""
+        from firstrank.reranker.types import Failure
+
+        if (least := self.min_probability) is None:
+            return rank
+        return lambda requests: (one if isinstance(one, Failure) else one.at_least(least) for one in rank(requests))
 
     def _tell_of_fetching(self) -> None:
         from firstrank.reranker.models.catalog import describe
@@ -237,7 +250,7 @@ class Job:
         from firstrank.reranker.runs.rankllm import write_requests
         from firstrank.reranker.runs.trec import Run, write_run
 
-        lists = finished.lists(tail=self.tail)
+        lists = finished.lists(tail=self.tail and self.min_probability is None)
         requests = self.inputs.requests if self._writes_requests else None
         run = None if self.qrels is None and requests is None else Run(lists, name=str(self.output))
         if requests is not None and run is not None:

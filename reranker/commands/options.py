@@ -65,6 +65,9 @@ _SETTINGS: dict[str, Any] = {
         option(MODEL, "CPU: how many windows run at once and share the threads. More windows per second, but each takes longer."),
     ],
     "instruction": Annotated[str | None, option(MODEL, "What to search for, for models whose prompt has a place for it.")],
+    "calibration": Annotated[
+        str | None, option(MODEL, "Probabilities: a file of firstrank calibrate, or none; by default the model's own.")
+    ],
     "revision": Annotated[str | None, option(MODEL, "The model's revision on the Hugging Face hub.")],
     "noise": Annotated[float | None, option(MODEL, "oracle: standard deviation of the noise that is added to the grades; by default 0.")],
     "prior": Annotated[

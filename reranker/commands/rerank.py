@@ -43,6 +43,9 @@ def rerank(
         OnError, option(ERRORS, "What to do about a query that fails: fail at the end, skip it, or keep its first-stage order.")
     ] = OnError.fail,
     missing: Annotated[Missing, option(ERRORS, "What to do about a docid without a text: fail, or leave it in the tail.")] = Missing.fail,
+    min_probability: Annotated[
+        float | None, option(OUTPUT, "Leave out candidates that are less probably relevant, and the tail; for calibrated models.")
+    ] = None,
     no_tail: Annotated[bool, option(OUTPUT, "Write the reranked candidates only.", "--no-tail")] = False,
     trace: Annotated[Path | None, option(OUTPUT, "Where to write what each query asked and cost, as JSONL.")] = None,
     qrels: Annotated[str | None, option(OUTPUT, "Judgments, to measure the first stage and the output; the oracle scores by them.")] = None,
@@ -59,7 +62,7 @@ def rerank(
         settings |= oracle_settings(qrels)
     judged = settings.get("qrels") or (None if qrels is None else read_qrels(qrels))
     setup = placement.fitted(Setup.of(model, **settings))
-    job = Job(inputs, setup, output, trace, not no_tail, on_error, judged, tag_of(tag))
+    job = Job(inputs, setup, output, trace, not no_tail, on_error, judged, tag_of(tag), min_probability)
     if feedback:
         from firstrank.reranker.commands.feedback import Rounds
 

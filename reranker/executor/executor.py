@@ -14,13 +14,15 @@ import zlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from firstrank.reranker.alignment import align, relevance, strictly_decreasing
+from firstrank.reranker.alignment import align, falling, relevance, strictly_decreasing
 from firstrank.reranker.errors import DeadlineExceeded, InputError, PassageCut, ScorerError, TransientError
 from firstrank.reranker.executor.gate import Alive, TokenGate
-from firstrank.reranker.scorers.base import Scorer, Session, SupportsStanding, reading_of, room_of, standing_of
+from firstrank.reranker.scorers.base import Scorer, Session, SupportsStanding, judge_of, reading_of, room_of, standing_of
 from firstrank.reranker.types import (
     Failure,
     Outcome,
@@ -35,6 +37,9 @@ from firstrank.reranker.types import (
     Windows,
     WindowTrace,
 )
+
+if TYPE_CHECKING:
+    from firstrank.reranker.calibration.calibration import Opinion
 
 _TRIES = 4
 _SILENCES = 2  # times that a window may go unanswered
@@ -116,7 +121,7 @@ class Executor:
     async def _rank(self, request: Request, strategy: Strategy, terms: Terms) -> Ranking:
         started = time.perf_counter()
         log = _Log()
-        standing = None
+        standing, opinion = None, None
         if request.passages:
             async with asyncio.timeout_at(terms.deadline):
                 session = await self._open(request)
@@ -126,6 +131,8 @@ class Executor:
                     of_all = f"{log.reading.cut} of {len(request.passages)} passages"
                     raise PassageCut(f"{of_all} would be cut at {log.reading.tokens} tokens, and all are wanted whole")
                 outcome = await self._outcome(request, session, strategy, log, terms)
+                if (judge := judge_of(session)) is not None:
+                    opinion = judge(log.readings)
             finally:
                 session.close()
         else:
@@ -134,8 +141,9 @@ class Executor:
         async with self._assembling:  # one in each turn of the loop: dozens that end together would keep the scorer waiting
             await asyncio.sleep(0)
             if sum(len(window) for _, window, _ in log.asked) < _MANY:
-                return _ranking(request, strategy, outcome, log, seconds, standing)
-        return await asyncio.get_running_loop().run_in_executor(self._aligner, _ranking, request, strategy, outcome, log, seconds, standing)
+                return _ranking(request, strategy, outcome, log, seconds, standing, opinion)
+        assemble = partial(_ranking, request, strategy, outcome, log, seconds, standing, opinion)
+        return await asyncio.get_running_loop().run_in_executor(self._aligner, assemble)
 
     async def _outcome(self, request: Request, session: Session, strategy: Strategy, log: _Log, terms: Terms) -> Outcome:
         """The strategy's last word, or at the deadline of a request that says so, what its windows so far say."""
@@ -264,21 +272,33 @@ class _Log:
         self.rounds += 1
         self.asked += [(self.rounds, window, scores) for window, scores in zip(windows, answers, strict=True)]
 
+    @property
+    def readings(self) -> dict[int, float]:
+        """The last value of each candidate that was read."""
+        return {i: value for _, window, scores in self.asked for i, value in zip(window, scores.values, strict=True)}
+
 
 def _name(strategy: Strategy) -> str:
     return getattr(strategy, "name", None) or getattr(strategy, "__qualname__", type(strategy).__name__).partition(".")[0]
 
 
 def _ranking(
-    request: Request, strategy: Strategy, outcome: Outcome, log: _Log, seconds: float, standing: SupportsStanding | None
+    request: Request,
+    strategy: Strategy,
+    outcome: Outcome,
+    log: _Log,
+    seconds: float,
+    standing: SupportsStanding | None,
+    opinion: Opinion | None,
 ) -> Ranking:
     passages = request.passages
     raw, order = align(outcome.order, [(window, scores.values) for _, window, scores in log.asked]), outcome.order
     if standing is not None and standing.has_a_say:
         order, joined = standing.joined(order, raw.tolist())
         raw = strictly_decreasing(np.array(joined, np.float32))
-    places = zip(order, relevance(raw).tolist(), raw.tolist(), strict=True)
-    results = tuple([Result(passages[index], rank, index, score, raw_score) for rank, (index, score, raw_score) in enumerate(places, 1)])
+    probabilities, moved = _probabilities(order, opinion)
+    places = zip(order, relevance(raw).tolist(), raw.tolist(), probabilities, strict=True)
+    results = tuple([Result(passages[index], rank, index, *numbers) for rank, (index, *numbers) in enumerate(places, 1)])
     docids = [passage.docid for passage in passages]
     notes = dict.fromkeys([*outcome.notes, *(note for _, _, scores in log.asked for note in scores.notes)])
     trace = Trace(
@@ -298,5 +318,16 @@ def _ranking(
         cut=log.reading.cut if log.reading is not None else 0,
         cut_tokens=log.reading.tokens if log.reading is not None else None,
         partial=log.partial,
+        calibrated=opinion is not None,
+        nothing_relevant=None if opinion is None else opinion.nothing_relevant,
+        moved=moved,
     )
     return Ranking(request.qid, request.query, results, trace)
+
+
+def _probabilities(order: Sequence[int], opinion: Opinion | None) -> tuple[Sequence[float | None], int]:
+    """Of each result, best first, and how many of them the order moved."""
+    if opinion is None:
+        return [None] * len(order), 0
+    found, moved = falling(opinion.probabilities[list(order)])
+    return found.tolist(), moved

@@ -12,8 +12,9 @@ from typing import Any
 from haystack import Document, component, default_from_dict, default_to_dict
 
 from firstrank.reranker.errors import InputError
+from firstrank.reranker.integrations.shared import kept, shown
 from firstrank.reranker.reranker import Reranker
-from firstrank.reranker.types import Ranking
+from firstrank.reranker.types import Ranking, check_probability
 
 
 @component
@@ -21,11 +22,16 @@ class FirstRanker:
     """Puts documents in a new order and keeps the best `top_k`. `options` are the Reranker's (`backend`, `strategy`, `device` …).
 
     The model is loaded by `warm_up`, or when the component first runs; a saved pipeline holds its name (Haystack 3 loads it
-    with `allowed_modules=["firstrank.reranker.integrations.haystack"]`). Of documents with one id the first is kept. Scores are in (0, 1).
+    with `allowed_modules=["firstrank.reranker.integrations.haystack"]`). Of documents with one id the first is kept. Scores are in (0, 1);
+    of calibrated models they are probabilities, and with `score_threshold` documents of a lower one are left out.
     """
 
-    def __init__(self, model: str = "default", top_k: int | None = None, options: dict[str, Any] | None = None) -> None:
-        self.model, self.top_k, self.options = model, _checked(top_k), options or {}
+    def __init__(
+        self, model: str = "default", top_k: int | None = None, options: dict[str, Any] | None = None, score_threshold: float | None = None
+    ) -> None:
+        self.model, self.top_k, self.options, self.score_threshold = model, _checked(top_k), options or {}, score_threshold
+        if score_threshold is not None:
+            check_probability(score_threshold)
         self._reranker: Reranker | None = None
 
     def warm_up(self) -> None:
@@ -45,7 +51,7 @@ class FirstRanker:
         return self._kept(unique, await self._loaded().rank_async(query, _texts(unique)), top_k)
 
     def to_dict(self) -> dict[str, Any]:
-        return default_to_dict(self, model=self.model, top_k=self.top_k, options=self.options)
+        return default_to_dict(self, model=self.model, top_k=self.top_k, options=self.options, score_threshold=self.score_threshold)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> FirstRanker:
@@ -58,8 +64,8 @@ class FirstRanker:
         return self._reranker
 
     def _kept(self, documents: list[Document], ranking: Ranking, top_k: int | None) -> dict[str, list[Document]]:
-        best = ranking.results[: self.top_k if top_k is None else _checked(top_k)]
-        return {"documents": [replace(documents[result.index], score=result.score) for result in best]}
+        best = kept(ranking, self.top_k if top_k is None else _checked(top_k), self.score_threshold)
+        return {"documents": [replace(documents[result.index], score=shown(result)) for result in best]}
 
 
 def _checked(top_k: int | None) -> int | None:

@@ -12,7 +12,7 @@ from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import Field, PrivateAttr
 
-from firstrank.reranker.integrations.shared import reranker_of
+from firstrank.reranker.integrations.shared import kept, reranker_of, shown
 from firstrank.reranker.reranker import Reranker
 from firstrank.reranker.types import Ranking
 
@@ -20,15 +20,19 @@ from firstrank.reranker.types import Ranking
 class FirstRanker(BaseDocumentCompressor):
     """Puts documents in a new order and keeps the best `top_n`; `options` are the Reranker's.
 
-    What comes back are copies whose metadata holds `relevance_score`, in (0, 1). Calls from several threads or tasks (a
-    retriever's `batch` and `abatch`) share batches.
+    What comes back are copies whose metadata holds `relevance_score`: of calibrated models the probability that the document is
+    relevant, else a number in (0, 1). With `score_threshold`, documents of a lower probability are left out. Calls from several
+    threads or tasks (a retriever's `batch` and `abatch`) share batches.
     """
 
     top_n: int | None = Field(default=None, ge=1)
+    score_threshold: float | None = Field(default=None, ge=0, le=1)
     _reranker: Reranker = PrivateAttr()
 
-    def __init__(self, model: str | Reranker = "default", *, top_n: int | None = None, **options: Any) -> None:
-        super().__init__(top_n=top_n)
+    def __init__(
+        self, model: str | Reranker = "default", *, top_n: int | None = None, score_threshold: float | None = None, **options: Any
+    ) -> None:
+        super().__init__(top_n=top_n, score_threshold=score_threshold)
         self._reranker = reranker_of(model, options)
 
     def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Callbacks = None) -> Sequence[Document]:
@@ -38,8 +42,8 @@ class FirstRanker(BaseDocumentCompressor):
         return self._kept(documents, await self._reranker.rank_async(query, _texts(documents)))
 
     def _kept(self, documents: Sequence[Document], ranking: Ranking) -> list[Document]:
-        best = ranking.results[: self.top_n]
-        return [_scored(documents[result.index], result.score) for result in best]
+        best = kept(ranking, self.top_n, self.score_threshold)
+        return [_scored(documents[result.index], shown(result)) for result in best]
 
 
 def _texts(documents: Sequence[Document]) -> list[str]:

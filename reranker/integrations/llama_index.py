@@ -14,7 +14,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.integrations.shared import reranker_of
+from firstrank.reranker.integrations.shared import kept, reranker_of, shown
 from firstrank.reranker.reranker import Reranker
 from firstrank.reranker.types import Ranking
 
@@ -24,16 +24,21 @@ _dispatcher = get_dispatcher(__name__)
 class FirstRanker(BaseNodePostprocessor):
     """Puts nodes in a new order and keeps the best `top_n`; `options` are the Reranker's. Scores are in (0, 1).
 
+    Of calibrated models a score is the probability that a node is relevant; with `score_threshold`, nodes of a lower one are left out.
+
     A node is read as embeddings read it: its text, and the metadata that it does not hide from them.
     """
 
     model: str = Field(description="the model's name")
     top_n: int | None = Field(default=None, ge=1)
+    score_threshold: float | None = Field(default=None, ge=0, le=1)
     _reranker: Reranker = PrivateAttr()
 
-    def __init__(self, model: str | Reranker = "default", *, top_n: int | None = None, **options: Any) -> None:
+    def __init__(
+        self, model: str | Reranker = "default", *, top_n: int | None = None, score_threshold: float | None = None, **options: Any
+    ) -> None:
         reranker = reranker_of(model, options)
-        super().__init__(model=reranker.scorer.name, top_n=top_n)
+        super().__init__(model=reranker.scorer.name, top_n=top_n, score_threshold=score_threshold)
         self._reranker = reranker
 
     @classmethod
@@ -56,9 +61,10 @@ class FirstRanker(BaseNodePostprocessor):
         return query.query_str
 
     def _kept(self, nodes: list[NodeWithScore], ranking: Ranking) -> list[NodeWithScore]:
-        kept = [NodeWithScore(node=nodes[result.index].node, score=result.score) for result in ranking.results[: self.top_n]]
-        _dispatcher.event(ReRankEndEvent(nodes=kept))
-        return kept
+        best = kept(ranking, self.top_n, self.score_threshold)
+        found = [NodeWithScore(node=nodes[result.index].node, score=shown(result)) for result in best]
+        _dispatcher.event(ReRankEndEvent(nodes=found))
+        return found
 
 
 def _texts(nodes: list[NodeWithScore]) -> list[str]:

@@ -18,6 +18,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import BaseModel, Field
 
 from firstrank.reranker.errors import FirstrankError, InputError
+from firstrank.reranker.integrations.shared import shown
 from firstrank.reranker.reranker import Reranker
 from firstrank.reranker.retrievers.bm25 import BM25
 from firstrank.reranker.runs.queries import Query
@@ -36,7 +37,9 @@ class Found(BaseModel):
 
     index: int = Field(description="its place among the documents given, or in the first stage, from 0")
     id: str
-    score: float = Field(description="in (0, 1), best first; 0.5 is an average document of its list")
+    score: float = Field(
+        description="in (0, 1), best first: the probability of relevance where the model is calibrated, else 0.5 is an average document"
+    )
     text: str
 
 
@@ -102,7 +105,7 @@ async def _saying(work: Any) -> Any:
 
 
 def _found(ranking: Ranking) -> list[Found]:
-    return [Found(index=one.index, id=one.docid, score=one.score, text=one.passage.text) for one in ranking]
+    return [Found(index=one.index, id=one.docid, score=shown(one), text=one.passage.text) for one in ranking]
 
 
 def corpora_of(given: list[str]) -> dict[str, Path]:

@@ -13,7 +13,7 @@ from rerankers.results import RankedResults, Result
 from rerankers.utils import prep_docs
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.integrations.shared import reranker_of
+from firstrank.reranker.integrations.shared import reranker_of, shown
 from firstrank.reranker.reranker import Reranker
 from firstrank.reranker.types import Passage, Ranking
 
@@ -56,5 +56,5 @@ def _passages(documents: list[Document]) -> list[Passage]:
 
 
 def _results(documents: list[Document], ranking: Ranking) -> RankedResults:
-    results = [Result(documents[result.index], result.score, result.rank) for result in ranking]
+    results = [Result(documents[result.index], shown(result), result.rank) for result in ranking]
     return RankedResults(results, ranking.query, has_scores=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from firstrank.reranker.calibration.calibration import read_calibration
 from firstrank.reranker.config import config_dir, explained, read_yaml
 from firstrank.reranker.errors import InputError, ModelError
 from firstrank.reranker.models import weights
@@ -37,8 +38,9 @@ def pull(name: str) -> Path:
 def describe(name: str) -> dict[str, Any]:
     """A model's settings as a flat mapping, with `path`: where its weights are, or None. Fetches nothing."""
     spec, folder = find_model(name)
-    settings = spec.model_dump(mode="json", exclude={"weights", "template"}, exclude_none=True)
+    settings = spec.model_dump(mode="json", exclude={"weights", "template", "calibration"}, exclude_none=True)
     path = folder or weights.cached(spec)
+    settings["calibrated"] = spec.calibration is not None
     return settings | {"weights": spec.source, "template": spec.template_name, "path": str(path) if path else None}
 
 
@@ -92,6 +94,8 @@ def _read_spec(path: Path, name: str) -> ModelSpec:
     fields = read_yaml(path)
     if isinstance(template := fields.get("template"), dict):
         fields["template"] = parse_template({"name": name} | template, f"{path}: template")
+    if isinstance(calibration := fields.get("calibration"), str):
+        fields["calibration"] = read_calibration(path.parent / calibration)
     try:
         return ModelSpec.model_validate({"name": name} | fields)
     except ValidationError as error:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from firstrank.reranker.calibration.calibration import Calibration
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.prompt.places import check_instruction
 from firstrank.reranker.prompt.pointwise import Pointwise
@@ -94,6 +95,10 @@ class ModelSpec(BaseModel):
     prior: Mapping[str, float] = Field(default={}, description="cheap scorers that order all candidates before any window, with weights")
     prior_depth: int | None = Field(default=None, ge=0, description="so many of the best by the prior are read; by default all")
     fuse: float | None = Field(default=None, ge=0, description="the prior's weight in the final score; by default 0")
+    calibration: Calibration | None = Field(
+        default=None,
+        description="makes probabilities of what it knows: a file beside this one (firstrank calibrate), or the mapping itself",
+    )
     prices: Prices | None = Field(default=None, description="of a hosted model: input and output, US dollars a million tokens")
     dtype: str | None = Field(default=None, description="on a GPU; by default bfloat16")
     engine: Mapping[str, Any] = Field(default={}, description="vLLM's own settings: tensor_parallel_size, quantization …")

@@ -6,10 +6,16 @@ costly and shared by a request's windows (encoding, caches) happens once, in `op
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from firstrank.reranker.types import UNBOUNDED, Reading, Request, Scores, Strategy
+
+if TYPE_CHECKING:
+    from firstrank.reranker.calibration.calibration import Opinion
 
 
 class Session(Protocol):
@@ -75,6 +81,22 @@ def standing_of(session: Session) -> SupportsStanding | None:
     """The session's `standing`, if a prior stands before its model."""
     standing: SupportsStanding | None = getattr(session, "standing", None)
     return standing
+
+
+Judge = Callable[[Mapping[int, float]], "Opinion | None"]
+"""the model's values of the candidates that it has read -> what a calibration says of all"""
+
+
+def judge_of(session: Session) -> Judge | None:
+    """The session's `judge`, if its scorer is calibrated."""
+    judge: Judge | None = getattr(session, "judge", None)
+    return judge
+
+
+def evidence_of(session: Session) -> Mapping[str, NDArray[np.float64]]:
+    """What the session knows of each candidate by itself: its `evidence`, if a prior stands before its model."""
+    evidence: Mapping[str, NDArray[np.float64]] = getattr(session, "evidence", {})
+    return evidence
 
 
 class Scorer(Protocol):

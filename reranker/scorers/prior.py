@@ -6,12 +6,14 @@ asks the session for its `standing`, shows the strategy the best candidates in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstrank.reranker.encoders.register import open_dense, open_sparse
+from firstrank.reranker.encoders.sparse import SparseEncoder
 from firstrank.reranker.errors import ScorerError
 from firstrank.reranker.models.arithmetic import best_for, units
 from firstrank.reranker.models.turns import CPU_TURN
@@ -30,7 +32,7 @@ class PriorScorer:
     def __init__(self, scorer: Scorer, prior: Prior) -> None:
         self.scorer, self.prior = scorer, prior
         self.name = scorer.name
-        self._sources = [(weight, source_of(name)) for name, weight in prior.sources or ()]
+        self._sources = {name: (weight, source_of(name)) for name, weight in prior.sources or ()}
 
     @property
     def concurrency(self) -> int:
@@ -38,9 +40,10 @@ class PriorScorer:
 
     def open(self, request: Request) -> PriorSession:
         with CPU_TURN:
-            values = [(weight, source(request)) for weight, source in self._sources]
-        standing = Standing.of(fused(values), self.prior)
-        return PriorSession(self.scorer.open(request), standing)
+            values = {name: (weight, source(request)) for name, (weight, source) in self._sources.items()}
+        standing = Standing.of(fused([*values.values()]), self.prior)
+        evidence = {name: found for name, (_, found) in values.items() if name != FIRST_STAGE}
+        return PriorSession(self.scorer.open(request), standing, evidence)
 
     def close(self) -> None:
         self.scorer.close()
@@ -80,8 +83,8 @@ class UnreadSession:
 class PriorSession:
     """One request's windows, and how its candidates stand before any is read."""
 
-    def __init__(self, session: Session, standing: Standing) -> None:
-        self._session, self.standing = session, standing
+    def __init__(self, session: Session, standing: Standing, evidence: Mapping[str, Floats] = MappingProxyType({})) -> None:
+        self._session, self.standing, self.evidence = session, standing, evidence
         self.lengths: Sequence[int] = session.lengths
         self.max_window = session.max_window
         self.room = room_of(session)
@@ -103,7 +106,14 @@ def source_of(name: str) -> Source:
         encode = open_dense(model, best_for(units()))
         return lambda request: (encode(_texts(request)) @ encode([request.query])[0]).astype(np.float64)
     sparse = open_sparse(model)
-    return lambda request: sparse.scores(sparse.words(request.query), _texts(request)).astype(np.float64)
+    return lambda request: _covered(sparse, request)
+
+
+def _covered(sparse: SparseEncoder, request: Request) -> Floats:
+    """How much of the query each text covers: their dot product, as a share of the query's with itself; so queries are comparable."""
+    query = sparse.words(request.query)
+    own = float(query.weights @ query.weights)
+    return sparse.scores(query, _texts(request)).astype(np.float64) / (own or 1.0)
 
 
 def fused(parts: Sequence[tuple[float, Floats]]) -> Floats:

@@ -26,7 +26,10 @@ CASCADE = ("cascade", "defer_budget", "defer_rule")
 PRIOR = ("prior", "prior_depth", "fuse")
 LOCAL = ("device", "dtype", "threads", "lanes", "batch_tokens", "constrained")
 PLACEMENT = ("workers_on", "address", "workers", "gpus_per_worker")
-SETTINGS = ("backend", "base_url", "engine_arg", "revision", "instruction", "noise", "max_cost", *LOCAL, *PRIOR, *CASCADE, *SCHEDULE)
+SETTINGS = (
+    "backend", "base_url", "engine_arg", "revision", "instruction", "calibration", "noise", "max_cost",
+    *LOCAL, *PRIOR, *CASCADE, *SCHEDULE,
+)  # fmt: skip
 """how a model reranks"""
 
 
@@ -101,7 +104,9 @@ EFFECTS = (
         lambda given: given.get("backend") != Backend.oracle,
         "{backend} oracle scores by judgments and reads no model: leave one of them out",
     ),
-    Effect(("revision", "instruction"), lambda given: given.get("backend") != Backend.oracle, "{backend} oracle reads no model"),
+    Effect(
+        ("revision", "instruction", "calibration"), lambda given: given.get("backend") != Backend.oracle, "{backend} oracle reads no model"
+    ),
     Effect(
         CASCADE,
         lambda given: given.get("backend") != Backend.oracle,
@@ -127,8 +132,16 @@ EFFECTS = (
         "the check asks one model about single windows, without strategy, prior or cascade",
         ("models check",),
     ),
+    Effect(
+        (*SCHEDULE, *CASCADE, "calibration", "fuse", "seed", "noise"),
+        lambda given: False,
+        "a passage is judged by itself here: no window, order, draw or second model has a say",
+        ("calibrate",),
+    ),
     Effect(("vectors", "encoder"), with_("feedback"), "only with {feedback}", ("rerank",)),
     Effect(("feedback",), without("requests"), "searches --corpus again: give {run} or nothing, not {requests}", ("rerank",)),
+    Effect(("min_probability",), without("feedback"), "{feedback} needs whole lists", ("rerank",)),
+    Effect(("no_tail",), without("min_probability"), "{min_probability} leaves the tail out already", ("rerank",)),
     Effect(("missing",), without("requests"), "{requests} holds every text, so none can be missing", ("rerank",)),
     Effect(("address", "workers", "gpus_per_worker"), among("workers_on", "ray"), "only with {workers_on} ray"),
     Effect(
@@ -176,7 +189,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(
         ("seed", "feedback", "prior_depth", "warmup", "noise", "small", "large", "fuse", "gpus_per_worker", "max_cost"), (0, math.inf)
     ),
-    **dict.fromkeys(("defer_budget", "budget"), (0, 1)),
+    **dict.fromkeys(("defer_budget", "budget", "min_probability"), (0, 1)),
 }
 """option -> the least and the most that it may be"""
 

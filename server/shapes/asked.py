@@ -41,6 +41,8 @@ class Asked:
     """a document that would be cut is refused"""
     partial: bool = False
     """the best order so far will do, where the time runs out"""
+    threshold: float | None = None
+    """documents of a lower probability are left out"""
     warnings: tuple[str, ...] = ()
 
     def request(self, characters: int, owner: str) -> Request:
@@ -64,7 +66,8 @@ class Answer:
 
     @property
     def results(self) -> tuple[Result, ...]:
-        return self.ranking.top_k(self.asked.top_n or len(self.ranking))
+        kept = self.ranking if self.asked.threshold is None else self.ranking.at_least(self.asked.threshold)
+        return kept.top_k(self.asked.top_n or len(kept))
 
     @property
     def usage(self) -> dict[str, int]:
@@ -72,7 +75,10 @@ class Answer:
         return {"prompt_tokens": trace.prompt_tokens, "total_tokens": trace.prompt_tokens + trace.generated_tokens}
 
     def score(self, result: Result) -> float:
-        return result.raw_score if self.asked.raw else result.score
+        """The probability, where the model is calibrated; what was asked for as raw is the score before any."""
+        if self.asked.raw:
+            return result.raw_score
+        return result.score if result.probability is None else result.probability
 
     def text(self, result: Result) -> str | None:
         return self.asked.documents[result.index].text if self.asked.return_documents else None

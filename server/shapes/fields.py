@@ -50,6 +50,16 @@ Tokens = Annotated[
     _schema({"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[1-9][0-9]{0,8}$"}),
 ]
 Flag = Annotated[bool | None, BeforeValidator(_truth), _schema({"type": "boolean"}, {"type": "string", "enum": list(_TRUTH)})]
+Threshold = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        le=1,
+        validation_alias=AliasChoices("score_threshold", "min_score", "min_probability"),
+        description="Leaves out documents of a lower probability, all of them perhaps; 422 where the model is not calibrated. "
+        "Also as `min_score` and `min_probability`.",
+    ),
+]
 Query = Annotated[str, Field(min_length=1, description="What the documents are ranked for.", examples=[QUERY]), AfterValidator(_asking)]
 Strategy = Annotated[
     str | None,

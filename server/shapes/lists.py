@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, JsonValue
 
 from firstrank.server.shapes.asked import Answer, Asked, given, texts
-from firstrank.server.shapes.fields import Count, Flag, Query, Sent, Strategy
+from firstrank.server.shapes.fields import Count, Flag, Query, Sent, Strategy, Threshold
 
 
 class VoyageRequest(Sent):
@@ -19,6 +19,7 @@ class VoyageRequest(Sent):
     top_k: Count = None
     return_documents: Flag = None
     truncation: Flag = Field(None, description="False refuses a request of which a document would be cut.")
+    score_threshold: Threshold = None
     strategy: Strategy = None
 
     def asked(self, path: str) -> Asked:
@@ -30,6 +31,7 @@ class VoyageRequest(Sent):
             strategy=self.strategy,
             return_documents=bool(self.return_documents),
             whole=self.truncation is False,
+            threshold=self.score_threshold,
         )
 
 
@@ -69,6 +71,7 @@ class MixedbreadRequest(Sent):
     rank_fields: list[str] | None = None
     top_k: Count = None
     return_input: Flag = None
+    score_threshold: Threshold = None
     strategy: Strategy = None
 
     def asked(self, path: str) -> Asked:
@@ -79,6 +82,7 @@ class MixedbreadRequest(Sent):
             top_n=self.top_k,
             strategy=self.strategy,
             return_documents=bool(self.return_input),
+            threshold=self.score_threshold,
         )
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from firstrank.reranker.types import Ranking
 from firstrank.server.shapes.asked import Answer, Asked, given
-from firstrank.server.shapes.fields import PASSAGES, QUERY, Count, Flag, Instruction, Query, Sent, Strategy, Tokens
+from firstrank.server.shapes.fields import PASSAGES, QUERY, Count, Flag, Instruction, Query, Sent, Strategy, Threshold, Tokens
 
 
 class RerankRequest(Sent):
@@ -33,6 +33,7 @@ class RerankRequest(Sent):
     strategy: Strategy = None
     raw_scores: Flag = Field(None, description="Scores before the sigmoid.")
     partial: Flag = Field(None, description="Where the time runs out, the best order so far, and not an error.")
+    score_threshold: Threshold = None
     trace: Flag = Field(None, description="Whether the answer tells which windows were ranked, and what they cost.")
 
     def asked(self, path: str) -> Asked:
@@ -50,6 +51,7 @@ class RerankRequest(Sent):
             trace=bool(self.trace),
             whole=self.truncate is False,
             partial=bool(self.partial),
+            threshold=self.score_threshold,
         )
 
 
@@ -66,7 +68,8 @@ class Result(BaseModel):
 
     index: int = Field(ge=0, description="Its place in the request, from 0.")
     relevance_score: float = Field(
-        description="In (0, 1), 0.5 for an average document of its list; strictly decreasing. Not comparable between requests."
+        description="In (0, 1), strictly decreasing. Of a calibrated model the probability that the document is relevant, comparable "
+        "between requests; of others 0.5 for an average document of its list, and comparable within the answer only."
     )
     document: Document | None = None
 
@@ -126,6 +129,7 @@ class Trace(BaseModel):
     seconds: float = Field(description="From the first window to the last, waiting for other requests' windows included.")
     certified: int = Field(description="Leading places that the strategy guarantees, if the model is consistent.")
     notes: list[str]
+    moved: int = Field(0, description="Documents whose probability was changed to fall with rank.")
 
 
 class RerankResponse(BaseModel):
@@ -156,6 +160,8 @@ class RerankResponse(BaseModel):
     usage: Usage
     meta: Meta
     warnings: list[str] | None = Field(None, description="Fields that were ignored, and what else a caller should know.")
+    calibrated: bool = Field(False, description="Whether scores are probabilities.")
+    nothing_relevant: float | None = Field(None, description="The probability that no document is relevant, of calibrated models.")
     partial: bool | None = Field(None, description="True where the time ran out and this is the best order so far.")
     trace: Trace | None = None
 
@@ -182,6 +188,8 @@ def write(answer: Answer) -> bytes:
             warnings=warnings,
         ),
         warnings=warnings,
+        calibrated=trace.calibrated,
+        nothing_relevant=trace.nothing_relevant,
         partial=trace.partial or None,
         trace=_trace(answer.ranking) if asked.trace else None,
     )
@@ -234,4 +242,5 @@ def _trace(ranking: Ranking) -> Trace:
         seconds=trace.seconds,
         certified=trace.certified,
         notes=list(trace.notes),
+        moved=trace.moved,
     )

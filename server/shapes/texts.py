@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from firstrank.server.shapes.asked import Answer, Asked, texts
-from firstrank.server.shapes.fields import PASSAGES, QUERY, Flag, Instruction, Query, Sent, Strategy
+from firstrank.server.shapes.fields import PASSAGES, QUERY, Flag, Instruction, Query, Sent, Strategy, Threshold
 
 
 class TextsRequest(Sent):
@@ -23,6 +23,7 @@ class TextsRequest(Sent):
     truncate: Flag = Field(None, description="False refuses a request of which a text would be cut; by default it is cut.")
     truncation_direction: str | None = Field(None, description="Read, and without effect: the model's own rule says which part is read.")
     instruction: Instruction = None
+    score_threshold: Threshold = None
     strategy: Strategy = None
 
     def asked(self, path: str) -> Asked:
@@ -35,6 +36,7 @@ class TextsRequest(Sent):
             return_documents=bool(self.return_text),
             instruction=self.instruction,
             whole=self.truncate is False,
+            threshold=self.score_threshold,
             warnings=("truncation_direction has no effect here",) if self.truncation_direction == "Left" else (),
         )
 

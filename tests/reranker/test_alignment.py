@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstrank.reranker.alignment import align, relevance, strictly_decreasing
+from firstrank.reranker.alignment import align, falling, relevance, strictly_decreasing
 
 logits = st.floats(-1e4, 1e4, width=32)
 
@@ -88,3 +88,20 @@ def test_strictly_decreasing_lowers_no_more_than_it_must(kind, values):
     assert result.dtype == kind
     assert result.tobytes() == one_by_one(values).tobytes()
     assert (np.diff(result.astype(np.float64)) < 0).all()
+
+
+@given(st.lists(st.floats(0, 1), max_size=60))
+def test_probabilities_fall_with_rank_and_stay_within_0_and_1(values):
+    found, moved = falling(np.array(values))
+    assert (np.diff(found) < 0).all()
+    assert ((found > 0) & (found < 1)).all()
+    assert 0 <= moved <= len(values)
+
+
+def test_probabilities_that_fall_already_are_kept_and_others_meet_in_their_mean():
+    kept, moved = falling(np.array([0.9, 0.5, 0.1]))
+    assert kept.tolist() == pytest.approx([0.9, 0.5, 0.1])
+    assert moved == 0
+    met, moved = falling(np.array([0.9, 0.2, 0.4, 0.1]))
+    assert met.tolist() == pytest.approx([0.9, 0.3, 0.3, 0.1])
+    assert moved == 2
