@@ -56,7 +56,7 @@ class ModelSettings(BaseModel):
     engine_arg: Pairs = setting("Model", "vllm and servers: a setting of the engine, KEY=VALUE; several.", ())
     max_cost: float | None = setting("Model", "chat: US dollars that all windows may cost; prices are in the model's YAML.", None, gt=0)
     device: str | None = setting("Model", "auto, cpu, cuda or mps.", None)
-    dtype: str | None = setting("Model", "float32, bfloat16, float16 or int8 (CPUs); by default the fastest here.", None)
+    dtype: str | None = setting("Model", "float32, bfloat16, float16, int8 (CPUs) or fp8 (GPUs); by default the fastest here.", None)
     threads: int | None = setting("Model", "CPU threads of the model.", None, ge=1)
     lanes: int | None = setting("Model", "CPU: windows at once, which share the threads.", None, ge=1)
     instruction: str | None = setting("Model", "What is searched for, for requests that do not say it.", None)

@@ -17,7 +17,8 @@ from firstrank.reranker.models.catalog import read_settings
 from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.models.network import load_network
 from firstrank.reranker.prompt.pointwise import PointPrompter
-from firstrank.reranker.scorers.transformers.packed import Layout, Prefix, Segment, layout, pack, reading
+from firstrank.reranker.scorers.transformers.packed import Layout, layout, pack, prefix_layout, reading
+from firstrank.reranker.scorers.transformers.segments import Prefix, Segment
 from firstrank.training.fused import fuse
 from firstrank.training.lisa import layers_of
 from firstrank.training.machine import arithmetic
@@ -89,7 +90,7 @@ class Reader:
         The header is read in a pass of its own, as `packed` has it; gradients flow back through its states too.
         """
         header = Prefix(window.header)
-        self._run(layout([Segment(header.ids)], keeps=header))
+        self._run(prefix_layout([header]))
         row = layout([Segment(ids, header) for ids in window.suffixes])
         self._run(row)
         states = [state[0, row.last].float() for _, state in sorted(self._states.items())]

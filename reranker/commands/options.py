@@ -54,7 +54,7 @@ _SETTINGS: dict[str, Any] = {
     "engine_arg": Annotated[list[str] | None, option(MODEL, "vllm and servers: a setting of the engine, KEY=VALUE; repeatable.")],
     "max_cost": Annotated[float | None, option(MODEL, "chat: US dollars that all windows may cost; prices are in the model's YAML.")],
     "device": Annotated[str | None, option(MODEL, "auto, cpu, cuda or mps.")],
-    "dtype": Annotated[str | None, option(MODEL, "float32, bfloat16, float16 or int8 (CPUs); by default the fastest here.")],
+    "dtype": Annotated[str | None, option(MODEL, "float32, bfloat16, float16, int8 (CPUs) or fp8 (GPUs); by default the fastest here.")],
     "threads": Annotated[int | None, option(MODEL, "CPU threads; results are the same to the bit for the same number.")],
     "lanes": Annotated[int | None, option(MODEL, "CPU: windows at once, which share the threads: more a second, but each is slower.")],
     "instruction": Annotated[str | None, option(MODEL, "What is searched for; for models whose prompt has a place for it.")],
