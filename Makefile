@@ -14,7 +14,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 # Tests start many processes: without bytecode each would compile the project again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-fronts test-light test-docs test-slow docs clean
+.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-fronts test-light test-docs test-gpu-smoke test-slow docs clean
 
 setup: $(VENV)/.ready
 
@@ -110,6 +110,10 @@ test-fronts: setup
 		|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx caddy >/dev/null; } \
 		|| echo "no nginx or no Caddy, and apt-get could not install them: their tests are skipped"
 	$(BIN)/python -m pytest -m fronts tests/server/test_fronts.py
+
+# What is measured on a GPU, with tiny shapes on this machine: that it runs.
+test-gpu-smoke: setup
+	PYTHON=$(CURDIR)/$(BIN)/python bash benchmarks/gpu/run.sh --smoke --output $(VENV)/gpu-smoke
 
 # What takes minutes (marker slow).
 test-slow: setup

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import accumulate, takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from firstrank.reranker.scorers.transformers.packed import Layout, layout, pack, prefix_layout, reading, unpack
 from firstrank.reranker.scorers.transformers.segments import Prefix, Segment
@@ -46,8 +46,16 @@ class Prompt:
         return sum(len(self.prefix.ids) + len(one) for one in self.segments)
 
 
-Reader = Callable[[Sequence[Prompt]], "torch.Tensor"]
-"""prompts -> [segments of all, hidden size]"""
+class Reader(Protocol):
+    """Prompts -> [segments of all, hidden size]."""
+
+    @property
+    def name(self) -> str:
+        """How prompts stand in a pass."""
+
+    def __call__(self, prompts: Sequence[Prompt]) -> torch.Tensor: ...
+
+
 Finish = Callable[[], list[Scores]]
 """waits for a batch's scores"""
 Start = Callable[[Sequence[Prompt]], Finish]
@@ -56,6 +64,8 @@ Start = Callable[[Sequence[Prompt]], Finish]
 
 class Padded:
     """Passes of at most `most` tokens, padded on the right, where causal attention cannot see the padding."""
+
+    name = "padded"
 
     def __init__(self, network: Any, device: torch.device, most: int) -> None:
         self._network, self._device, self._most = network, device, most
@@ -98,6 +108,10 @@ class Packed:
 
     def __init__(self, network: Any, device: torch.device, most: int, kernel: Kernel | None = None) -> None:
         self._network, self._device, self.most, self._kernel = network, device, most, kernel
+
+    @property
+    def name(self) -> str:
+        return f"packed, {self._kernel.__name__}" if self._kernel else "packed"
 
     def __call__(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         import torch

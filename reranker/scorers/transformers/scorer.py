@@ -81,6 +81,8 @@ class TransformersScorer:
         self._device = torch.device(_device(options.device))
         self._on_cpu = self._device.type == "cpu"
         threads = _lane_threads(torch.get_num_threads() if options.threads is None else options.threads, options.lanes, self._on_cpu)
+        self.reading = "padded"
+        """how prompts stand in a pass"""
         self.dtype = _arithmetic(model, options.dtype, self._on_cpu)
         if self.dtype == "fp8":
             check_installed()
@@ -131,6 +133,7 @@ class TransformersScorer:
         read = self._reader(most) if own and self._device.type != "mps" else Padded(self.network, self._device, most)
         if isinstance(read, Packed):
             read.most = tokens_that_fit(read, self._device, most)
+        self.reading = read.name
         if (prompter := self._model.pointwise) is not None:
             return points(read, head, prompter)
         return partial(self._first_tokens, head, read)

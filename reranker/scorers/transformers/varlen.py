@@ -6,9 +6,9 @@ torch brings one; the package flash-attn, where it is installed, another, which 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -32,11 +32,15 @@ class Spans(NamedTuple):
     most_keys: int
 
 
-Kernel = Callable[[Tensor, Tensor, Tensor, Spans, Style], tuple[Tensor, Tensor]]
-"""q [tokens, heads, d], k and v [keys, key heads, d] -> [tokens, heads, d] and the logarithm of each sum of exponentials, [heads, tokens].
+class Kernel(Protocol):
+    """q [tokens, heads, d], k and v [keys, key heads, d] -> [tokens, heads, d] and the logarithm of each sum of exponentials, [heads, tokens].
 
-The last query of a segment sees all its keys, the one before it all but the last, and so on.
-"""
+    The last query of a segment sees all its keys, the one before it all but the last, and so on.
+    """
+
+    __name__: str
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, spans: Spans, style: Style, /) -> tuple[Tensor, Tensor]: ...
 
 
 class Varlen:
