@@ -56,12 +56,8 @@ class Measured:
 
     def row(self, shape: Shape, roof: float | None) -> Row:
         tokens = sum(self.lengths)
-        found: Row = {
-            "windows/s": self.windows / self.seconds,
-            "passages/s": self.passages / self.seconds,
-            "tokens/s": tokens / self.seconds,
-        }
-        found |= {"queries/s": self.queries / self.seconds, "tokens a window": tokens / self.windows}
+        counts = {"windows/s": self.windows, "passages/s": self.passages, "tokens/s": tokens, "queries/s": self.queries}
+        found: Row = {name: count / self.seconds for name, count in counts.items()} | {"tokens a window": tokens / self.windows}
         if roof:
             found["share of roof"] = sum(flops_of_window(shape, length) for length in self.lengths) / self.seconds / roof
         return found | peak_memory()

@@ -33,7 +33,7 @@ class Spans(NamedTuple):
 
 
 class Kernel(Protocol):
-    """q [tokens, heads, d], k and v [keys, key heads, d] -> [tokens, heads, d] and the logarithm of each sum of exponentials, [heads, tokens].
+    """q [tokens, heads, d], k and v [keys, key heads, d] -> [tokens, heads, d], and the sums' logarithms, [heads, tokens].
 
     The last query of a segment sees all its keys, the one before it all but the last, and so on.
     """
