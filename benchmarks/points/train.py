@@ -2,9 +2,9 @@
 
     python -m benchmarks.points.train LISTS RUN [--recipe benchmarks/points/default-gpu.yaml] [--steps 1200] [--threads 1]
 
-Two windows a step unless a recipe says otherwise; the loss is ListNet's on the marks after layers 16 and 20, half of each. RUN gets recipe.json, log.jsonl and
-checkpoint.pt. `learned` in the log is how far the last mark's loss has come from saying nothing (0) to the grades' own entropy (1); on the
-lists that are held out it is `held`.
+Two windows a step unless a recipe says otherwise; the loss is ListNet's on the marks after layers 16 and 20, half of each. RUN gets
+recipe.json, log.jsonl and checkpoint.pt. `learned` in the log is how far the last mark's loss has come from saying nothing (0) to the
+grades' own entropy (1); on the lists that are held out it is `held`.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ class TransformersScorer:
         """`own` networks may be changed; a network that was given is somebody else's."""
         if self._model.spec.answer == "permutation":
             generation = Generation(self.network, self._model, constrained=options.constrained)
-            return lambda windows: partial(list, [generation.rank(window.wholes[0], window.n) for window in windows])
+            return lambda windows: partial(list, generation.rank([one.wholes[0] for one in windows], [one.n for one in windows]))
         head = LabelHead(self.network)
         most = CPU_TOKENS if self._on_cpu else options.batch_tokens
         read = self._reader(most) if own and self._device.type != "mps" else Padded(self.network, self._device, most)
