@@ -10,4 +10,6 @@
 #   pip install --no-index --no-deps --target site wheels/*.whl && PYTHONPATH=site bash benchmarks/gpu/run.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-exec timeout --signal=INT 540 "${PYTHON:-python}" -m benchmarks.gpu.run "$@"
+limit=540
+[[ " $* " == *" --smoke "* ]] && limit=3600
+exec timeout --signal=INT "$limit" "${PYTHON:-python}" -m benchmarks.gpu.run "$@"
