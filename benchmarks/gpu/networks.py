@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 import torch
@@ -19,8 +22,8 @@ from firstrank.reranker.types import Passage, Request
 from tests.conftest import make_tiny_tokenizer
 
 ROOT = Path(__file__).parents[2]
-WINDOWS = "template: compact\n"
-POINTS = 'template: compact-mark\nanswer: pointwise\npointwise: {yes: "["}\n'
+WINDOWS = "template: compact\npassage_tokens: 100\n"
+POINTS = 'template: compact-mark\npassage_tokens: 100\nanswer: pointwise\npointwise: {yes: "["}\n'
 """settings of models that read windows, and of those that read a passage at a time"""
 
 
@@ -31,6 +34,7 @@ def described(shape: str, folder: Path, settings: str = WINDOWS) -> Path:
     of = SHAPES[shape]
     folder.mkdir(parents=True, exist_ok=True)
     tiny = make_tiny_tokenizer(folder)
+    _add_labels(folder / "tokenizer.json")
     ids = {name: getattr(tiny, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     more = {"sliding_window": None} if of.family == "Mistral" else {}
     config = getattr(transformers, f"{of.family}Config")(**of.config(), **ids, **more, max_position_embeddings=32768)
@@ -38,6 +42,17 @@ def described(shape: str, folder: Path, settings: str = WINDOWS) -> Path:
     config.save_pretrained(folder)
     (folder / "firstrank.yaml").write_text(settings)
     return folder
+
+
+def _add_labels(file: Path) -> None:
+    """AA … DZ as tokens of a BPE tokenizer: labels for a hundred passages."""
+    said = json.loads(file.read_text(encoding="utf-8"))
+    vocabulary, merges = said["model"]["vocab"], said["model"]["merges"]
+    for first, second in product(ascii_uppercase[:4], ascii_uppercase):
+        if first + second not in vocabulary:
+            vocabulary[first + second] = len(vocabulary)
+            merges.append([first, second])
+    file.write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
 
 
 def network_of(folder: Path, device: str, dtype: str) -> Any:

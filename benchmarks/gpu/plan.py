@@ -21,6 +21,19 @@ class Shape(NamedTuple):
     key_heads: int
     head: int
     vocabulary: int
+    tied: bool = False
+    """whether the output head is the embeddings"""
+
+    @property
+    def layer_parameters(self) -> int:
+        """Of all layers, without norms."""
+        attention = self.hidden * self.head * (2 * self.heads + 2 * self.key_heads)
+        return self.layers * (attention + 3 * self.hidden * self.inner)
+
+    @property
+    def end_parameters(self) -> int:
+        """Of embeddings and output head."""
+        return self.vocabulary * self.hidden * (1 if self.tied else 2)
 
     def config(self) -> dict[str, Any]:
         """By transformers' names."""
@@ -32,15 +45,19 @@ class Shape(NamedTuple):
             "num_key_value_heads": self.key_heads,
             "head_dim": self.head,
             "vocab_size": self.vocabulary,
+            "tie_word_embeddings": self.tied,
         }
 
 
 SHAPES = {
-    "SmolLM2-135M": Shape("Llama", 576, 1536, 30, 9, 3, 64, 49152),
-    "Qwen3-0.6B": Shape("Qwen3", 1024, 3072, 28, 16, 8, 128, 151936),
-    "Qwen3-8B": Shape("Qwen3", 4096, 12288, 36, 32, 8, 128, 151936),
+    "SmolLM2-135M": Shape("Llama", 576, 1536, 30, 9, 3, 64, 49152, tied=True),
+    "Qwen3-0.6B": Shape("Qwen3", 1024, 3072, 28, 16, 8, 128, 151936, tied=True),
+    "Qwen3-1.7B": Shape("Qwen3", 2048, 6144, 28, 16, 8, 128, 151936, tied=True),
+    "Qwen3-4B": Shape("Qwen3", 2560, 9728, 36, 32, 8, 128, 151936, tied=True),
     "Mistral-7B": Shape("Mistral", 4096, 14336, 32, 32, 8, 128, 32768),
-    "tiny": Shape("Qwen3", 64, 128, 2, 4, 2, 16, 1200),
+    "Qwen3-8B": Shape("Qwen3", 4096, 12288, 36, 32, 8, 128, 151936),
+    "Qwen3-14B": Shape("Qwen3", 5120, 17408, 40, 40, 8, 128, 151936),
+    "tiny": Shape("Qwen3", 64, 128, 2, 4, 2, 16, 1200, tied=True),
 }
 """from the models' published configurations"""
 

@@ -212,6 +212,7 @@ def test_a_recipe_s_file_has_fields_of_a_recipe_alone(tmp_path):
         read_recipe(tmp_path / "recipe.yaml")
 
 
+@pytest.mark.gpu
 def test_the_gpu_s_script_from_lists_to_adapter(settings, tiny_model, lists, tmp_path):
     """Three steps on a CPU, with gzipped lists."""
     packed = tmp_path / "lists"
