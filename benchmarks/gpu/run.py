@@ -13,7 +13,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,34 +72,46 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _rows(stage: Stage, plan: Plan, roofs: Mapping[str, float], *, limited: bool) -> Iterator[Row]:
     """A stage's rows; the last says so where it failed or took too long."""
+    alarm = Alarm(stage.seconds if limited else None)
+    rows = stage.rows(plan, roofs)
     try:
-        with _limit(stage.seconds if limited else None):
-            yield from stage.rows(plan, roofs)
-    except TimeoutError:
-        yield {"stopped": f"after {stage.seconds:.0f} s, as long as it may take"}
+        while True:
+            with alarm:
+                row = next(rows, None)
+            if row is None:
+                return
+            yield row
     except Exception as error:  # whatever it was, the other stages are still worth their minutes
-        yield {"failed": f"{type(error).__name__}: {error}"}
+        yield {"stopped": f"after {stage.seconds:g} s"} if alarm.rang else {"failed": f"{type(error).__name__}: {error}"}
     finally:
         release()
 
 
-@contextmanager
-def _limit(seconds: float | None) -> Iterator[None]:
-    """Raises TimeoutError in this thread after so many seconds."""
+class Alarm:
+    """Raises OutOfTime in this thread once so many seconds were spent within it."""
 
-    def stop(*_: Any) -> None:
-        raise TimeoutError
+    def __init__(self, seconds: float | None) -> None:
+        self._left, self.rang = seconds, False
 
-    if seconds is None:
-        yield
-        return
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    def __enter__(self) -> None:
+        if self._left is not None:
+            self._before = signal.signal(signal.SIGALRM, self._ring)
+            self._begun = time.monotonic()
+            signal.setitimer(signal.ITIMER_REAL, max(self._left, 1e-3))
+
+    def __exit__(self, *_: object) -> None:
+        if self._left is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self._before)
+            self._left -= time.monotonic() - self._begun
+
+    def _ring(self, *_: Any) -> None:
+        self.rang = True
+        raise OutOfTime
+
+
+class OutOfTime(Exception):
+    """A stage may take no longer."""
 
 
 def _options(words: Sequence[str] | None) -> argparse.Namespace:
