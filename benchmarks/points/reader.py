@@ -20,6 +20,7 @@ from firstrank.reranker.models.network import load_network
 from firstrank.reranker.prompt.pointwise import PointPrompter
 from firstrank.reranker.scorers.transformers.packed import Layout, layout, pack, prefix_layout, reading
 from firstrank.reranker.scorers.transformers.segments import Prefix, Segment
+from firstrank.reranker.scorers.transformers.varlen import kernel_for
 from firstrank.training.fused import fuse
 from firstrank.training.lisa import layers_of
 from firstrank.training.machine import arithmetic
@@ -81,6 +82,7 @@ class Reader:
         pack(network)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         network.to(self.device)
+        self._kernel = kernel_for(network, self.device)
         adapter = Adapter(rank=recipe.rank, alpha=2.0 * recipe.rank, layers=(recipe.lowest, len(layers) - 1))
         self.network = tuned(network, tuning.model_copy(update={"lora": adapter}))
         fuse(self.network, dtype)
@@ -99,9 +101,9 @@ class Reader:
         The headers are read in a pass of their own, as `packed` has it; gradients flow back through their states too.
         """
         headers = [Prefix(window.header) for window in windows]
-        self._run(prefix_layout(headers, self.device))
+        self._run(prefix_layout(headers, self.device, self._kernel))
         segments = [Segment(ids, header) for window, header in zip(windows, headers, strict=True) for ids in window.suffixes]
-        row = layout(segments, self.device)
+        row = layout(segments, self.device, self._kernel)
         self._run(row)
         states = [state[0, row.last].float() for _, state in sorted(self._states.items())]
         sizes = [len(window.suffixes) for window in windows]
