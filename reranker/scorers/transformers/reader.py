@@ -103,11 +103,13 @@ class Padded:
 class Packed:
     """Packed passes over a network that `pack` has changed.
 
-    With a kernel, a prompt of one segment is read whole: a pass costs less than what it would save.
+    On a GPU, where a pass more costs more than it would save, a prompt of one segment is read whole, and all prefixes together. On a CPU each
+    prefix has a pass of its own, so that it is the same whatever stands beside it.
     """
 
     def __init__(self, network: Any, device: torch.device, most: int, kernel: Kernel | None = None) -> None:
         self._network, self._device, self.most, self._kernel = network, device, most, kernel
+        self._few = kernel is not None or device.type != "cpu"
 
     @property
     def name(self) -> str:
@@ -121,18 +123,22 @@ class Packed:
         return torch.cat(list(self._passes(segments)))
 
     def _segments(self, prompt: Prompt) -> list[Segment]:
-        if self._kernel is not None and len(prompt.segments) == 1:
+        if self._few and len(prompt.segments) == 1:
             return [Segment(whole) for whole in prompt.wholes]
         return [Segment(own, prompt.prefix) for own in prompt.segments]
 
     def _read(self, prefixes: Collection[Prefix]) -> None:
-        """On a CPU each in a pass of its own, so that it is the same whatever stands beside it."""
         with ExitStack() as held:
             for one in sorted(prefixes, key=id):
                 held.enter_context(one.lock)
             unread = [one for one in prefixes if not one.is_read]
-            for together in [[one] for one in unread] if self._kernel is None else [unread] if unread else []:
-                self._pass(prefix_layout(together, self._device, self._kernel))
+            for together in [unread] if self._few and unread else [[one] for one in unread]:
+                try:
+                    self._pass(prefix_layout(together, self._device, self._kernel))
+                except BaseException:
+                    for one in together:
+                        one.states.clear()  # of the layers that were computed: half a prefix is none
+                    raise
 
     def _passes(self, segments: Sequence[Segment]) -> Iterator[torch.Tensor]:
         """Of so many tokens as the budget holds. What is too much for the device's memory halves it."""

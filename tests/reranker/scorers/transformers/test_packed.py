@@ -113,6 +113,24 @@ def test_too_much_for_the_memory_is_read_in_halves_and_the_budget_stays_small(ke
             read([prompt])
 
 
+def out_of_memory(*_):
+    raise torch.OutOfMemoryError
+
+
+def test_a_prefix_whose_pass_failed_is_read_again(monkeypatch):
+    network = network_of("Llama")
+    [prompt] = prompts_of((5, 9, 9))
+    with torch.inference_mode():
+        read = packed_if_same(network, CPU)
+        norm = network.base_model.norm.forward
+        monkeypatch.setattr(network.base_model.norm, "forward", out_of_memory)
+        with pytest.raises(torch.OutOfMemoryError):
+            read([prompt])
+        assert not prompt.prefix.is_read
+        monkeypatch.setattr(network.base_model.norm, "forward", norm)
+        assert torch.isfinite(read([prompt])).all()
+
+
 def test_a_gpu_reads_all_prefixes_in_one_pass_and_a_lone_window_whole():
     network = network_of("Llama")
     read = packed_if_same(network, CPU, CPU_TOKENS, masked)
