@@ -103,8 +103,8 @@ class Padded:
 class Packed:
     """Packed passes over a network that `pack` has changed.
 
-    On a GPU, where a pass more costs more than it would save, a prompt of one segment is read whole, and all prefixes together. On a CPU each
-    prefix has a pass of its own, so that it is the same whatever stands beside it.
+    On a GPU, where a pass more costs more than it would save, a prompt of one segment is read whole, and all prefixes together. On a CPU
+    each prefix has a pass of its own, so that it is the same whatever stands beside it.
     """
 
     def __init__(self, network: Any, device: torch.device, most: int, kernel: Kernel | None = None) -> None:
