@@ -6,7 +6,9 @@
 #
 # Where the machine has no network, take what it lacks along as wheels (a few MB; torch and transformers are there already):
 #   pip download --only-binary=:all: --python-version 3.12 --no-deps --dest wheels annotated-types bm25s fastapi fastapi-offline gguf \
-#       ir-measures pydantic pydantic-core PyStemmer pytrec-eval-terrier starlette typing-inspection uvicorn
+#       ir-measures pydantic pydantic-core PyStemmer pytrec-eval-terrier starlette uvicorn
+#   pip wheel --no-deps --wheel-dir wheels .        # the package itself: its commands are found by what an installation says
+# and there
 #   pip install --no-index --no-deps --target site wheels/*.whl && PYTHONPATH=site bash benchmarks/gpu/run.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
