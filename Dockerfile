@@ -2,12 +2,14 @@
 # The driver comes from the host; vLLM's wheels bring the rest of CUDA. The compiler is for the kernels that Triton makes at start-up.
 FROM nvidia/cuda:12.9.1-base-ubuntu24.04
 
+# hadolint ignore=DL3008  # the release's own updates are wanted: they mend security
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3 python3-venv python3-dev gcc g++ \
     && rm -rf /var/lib/apt/lists/*
 
 ENV PATH=/opt/firstrank/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN python3 -m venv /opt/firstrank && pip install --upgrade pip "vllm>=0.32"
+ARG VLLM=0.32.0
+RUN python3 -m venv /opt/firstrank && pip install "vllm==${VLLM}"
 
 # Firstrank after vLLM: a change of it builds in seconds.
 COPY pyproject.toml README.md LICENSE /src/
@@ -22,7 +24,7 @@ RUN pip install "/src[vllm]" && pip check && firstrank --help > /dev/null
 # Weights, compiled kernels and logs: one volume, so that a new container starts with what the last one had. Nothing is written elsewhere but in
 # /tmp: the rest may be read-only (docker run --read-only --tmpfs /tmp).
 RUN useradd --uid 10001 --create-home firstrank && install --directory --owner firstrank /cache
-USER firstrank
+USER 10001
 VOLUME /cache
 ENV HOME=/cache FIRSTRANK_CACHE=/cache/firstrank HF_HOME=/cache/huggingface VLLM_CACHE_ROOT=/cache/vllm TRITON_CACHE_DIR=/cache/triton \
     FIRSTRANK_MODEL=first-mistral FIRSTRANK_BACKEND=vllm FIRSTRANK_HOST=0.0.0.0 FIRSTRANK_PORT=8000

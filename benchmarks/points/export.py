@@ -21,8 +21,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.arguments import parser_of
-from benchmarks.points.reader import Reader, Recipe
-from benchmarks.points.train import restored
+from benchmarks.points.reader import Reader
+from benchmarks.points.train import recipe_of, restored
 from firstrank.reranker.config import config_dir
 from firstrank.reranker.models.spec import SETTINGS_FILE
 
@@ -35,19 +35,18 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser.parse_args(words)
     if not (options.run / "checkpoint.pt").exists():
         raise SystemExit(f"{options.run}: holds no checkpoint.pt: train first")
-    said = json.loads((options.run / "recipe.json").read_text())
-    recipe = Recipe(**{**said, "marks": tuple(said["marks"])})
+    recipe = recipe_of(json.loads((options.run / "recipe.json").read_text()))
     reader = Reader(recipe)
     restored(options.run, reader)
     settings: Any = reader.network.peft_config["default"]
-    state = dict(get_peft_model_state_dict(reader.network))
+    state = {name: one.cpu() for name, one in get_peft_model_state_dict(reader.network).items()}
     if (first := reader.model.spec.weights.adapter) is not None:
         state = side_by_side(state, settings.lora_alpha / settings.r, config_dir() / "models" / first)
     scale, settings.r = settings.lora_alpha / settings.r, next(len(one) for name, one in state.items() if ".lora_A." in name)
     settings.lora_alpha, settings.base_model_name_or_path, settings.inference_mode = scale * settings.r, options.base, True
     options.output.mkdir(parents=True, exist_ok=True)
     settings.save_pretrained(options.output)
-    save_file({name: one.detach().half().contiguous() for name, one in state.items()}, options.output / "adapter_model.safetensors")
+    save_file({name: one.detach().cpu().half().contiguous() for name, one in state.items()}, options.output / "adapter_model.safetensors")
     spec = reader.settings.model_dump(mode="json", exclude={"name", "weights", "description"}, exclude_defaults=True)
     (options.output / SETTINGS_FILE).write_text(yaml.safe_dump(spec, sort_keys=False))
     print(f"{options.output}: rank {settings.r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,9 @@ from firstrank.reranker.models.catalog import read_settings
 from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.models.network import load_network
 from firstrank.reranker.prompt.pointwise import PointPrompter
-from firstrank.reranker.scorers.transformers.packed import Layout, Prefix, Segment, layout, pack, reading
+from firstrank.reranker.scorers.transformers.packed import Layout, layout, pack, prefix_layout, reading
+from firstrank.reranker.scorers.transformers.segments import Prefix, Segment
+from firstrank.reranker.scorers.transformers.varlen import kernel_for
 from firstrank.training.fused import fuse
 from firstrank.training.lisa import layers_of
 from firstrank.training.machine import arithmetic
@@ -46,6 +49,12 @@ class Recipe:
     warmup: int = 20
     windows: int = 2
     """a step"""
+    together: int = 1
+    """windows of a forward pass"""
+    workers: int = 0
+    """processes that make windows ready"""
+    minutes: float | None = None
+    """after which the run is to end, if its steps take longer"""
     temperature: float = 0.75
     weight: float = 0.5
     """of each mark's loss"""
@@ -71,32 +80,38 @@ class Reader:
         for mark in recipe.marks:
             layers[mark - 1].register_forward_hook(partial(self._keep, mark))
         pack(network)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        network.to(self.device)
+        self._kernel = kernel_for(network, self.device)
         adapter = Adapter(rank=recipe.rank, alpha=2.0 * recipe.rank, layers=(recipe.lowest, len(layers) - 1))
         self.network = tuned(network, tuning.model_copy(update={"lora": adapter}))
         fuse(self.network, dtype)
         self._plain = causal_model(self.network).base_model
         asks = PointPrompter(self.model.tokenizer, of.read_point_template(), token, context=self.model.context)
-        self._row = network.get_output_embeddings().weight[asks.ids[0]].detach().float()
+        self._row = network.get_output_embeddings().weight[asks.ids[0]].detach().float().to(self.device)
 
     @property
     def moving(self) -> list[Tensor]:
         """The adapter's weights."""
         return [weight for weight in self.network.parameters() if weight.requires_grad]
 
-    def marks(self, window: Window) -> list[Tensor]:
-        """Of each layer that is taught: [passages], fp32, what a passage's last state says before the head.
+    def marks(self, windows: Sequence[Window]) -> list[tuple[Tensor, ...]]:
+        """Of each layer that is taught, for each window: [passages], fp32, what a passage's last state says before the head.
 
-        The header is read in a pass of its own, as `packed` has it; gradients flow back through its states too.
+        The headers are read in a pass of their own, as `packed` has it; gradients flow back through their states too.
         """
-        header = Prefix(window.header)
-        self._run(layout([Segment(header.ids)], keeps=header))
-        row = layout([Segment(ids, header) for ids in window.suffixes])
+        headers = [Prefix(window.header) for window in windows]
+        self._run(prefix_layout(headers, self.device, self._kernel))
+        segments = [Segment(ids, header) for window, header in zip(windows, headers, strict=True) for ids in window.suffixes]
+        row = layout(segments, self.device, self._kernel)
         self._run(row)
         states = [state[0, row.last].float() for _, state in sorted(self._states.items())]
-        return [rms_norm(state, state.shape[-1:]) @ self._row for state in states]
+        sizes = [len(window.suffixes) for window in windows]
+        return [(rms_norm(state, state.shape[-1:]) @ self._row).split(sizes) for state in states]
 
     def _run(self, row: Layout) -> None:
-        with reading(row):
+        half = self.device.type == "cuda"
+        with reading(row), torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             self._plain(input_ids=row.ids, position_ids=row.positions, use_cache=False)
 
     def _keep(self, mark: int, module: Any, given: Any, found: Any) -> None:

@@ -53,8 +53,8 @@ class Windows:
     """What the lists in a folder give a model with these settings to read. Every twelfth list of the first part is held out, 60 at most."""
 
     def __init__(self, folder: Path, model: Model, settings: ModelSpec) -> None:
-        self._passages = {one.docid: one for one in read_passages(folder / "corpus.jsonl")}
-        files = takewhile(Path.exists, (folder / f"lists-{k}.jsonl" for k in count()))
+        self._passages = {one.docid: one for one in read_passages(_packed(folder / "corpus.jsonl"))}
+        files = takewhile(Path.exists, (_packed(folder / f"lists-{k}.jsonl") for k in count()))
         lists = [[Graded(**line) for _, line in json_lines(file)] for file in files]
         if not lists:
             raise SystemExit(f"{folder}: holds no lists-0.jsonl: make it with python -m benchmarks.points.data")
@@ -104,3 +104,9 @@ class Windows:
         """A passage of another list."""
         docids = self._lists[int(rng.integers(len(self._lists)))].docids
         return self._passages[docids[int(rng.integers(len(docids)))]]
+
+
+def _packed(file: Path) -> Path:
+    """The file, or its .gz where only that is there."""
+    packed = file.with_name(f"{file.name}.gz")
+    return packed if packed.exists() and not file.exists() else file

@@ -10,9 +10,9 @@ from firstrank.reranker.errors import ModelError
 if TYPE_CHECKING:
     import torch
 
-Arithmetic = Literal["float32", "bfloat16", "float16", "int8"]
+Arithmetic = Literal["float32", "bfloat16", "float16", "int8", "fp8"]
 
-KNOWN: tuple[Arithmetic, ...] = ("float32", "bfloat16", "float16", "int8")
+KNOWN: tuple[Arithmetic, ...] = ("float32", "bfloat16", "float16", "int8", "fp8")
 _UNITS = {"avx512_vnni": "VNNI", "avx_vnni": "VNNI", "amx_int8": "AMX int8", "avx512_bf16": "AVX-512 bf16", "amx_bf16": "AMX bf16"}
 _X86 = ("x86_64", "AMD64")
 NARROW = 256
@@ -46,14 +46,16 @@ def best_for(found: tuple[str, ...]) -> Arithmetic:
 def chosen(asked: str | None, of_model: str | None, *, on_cpu: bool, width: int | None = None) -> Arithmetic:
     """What was asked for; else on a CPU the best that it has units for, and elsewhere the model's own type, or bf16.
 
-    `width` is the network's hidden size; a narrow one stays in fp32. Raises ModelError for an unknown name, and for int8 elsewhere than on
-    an x86 CPU.
+    `width` is the network's hidden size; a narrow one stays in fp32. Raises ModelError for an unknown name, for int8 elsewhere than on
+    an x86 CPU, and for fp8 on a CPU.
     """
     for what, name in {"--dtype": asked, "dtype in the model's settings": of_model}.items():
         if name not in (None, "auto", *KNOWN):
             raise ModelError(f"{what} {name}: unknown; use auto, {', '.join(KNOWN)}")
     if asked == "int8" and not on_cpu:
-        raise ModelError("--dtype int8: works on CPUs only; on a GPU use bfloat16 or float16")
+        raise ModelError("--dtype int8: works on CPUs only; on a GPU use bfloat16, float16 or fp8")
+    if asked == "fp8" and on_cpu:
+        raise ModelError("--dtype fp8: works on GPUs only; on a CPU use float32, bfloat16 or int8")
     if asked == "int8" and platform.machine() not in _X86:
         raise ModelError(f"--dtype int8: it needs an x86 processor, and this one is {platform.machine()}; use float32 or bfloat16")
     for known in KNOWN:
@@ -65,8 +67,8 @@ def chosen(asked: str | None, of_model: str | None, *, on_cpu: bool, width: int 
 
 
 def dtype_of(arithmetic: Arithmetic) -> torch.dtype:
-    """What weights are loaded as and activations are kept in; int8's are fp32."""
+    """What weights are loaded as and activations are kept in; int8's are fp32, fp8's bf16."""
     import torch
 
-    found: torch.dtype = getattr(torch, "float32" if arithmetic == "int8" else arithmetic)
+    found: torch.dtype = getattr(torch, {"int8": "float32", "fp8": "bfloat16"}.get(arithmetic, arithmetic))
     return found

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +20,7 @@ from scipy.sparse import csr_matrix
 
 from benchmarks.points.data import natural
 from benchmarks.points.reader import Reader, Recipe
-from benchmarks.points.train import rate, restored
+from benchmarks.points.train import drawn, learn, rate, read_recipe, recipe_of, restored, within_time
 from benchmarks.points.window import Windows
 from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.models.network import load_network
@@ -33,6 +38,7 @@ layers: 2
 norm: plain
 context: 4096
 """
+GPU = Path(__file__).parents[2] / "benchmarks/points/default-gpu.yaml"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -117,7 +123,7 @@ def test_marks_and_gradients_are_those_of_whole_prompts(recipe, settings, lists,
     monkeypatch.setattr("benchmarks.points.reader.arithmetic", lambda tuning: "float32")
     reader = Reader(recipe)
     windows = [Windows(lists, reader.model, reader.settings).train(k) for k in range(2)]
-    found = torch.cat([reader.marks(window)[-1] for window in windows])
+    found = torch.cat(reader.marks(windows)[-1])
     found.square().sum().backward()
     model = load_model(str(settings))
     plain = load_network(model.name, Path(model.path), torch.float32, layers=2, norm="plain")
@@ -162,12 +168,64 @@ def test_trains_goes_on_and_ranks_with_the_exported_adapter(recipe, settings, ti
     reader = Reader(Recipe(**{**json.loads((at / "recipe.json").read_text()), "marks": (1, 2)}))
     restored(at, reader)
     window = Windows(lists, reader.model, reader.settings).train(0)
-    marks = reader.marks(window)
+    marks = [mark for [mark] in reader.marks([window])]
     model = load_model(str(tmp_path / "adapter"))
     network = load_network(model.name, Path(model.path), torch.float32, base=Path(model.base), layers=2, norm="plain")
     ids = torch.tensor([[*window.header, *window.suffixes[0]]])
     assert float(network(input_ids=ids).logits[0, -1, model.pointwise.ids[0]]) == pytest.approx(marks[-1][0].item(), rel=0.05, abs=0.5)
     with Reranker(str(tmp_path / "adapter"), threads=1) as reranker:
+        assert len(reranker.rank("which sorts a list?", [text for _, text in docstrings(5)[:6]])) == 6
+
+
+def test_windows_of_a_pass_learn_what_they_learn_alone(recipe, lists):
+    """The gradients of four windows in two passes, in one, and one by one; made ready here or by other processes."""
+    found = []
+    for together in (1, 3, 4):
+        reader = Reader(recipe)
+        windows = [Windows(lists, reader.model, reader.settings).train(k) for k in range(4)]
+        each = [one for start in range(0, 4, together) for one in learn(reader, windows[start : start + together], recipe)]
+        found.append((torch.stack(each), [weight.grad for weight in reader.moving]))
+    for told, slopes in found[1:]:
+        assert torch.allclose(told, found[0][0], rtol=2e-2)
+        largest = max(float(slope.abs().max()) for slope in found[0][1])
+        assert all(torch.allclose(one, other, atol=2e-2 * largest) for one, other in zip(slopes, found[0][1], strict=True))
+    many = replace(recipe, windows=2, steps=4)
+    here, there = ([*drawn(Numbers(), replace(many, workers=workers), 1)] for workers in (0, 1))
+    assert here == there == [[2, 3], [4, 5], [6, 7]]
+
+
+class Numbers:
+    def train(self, k: int) -> int:
+        return k
+
+
+def test_a_recipe_with_minutes_has_as_many_steps_as_it_has_time_for(recipe):
+    assert within_time(recipe, 30, 60.0).steps == 1200
+    assert within_time(replace(recipe, minutes=3.0), 30, 60.0).steps == 30 + 60
+    assert within_time(replace(recipe, minutes=3.0, steps=40), 30, 60.0).steps == 40
+
+
+def test_a_recipe_s_file_has_fields_of_a_recipe_alone(tmp_path):
+    assert recipe_of({"lists": "lists", **read_recipe(GPU)}).windows == 64
+    (tmp_path / "recipe.yaml").write_text("windows: 2\nwindws: 3\n")
+    with pytest.raises(SystemExit, match=r"recipe.yaml: windws: give fields of a recipe: fall, lowest"):
+        read_recipe(tmp_path / "recipe.yaml")
+
+
+@pytest.mark.gpu
+def test_the_gpu_s_script_from_lists_to_adapter(settings, tiny_model, lists, tmp_path):
+    """Three steps on a CPU, with gzipped lists."""
+    packed = tmp_path / "lists"
+    packed.mkdir()
+    for file in lists.iterdir():
+        (packed / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+    words = ["--start", settings, "--settings", settings, "--lowest", 1, "--marks", 1, 2, "--steps", 3, "--workers", 0, "--threads", 1]
+    command = ["bash", "benchmarks/gpu/train_default.sh", packed, tmp_path / "out", *words]
+    environment = {**os.environ, "PYTHON": sys.executable, "BASE": str(tiny_model)}
+    done = subprocess.run([str(word) for word in command], cwd=GPU.parents[2], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "out/run/log.jsonl").read_text().splitlines()[-1])["step"] == 3
+    with Reranker(str(tmp_path / "out/adapter"), threads=1) as reranker:
         assert len(reranker.rank("which sorts a list?", [text for _, text in docstrings(5)[:6]])) == 6
 
 

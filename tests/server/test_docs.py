@@ -50,8 +50,9 @@ def test_the_alerts_ask_for_metrics_that_there_are():
     assert all(rule["labels"]["severity"] in ("critical", "warning") and rule["annotations"]["summary"] for rule in rules)
 
 
-def test_the_kubernetes_example_asks_for_routes_and_settings_that_there_are():
-    deployment, service = yaml.safe_load_all((DEPLOY / "kubernetes/firstrank.yaml").read_text())
+@pytest.mark.parametrize("file", ["firstrank.yaml", "gpu.yaml"])
+def test_the_kubernetes_examples_ask_for_routes_and_settings_that_there_are(file):
+    *_, deployment, service = yaml.safe_load_all((DEPLOY / "kubernetes" / file).read_text())
     pod = deployment["spec"]["template"]["spec"]
     [container] = pod["containers"]
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
@@ -62,6 +63,48 @@ def test_the_kubernetes_example_asks_for_routes_and_settings_that_there_are():
     assert pod["terminationGracePeriodSeconds"] > pause + settings.drain + 5
     assert pod["enableServiceLinks"] is False
     assert service["spec"]["selector"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_the_router_asks_all_engines_that_there_are():
+    names, engines, router, _ = yaml.safe_load_all((DEPLOY / "kubernetes/gpu.yaml").read_text())
+    name, service = engines["metadata"]["name"], names["metadata"]["name"]
+    [container] = router["spec"]["template"]["spec"]["containers"]
+    asked = next(one["value"] for one in container["env"] if one["name"] == "FIRSTRANK_BASE_URL")
+    assert Settings.model_validate({"base_url": asked}).base_url == tuple(
+        f"http://{name}-{i}.{service}:8000" for i in range(engines["spec"]["replicas"])
+    )
+    assert engines["spec"]["serviceName"] == service
+    [engine] = engines["spec"]["template"]["spec"]["containers"]
+    model = yaml.safe_load((DEPLOY.parent / "configs/models/first-mistral.yaml").read_text())
+    assert engine["command"][-1] == model["weights"]["hub"]
+    assert engine["args"][1] == str(model["context"])
+    assert (
+        f"vllm serve {model['weights']['hub']} --max-model-len 4096 --hf-overrides '{engine['args'][3]}'" in (DOCS / "vllm.md").read_text()
+    )
+
+
+def test_the_compose_file_sets_settings_that_there_are():
+    service = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["firstrank"]
+    said = {
+        name.removeprefix("FIRSTRANK_").lower(): value for name, value in service["environment"].items() if name.startswith("FIRSTRANK_")
+    }
+    assert said.keys() <= Settings.model_fields.keys()
+    assert int(service["stop_grace_period"].removesuffix("s")) > float(said["drain"]) + 5
+
+
+def test_the_image_holds_what_is_installed_and_runs_as_nobody_special():
+    lines = (DEPLOY.parent / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    told = [line.split(maxsplit=1) for line in lines if line and not line.startswith(("#", " "))]
+    let_in = {line.removeprefix("!") for line in (DEPLOY.parent / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = {name for word, rest in told if word == "COPY" for name in rest.split()[:-1]}
+    assert copied == let_in
+    assert all((DEPLOY.parent / name).exists() for name in copied)
+    [user] = [int(rest) for word, rest in told if word == "USER"]
+    assert user > 0
+    [check] = [rest for word, rest in told if word == "HEALTHCHECK"]
+    assert any(f"8000{path}'" in check for path in OPEN)
+    said = dict(re.findall(r"FIRSTRANK_(\w+)=(\S+)", " ".join(rest for word, rest in told if word == "ENV")))
+    assert {name.lower() for name in said} - {"cache"} <= Settings.model_fields.keys()
 
 
 def metrics_table() -> str:

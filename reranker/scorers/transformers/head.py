@@ -37,7 +37,10 @@ class Finish(NamedTuple):
 
 
 class LabelHead:
-    """hidden state [d] and label ids -> logits [n], fp32; with fp32 weights on a CPU, those of the model's own full logits to the bit.
+    """hidden states [rows, d], or one [d], and label ids -> logits [rows, n], or [n], in fp32.
+
+    With fp32 weights on a CPU they are those of the model's own full logits, to the bit, whatever rows are beside. Elsewhere all rows are
+    one product.
 
     A head may have a bias, a scale or a soft cap (`Finish`); a head that
     is not a plain matrix (a quantised one) computes its whole row itself, at that one position. What comes out is compared
@@ -51,6 +54,7 @@ class LabelHead:
         if self._head is None:
             raise ModelError(f"{type(network).__name__} has no output head: it is not a causal language model that can rank")
         self._plain = type(self._head) is torch.nn.Linear and self._head.weight.is_floating_point()
+        self._apart = next(network.parameters()).device.type == "cpu"
         self._finish = Finish.of(network)
         self._rows: dict[tuple[int, ...], tuple[torch.Tensor, torch.Tensor | None]] = {}
         self._check(network)
@@ -58,13 +62,23 @@ class LabelHead:
     def __call__(self, hidden: torch.Tensor, label_ids: tuple[int, ...]) -> torch.Tensor:
         import torch
 
-        if self._plain:
-            weight, bias = self._rows_of(label_ids)
-            rows = hidden.float().expand(_BLOCK, -1).contiguous()
-            logits = torch.nn.functional.linear(rows, weight, bias)[0, : len(label_ids)]
+        if hidden.dim() == 1:
+            return self(hidden[None], label_ids)[0]
+        if not self._plain:
+            logits = self._head(hidden)[:, list(label_ids)].float()
+        elif self._apart:
+            logits = torch.stack([self._alone(one, label_ids) for one in hidden])
         else:
-            logits = self._head(hidden.unsqueeze(0))[0, list(label_ids)].float()
+            weight, bias = self._rows_of(label_ids)
+            logits = torch.nn.functional.linear(hidden.float(), weight, bias)[:, : len(label_ids)]
         return self._finish(logits)
+
+    def _alone(self, hidden: torch.Tensor, label_ids: tuple[int, ...]) -> torch.Tensor:
+        import torch
+
+        weight, bias = self._rows_of(label_ids)
+        rows = hidden.float().expand(_BLOCK, -1).contiguous()
+        return torch.nn.functional.linear(rows, weight, bias)[0, : len(label_ids)]
 
     def _rows_of(self, label_ids: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor | None]:
         if label_ids not in self._rows:

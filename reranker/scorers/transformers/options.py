@@ -20,6 +20,6 @@ class TransformersOptions:
     lanes: int = 1
     """windows that a CPU scores at once, each on its share of the threads: more windows a second, and longer for a lone one"""
     batch_tokens: int = 32_768
-    """padded prompt tokens of one batch; a CPU takes windows one by one"""
+    """prompt tokens of one batch, at most; fewer where a GPU's memory does not hold them; a CPU takes windows one by one"""
     constrained: bool = True
     """for models that generate: exactly one complete ordering, and stop"""

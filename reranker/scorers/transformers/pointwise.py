@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from firstrank.reranker.prompt.pointwise import PointPrompter, PointRequest
 from firstrank.reranker.scorers.batcher import Batcher
 from firstrank.reranker.scorers.point_session import Read
 from firstrank.reranker.scorers.transformers.head import LabelHead
-from firstrank.reranker.scorers.transformers.packed import Prefix
-from firstrank.reranker.scorers.transformers.reader import Prompt, Reader
+from firstrank.reranker.scorers.transformers.reader import Finish, Prompt, Reader, Start
+from firstrank.reranker.scorers.transformers.segments import Prefix
+from firstrank.reranker.scorers.transformers.transfer import fetched
 from firstrank.reranker.types import Scores
 
 
@@ -25,11 +26,16 @@ def reading_by(batcher: Batcher[Any, Scores], encoded: PointRequest, client: str
     return read
 
 
-def points(read: Reader, head: LabelHead, prompter: PointPrompter) -> Callable[[Sequence[Prompt]], list[Scores]]:
+def points(read: Reader, head: LabelHead, prompter: PointPrompter) -> Start:
     """Prompts -> the scores of their passages."""
 
-    def score(prompts: Sequence[Prompt]) -> list[Scores]:
-        values = iter([prompter.value(head(row, prompter.ids).tolist()) for row in read(prompts)])
-        return [Scores(tuple(next(values) for _ in prompt.segments)) for prompt in prompts]
+    def start(prompts: Sequence[Prompt]) -> Finish:
+        logits = fetched(head(read(prompts), prompter.ids))
 
-    return score
+        def finish() -> list[Scores]:
+            values = iter([prompter.value(row) for row in logits()])
+            return [Scores(tuple(next(values) for _ in prompt.segments)) for prompt in prompts]
+
+        return finish
+
+    return start

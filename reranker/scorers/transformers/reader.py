@@ -6,14 +6,22 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate, takewhile
+from typing import TYPE_CHECKING, Any, Protocol
 
-from firstrank.reranker.scorers.transformers.packed import Layout, Prefix, Segment, layout, pack, reading, unpack
+from firstrank.reranker.scorers.transformers.packed import Layout, layout, pack, prefix_layout, reading, unpack
+from firstrank.reranker.scorers.transformers.segments import Prefix, Segment
+from firstrank.reranker.scorers.transformers.varlen import Kernel
+from firstrank.reranker.types import Scores
 
 if TYPE_CHECKING:
     import torch
+
+_log = logging.getLogger(__name__)
 
 CPU_TOKENS = 2048
 """tokens of a pass on a CPU: what a layer makes of more leaves the caches"""
@@ -38,12 +46,26 @@ class Prompt:
         return sum(len(self.prefix.ids) + len(one) for one in self.segments)
 
 
-Reader = Callable[[Sequence[Prompt]], "torch.Tensor"]
-"""prompts -> [segments of all, hidden size]"""
+class Reader(Protocol):
+    """Prompts -> [segments of all, hidden size]."""
+
+    @property
+    def name(self) -> str:
+        """How prompts stand in a pass."""
+
+    def __call__(self, prompts: Sequence[Prompt]) -> torch.Tensor: ...
+
+
+Finish = Callable[[], list[Scores]]
+"""waits for a batch's scores"""
+Start = Callable[[Sequence[Prompt]], Finish]
+"""begins a batch"""
 
 
 class Padded:
     """Passes of at most `most` tokens, padded on the right, where causal attention cannot see the padding."""
+
+    name = "padded"
 
     def __init__(self, network: Any, device: torch.device, most: int) -> None:
         self._network, self._device, self._most = network, device, most
@@ -79,62 +101,99 @@ class Padded:
 
 
 class Packed:
-    """Packed passes over a network that `pack` has changed."""
+    """Packed passes over a network that `pack` has changed.
 
-    def __init__(self, network: Any, device: torch.device, most: int) -> None:
-        self._network, self._device, self._most = network, device, most
+    On a GPU, where a pass more costs more than it would save, a prompt of one segment is read whole, and all prefixes together. On a CPU
+    each prefix has a pass of its own, so that it is the same whatever stands beside it.
+    """
+
+    def __init__(self, network: Any, device: torch.device, most: int, kernel: Kernel | None = None) -> None:
+        self._network, self._device, self.most, self._kernel = network, device, most, kernel
+        self._few = kernel is not None or device.type != "cpu"
+
+    @property
+    def name(self) -> str:
+        return f"packed, {self._kernel.__name__}" if self._kernel else "packed"
 
     def __call__(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         import torch
 
-        for prompt in prompts:
-            self._read(prompt.prefix)
-        segments = [Segment(own, prompt.prefix) for prompt in prompts for own in prompt.segments]
-        return torch.cat([self._pass(layout(chunk, self._device)) for chunk in self._chunks(segments)])
+        segments = [segment for prompt in prompts for segment in self._segments(prompt)]
+        self._read({id(one.before): one.before for one in segments if one.before}.values())
+        return torch.cat(list(self._passes(segments)))
 
-    def _read(self, prefix: Prefix) -> None:
-        """In a pass of its own, so that it is the same whatever comes after it."""
-        with prefix.lock:
-            if not prefix.is_read:
-                self._pass(layout([Segment(prefix.ids)], self._device, prefix))
+    def _segments(self, prompt: Prompt) -> list[Segment]:
+        if self._few and len(prompt.segments) == 1:
+            return [Segment(whole) for whole in prompt.wholes]
+        return [Segment(own, prompt.prefix) for own in prompt.segments]
 
-    def _chunks(self, segments: Sequence[Segment]) -> Iterator[list[Segment]]:
-        chunk: list[Segment] = []
-        tokens = 0
-        for one in segments:
-            if chunk and tokens + len(one.ids) > self._most:
-                yield chunk
-                chunk, tokens = [], 0
-            chunk.append(one)
-            tokens += len(one.ids)
-        yield chunk
+    def _read(self, prefixes: Collection[Prefix]) -> None:
+        with ExitStack() as held:
+            for one in sorted(prefixes, key=id):
+                held.enter_context(one.lock)
+            unread = [one for one in prefixes if not one.is_read]
+            for together in [unread] if self._few and unread else [[one] for one in unread]:
+                try:
+                    self._pass(prefix_layout(together, self._device, self._kernel))
+                except BaseException:
+                    for one in together:
+                        one.states.clear()  # of the layers that were computed: half a prefix is none
+                    raise
+
+    def _passes(self, segments: Sequence[Segment]) -> Iterator[torch.Tensor]:
+        """Of so many tokens as the budget holds. What is too much for the device's memory halves it."""
+        import torch
+
+        while segments:
+            chunk = self._chunk(segments)
+            try:
+                found = self._pass(layout(chunk, self._device, self._kernel))
+            except torch.OutOfMemoryError:
+                if len(chunk) == 1:
+                    raise
+                found = None
+            if found is None:
+                self.most = sum(len(one.ids) for one in chunk) // 2
+                torch.cuda.empty_cache()
+                _log.warning("%s: out of memory; passes have %d tokens at most from now on", self._device, self.most)
+                continue
+            yield found
+            segments = segments[len(chunk) :]
+
+    def _chunk(self, segments: Sequence[Segment]) -> Sequence[Segment]:
+        """The first of them, one at least."""
+        tokens = accumulate(len(one.ids) for one in segments)
+        return segments[: max(1, sum(1 for _ in takewhile(lambda total: total <= self.most, tokens)))]
 
     def _pass(self, row: Layout) -> torch.Tensor:
         with reading(row):
             hidden = self._network.base_model(input_ids=row.ids, position_ids=row.positions, use_cache=False).last_hidden_state
-        found: torch.Tensor = hidden[0, row.last]
-        return found
+        return hidden[0].index_select(0, row.last)
 
 
-def packed_if_same(network: Any, device: torch.device, most: int = CPU_TOKENS) -> Reader:
+def packed_if_same(network: Any, device: torch.device, most: int = CPU_TOKENS, kernel: Kernel | None = None) -> Reader:
     """Packed passes, where they give what the network's plain pass gives; else that. Some networks do more than their attention says."""
     import torch
 
-    plain, packed = Padded(network, device, most), Packed(network, device, most)
+    plain, packed = Padded(network, device, most), Packed(network, device, most, kernel)
     before = network.config._attn_implementation
     with torch.inference_mode():
-        expected = plain([_probe()])
+        expected = plain(_probes())
         most_apart = _SAME.get(str(expected.dtype).removeprefix("torch."), 5e-2) * expected.abs().max()
         try:
             pack(network)
-            same = bool((packed([_probe()]) - expected).abs().max() <= most_apart)
-        except (ValueError, TypeError, AttributeError, RuntimeError):
+            same = bool((packed(_probes()) - expected).abs().max() <= most_apart)
+        except torch.OutOfMemoryError:
+            raise
+        except (ValueError, TypeError, AttributeError, RuntimeError, NotImplementedError) as error:
+            _log.debug("%s: a packed pass failed: %s", type(network).__name__, error)
             same = False
     if same:
         return packed
+    _log.warning("%s: its attention cannot be packed; prompts are padded, which is slower", type(network).__name__)
     unpack(network, before)
     return plain
 
 
-def _probe() -> Prompt:
-    return Prompt(Prefix(range(1, 9)), (range(9, 20), range(20, 26)), 2)
+def _probes() -> list[Prompt]:
+    return [Prompt(Prefix(range(1, 9)), (range(9, 20), range(20, 26)), 2), Prompt(Prefix(range(3, 7)), (range(7, 30),), 1)]

@@ -4,22 +4,25 @@ One window is one forward pass: only the last position reaches the head, and the
 in fp32. In fp32 that pass is transformers' own, to the bit. In int8 and bf16 on a CPU what a request's prompts begin with
 is read once, and its keys and values serve every window. On a CPU a batch is one window, which makes scores the same whatever
 else is running; threads may be shared out over lanes, each with a window at a time. On a GPU a batch is a token budget of
-windows of similar length, padded on the right, where causal attention cannot see the padding.
+windows, packed into one row without padding; one product gives all their label logits, and one copy brings them back. While a batch
+computes there, the next one is made and sent.
 """
 
 from __future__ import annotations
 
 import ctypes
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firstrank.reranker.errors import InputError, MachineError, ModelError, ScorerError
 from firstrank.reranker.models.arithmetic import Arithmetic, chosen, dtype_of
+from firstrank.reranker.models.fp8 import check_installed, quantize_to_fp8
 from firstrank.reranker.models.int8 import quantize
 from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.models.network import hidden_size, load_network
@@ -27,17 +30,22 @@ from firstrank.reranker.models.turns import CPU_TURN
 from firstrank.reranker.prompt.prompter import EncodedRequest
 from firstrank.reranker.scorers.batcher import Batcher
 from firstrank.reranker.scorers.point_session import PointSession
+from firstrank.reranker.scorers.transformers.budget import tokens_that_fit
 from firstrank.reranker.scorers.transformers.generation import Generation
 from firstrank.reranker.scorers.transformers.head import LabelHead
 from firstrank.reranker.scorers.transformers.options import Device, TransformersOptions
-from firstrank.reranker.scorers.transformers.packed import Prefix
 from firstrank.reranker.scorers.transformers.pointwise import points, reading_by
-from firstrank.reranker.scorers.transformers.reader import CPU_TOKENS, Padded, Prompt, Reader, packed_if_same
+from firstrank.reranker.scorers.transformers.reader import CPU_TOKENS, Finish, Packed, Padded, Prompt, Reader, Start, packed_if_same
+from firstrank.reranker.scorers.transformers.segments import Prefix
+from firstrank.reranker.scorers.transformers.transfer import fetched
+from firstrank.reranker.scorers.transformers.varlen import kernel_for
 from firstrank.reranker.types import Passage, Request, Scores
 
 if TYPE_CHECKING:
     import torch
 
+_AHEAD = 2
+"""batches of a GPU: one computes, one is made ready"""
 
 _EXAMPLE = Request(
     "how do plants make food",
@@ -60,29 +68,35 @@ _EXAMPLE = Request(
 class TransformersScorer:
     """A scorer over a local model. Raises ModelError where the model cannot be loaded or used.
 
-    `network` is a model's weights that are here already (in training, say); they are used as they are.
+    `network` is a model's weights that are here already (in training, say). They are used as they are, unless they are the scorer's `own`.
     """
 
-    def __init__(self, model: Model, options: TransformersOptions = TransformersOptions(), network: Any = None) -> None:
+    def __init__(
+        self, model: Model, options: TransformersOptions = TransformersOptions(), network: Any = None, *, own: bool = False
+    ) -> None:
         import torch
 
         self._model = model
         self.name = model.name
         self._device = torch.device(_device(options.device))
         self._on_cpu = self._device.type == "cpu"
-        self._lanes = options.lanes
         threads = _lane_threads(torch.get_num_threads() if options.threads is None else options.threads, options.lanes, self._on_cpu)
+        self.reading = "padded"
+        """how prompts stand in a pass"""
         self.dtype = _arithmetic(model, options.dtype, self._on_cpu)
+        if self.dtype == "fp8":
+            check_installed()
         self.network = _load(model, self._device, dtype_of(self.dtype)) if network is None else network
-        if self._lanes > 1:
-            _check_that_passes_may_overlap(self.network)
-        self._answer = self._answerer(options, own=network is None)
-        self._turn = CPU_TURN if self._on_cpu and self._lanes == 1 else nullcontext()
+        if options.lanes > 1 and (kind := _changing_rotations(self.network)):
+            raise ModelError(f"--lanes: a model with {kind} rotary embeddings takes one window at a time; leave the option out")
+        self._lanes = options.lanes if self._device.type != "cuda" else _AHEAD
+        self._start = self._starter(options, own=own or network is None)
+        self._turn = self._taking_turns(options)
         self._batcher: Batcher[Prompt, Scores] = Batcher(
             self._score_batch,
             max_windows=1 if self._on_cpu else 256,
             max_tokens=options.batch_tokens,
-            lanes=options.lanes,
+            lanes=self._lanes,
             setup=partial(_prepare_thread, threads),
         )
 
@@ -103,25 +117,37 @@ class TransformersScorer:
     def close(self) -> None:
         self._batcher.close()
 
-    def _answerer(self, options: TransformersOptions, *, own: bool) -> Callable[[Sequence[Prompt]], list[Scores]]:
+    def _taking_turns(self, options: TransformersOptions) -> AbstractContextManager[Any]:
+        """What holds a pass: a GPU is given one batch after another, so that the memory of two is never in use at once."""
+        if self._device.type == "cuda":
+            return threading.Lock()
+        return CPU_TURN if self._on_cpu and options.lanes == 1 else nullcontext()
+
+    def _starter(self, options: TransformersOptions, *, own: bool) -> Start:
         """`own` networks may be changed; a network that was given is somebody else's."""
         if self._model.spec.answer == "permutation":
             generation = Generation(self.network, self._model, constrained=options.constrained)
-            return lambda windows: [generation.rank(window.wholes[0], window.n) for window in windows]
+            return lambda windows: partial(list, generation.rank([one.wholes[0] for one in windows], [one.n for one in windows]))
         head = LabelHead(self.network)
         most = CPU_TOKENS if self._on_cpu else options.batch_tokens
-        read = self._reader(most) if own and self._on_cpu else Padded(self.network, self._device, most)
+        read = self._reader(most) if own and self._device.type != "mps" else Padded(self.network, self._device, most)
+        if isinstance(read, Packed):
+            read.most = tokens_that_fit(read, self._device, most)
+        self.reading = read.name
         if (prompter := self._model.pointwise) is not None:
             return points(read, head, prompter)
-        return lambda windows: self._first_token(head, read, windows)
+        return partial(self._first_tokens, head, read)
 
     def _reader(self, most: int) -> Reader:
-        """Packed passes; for windows in fp32 the plain pass, which is transformers' own to the bit."""
-        if self.dtype == "float32" and self._model.pointwise is None:
+        """Packed passes; on a CPU, for windows in fp32 the plain pass, which is transformers' own to the bit."""
+        if self._on_cpu and self.dtype == "float32" and self._model.pointwise is None:
             return Padded(self.network, self._device, most)
-        read = packed_if_same(self.network, self._device, most)
+        read = packed_if_same(self.network, self._device, most, kernel_for(self.network, self._device))
+        head = self.network.get_output_embeddings()
         if self.dtype == "int8":
-            quantize(self.network, lambda: read([_example(self._model)]), keep=(self.network.get_output_embeddings(),))
+            quantize(self.network, lambda: read([_example(self._model)]), keep=(head,))
+        if self.dtype == "fp8":
+            quantize_to_fp8(self.network, self._device, keep=(head,))
         return read
 
     def _score_batch(self, windows: Sequence[Prompt]) -> list[Scores]:
@@ -142,17 +168,19 @@ class TransformersScorer:
 
         with self._turn, torch.inference_mode():
             started = time.perf_counter()
-            answers = self._answer(windows)
+            finish = self._start(windows)
+        answers = finish()
         share = (time.perf_counter() - started) / len(windows)
         return [
             Scores(answer.values, window.tokens, answer.generated_tokens, share, self.name, answer.notes, len(windows))
             for window, answer in zip(windows, answers, strict=True)
         ]
 
-    def _first_token(self, head: LabelHead, read: Reader, windows: Sequence[Prompt]) -> list[Scores]:
-        """The label logits at each prompt's last position: one forward pass for the batch."""
-        labels = self._model.prompter.label_ids
-        return [Scores(tuple(head(row, labels(window.n)).tolist())) for row, window in zip(read(windows), windows, strict=True)]
+    def _first_tokens(self, head: LabelHead, read: Reader, windows: Sequence[Prompt]) -> Finish:
+        """The label logits at each prompt's last position: one forward pass for the batch, and one product for as many labels as the
+        largest window has."""
+        logits = fetched(head(read(windows), self._model.prompter.label_ids(max(window.n for window in windows))))
+        return lambda: [Scores(tuple(row[: window.n])) for row, window in zip(logits(), windows, strict=True)]
 
 
 def _no_memory(error: RuntimeError) -> bool:
@@ -222,13 +250,14 @@ def _lane_threads(threads: int, lanes: int, on_cpu: bool) -> int:
     return threads // lanes
 
 
-def _check_that_passes_may_overlap(network: Any) -> None:
-    """transformers changes these rotary embeddings' frequencies within a forward pass, by its length."""
+def _changing_rotations(network: Any) -> str | None:
+    """The kind of rotary embeddings whose frequencies transformers changes within a forward pass, by its length."""
     for module in network.modules():
         kinds = getattr(module, "rope_type", "")
         for kind in kinds.values() if isinstance(kinds, dict) else [kinds]:
             if kind in ("dynamic", "longrope"):
-                raise ModelError(f"--lanes: a model with {kind} rotary embeddings takes one window at a time; leave the option out")
+                return str(kind)
+    return None
 
 
 def _arithmetic(model: Model, asked: str | None, on_cpu: bool) -> Arithmetic:

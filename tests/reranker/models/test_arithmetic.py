@@ -29,7 +29,16 @@ def test_the_fastest_that_the_processor_has_units_for(units, expected, monkeypat
 
 @pytest.mark.parametrize("name", arithmetic.KNOWN)
 def test_what_was_asked_for_is_taken(name):
-    assert arithmetic.chosen(name, None, on_cpu=True, width=64) == name
+    assert arithmetic.chosen(name, None, on_cpu=name != "fp8", width=64) == name
+
+
+def test_fp8_is_for_gpus_and_comes_from_bf16_weights():
+    import torch
+
+    assert arithmetic.chosen("auto", "fp8", on_cpu=False) == "fp8"
+    assert arithmetic.dtype_of("fp8") == torch.bfloat16
+    with pytest.raises(ModelError, match="--dtype fp8: for GPUs only"):
+        arithmetic.chosen("fp8", None, on_cpu=True)
 
 
 def test_off_the_cpu_the_model_s_own_type_or_bf16():

@@ -8,6 +8,8 @@ import pytest
 
 from firstrank.reranker.prompt.orderings import Faults
 from firstrank.reranker.scorers.backends import open_scorer
+from firstrank.reranker.scorers.transformers.reader import Prompt
+from firstrank.reranker.scorers.transformers.segments import Prefix
 from firstrank.reranker.types import Passage, Request
 
 REQUEST = Request(
@@ -60,6 +62,20 @@ def test_lanes_generate_at_once_what_each_generates_alone(generating):
     together = asyncio.run(all_at_once(scorer))
     scorer.close()
     assert together == [scored(generating, order, threads=1)[0].values for order in orders]
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+def test_a_batch_writes_what_each_of_its_windows_writes_alone(generating, constrained):
+    """As a GPU has it: windows of several lengths, whose orderings end at different steps."""
+    scorer, _ = open_scorer(generating, device="cpu", dtype="float32", constrained=constrained)
+    encoded = scorer.open(REQUEST)._encoded
+    windows = [Prompt(Prefix(()), (encoded.prompt(indices),), len(indices)) for indices in [(0, 1, 2, 3), (2, 0), (3, 1, 0)]]
+    alone = [scores for window in windows for scores in scorer._score_batch([window])]
+    together = scorer._score_batch(windows)
+    scorer.close()
+    assert [one.values for one in together] == [one.values for one in alone]
+    if constrained:  # free rows go on to the batch's longest answer
+        assert [one.generated_tokens for one in together] == [one.generated_tokens for one in alone]
 
 
 def test_any_model_can_be_its_own_baseline(tiny_model):

@@ -54,6 +54,22 @@ def test_rows_equal_the_model_s_own_logits(kind, n):
     assert ours.tolist() == own.tolist() if kind.startswith("plain") else torch.allclose(ours, own, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_product_for_all_rows_of_a_batch_gives_what_each_gives(kind):
+    """As a GPU computes them."""
+    import torch
+
+    network = network_of(kind)
+    with torch.inference_mode():
+        hidden = network.base_model(input_ids=torch.arange(40).unsqueeze(0), use_cache=False).last_hidden_state[0, -3:]
+        head = LabelHead(network)
+        each = torch.stack([head(one, tuple(range(5, 25))) for one in hidden])
+        head._apart = False
+        together = head(hidden, tuple(range(5, 25)))
+    assert together.shape == (3, 20)
+    assert torch.allclose(together, each, atol=1e-5)
+
+
 def test_bf16_rows_are_finer_than_the_model_s_own():
     import torch
 

@@ -13,9 +13,9 @@ from firstrank.reranker.errors import InputError, MachineError, ModelError
 from firstrank.reranker.executor.executor import Executor
 from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.scorers.backends import open_scorer
-from firstrank.reranker.scorers.transformers.packed import Prefix
 from firstrank.reranker.scorers.transformers.reader import Prompt
 from firstrank.reranker.scorers.transformers.scorer import TransformersOptions, TransformersScorer
+from firstrank.reranker.scorers.transformers.segments import Prefix
 from firstrank.reranker.strategies.register import parse_strategy
 from firstrank.reranker.types import Passage, Ranking, Request
 

@@ -1,0 +1,96 @@
+"""What is measured on a GPU: the script with tiny shapes, and what keeps a run's figures when a part of it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from benchmarks.gpu import run, sizing
+from benchmarks.gpu.networks import POINTS, described, loaded, requests_of
+from benchmarks.gpu.plan import SHAPES, SMOKE, Plan, Stage
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.gpu
+def test_all_stages_with_tiny_shapes(tmp_path):
+    """As on a GPU, in one command: each stage has rows, none failed, and what is printed is on disk in both forms."""
+    environment = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    command = ["bash", "benchmarks/gpu/run.sh", "--smoke", "--output", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    tables = json.loads((tmp_path / "gpu.json").read_text())["tables"]
+    assert list(tables) == [stage.name for stage in run.STAGES]
+    assert not [row for rows in tables.values() for row in rows if "failed" in row or "stopped" in row]
+    assert {row["clients"] for row in tables["latency"]} == set(SMOKE.clients)
+    assert [row["asked"] for row in tables["service"]] == ["in process", "over HTTP"]
+    assert all(row["share of roof"] > 0 for row in tables["throughput"] if row["numbers"] == "bfloat16")
+    assert all(row["holds"] == "yes" for row in tables["parity"] if "holds" in row)
+    shown = (tmp_path / "gpu.md").read_text()
+    assert all(f"## {name}" in shown for name in tables)
+
+
+def test_a_stage_that_fails_or_takes_too_long_leaves_its_rows_and_the_other_stages(tmp_path, monkeypatch, capsys):
+    def breaks(plan, roofs):
+        yield {"figure": 1}
+        raise RuntimeError("no | such\nkernel")
+
+    def hangs(plan, roofs):
+        yield {"figure": 2}
+        time.sleep(60)
+
+    def counts(plan, roofs):
+        yield {"numbers": "bfloat16", "Tflop/s": 2.5}
+        yield {"roof": roofs["bfloat16"]}
+
+    monkeypatch.setattr(run, "STAGES", (Stage("a", "", 9, breaks), Stage("b", "", 0.05, hangs), Stage("c", "", 9, counts)))
+    monkeypatch.setattr(run, "on", lambda plan: Plan("cuda"))
+    assert run.main(["--output", str(tmp_path)]) == 1
+    tables = json.loads((tmp_path / "gpu.json").read_text())["tables"]
+    assert tables["a"] == [{"figure": 1}, {"failed": "RuntimeError: no | such\nkernel"}]
+    assert tables["b"] == [{"figure": 2}, {"stopped": "after 0.05 s"}]
+    assert tables["c"][1] == {"roof": 2.5e12}
+    assert "no \\| such kernel" in (tmp_path / "gpu.md").read_text()
+
+
+def test_without_a_gpu_it_says_how_to_try_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SystemExit, match="torch finds no GPU here: say --smoke"):
+        run.main(["--output", str(tmp_path)])
+
+
+@pytest.mark.parametrize("settings", [None, POINTS])
+def test_prompts_have_the_sizes_that_the_plan_says(settings, tmp_path):
+    """Of real shapes: windows of 20 passages of 100 tokens, and labels for 100."""
+    model = loaded(described("Qwen3-0.6B", tmp_path, settings) if settings else described("Qwen3-0.6B", tmp_path))
+    plan = Plan("cpu")
+    [request] = islice(requests_of(plan, plan.candidates), 1)
+    if settings:
+        assert {len(ids) - len(model.pointwise.tail) for ids in model.pointwise.encode(request).suffixes} == {100}
+        return
+    encoded = model.prompter.encode(request)
+    assert encoded.max_window >= 100
+    assert len(model.prompter.label_ids(100)) == 100
+    assert 2000 < len(encoded.prompt(range(20))) < 2400
+
+
+@pytest.mark.parametrize("shape", ["SmolLM2-135M", "Qwen3-0.6B", "Mistral-7B"])
+def test_parameters_are_those_of_the_networks(shape, tmp_path):
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        network = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(described(shape, tmp_path)))
+    total = sum(weight.numel() for name, weight in network.named_parameters() if "norm" not in name)
+    assert total == SHAPES[shape].layer_parameters + SHAPES[shape].end_parameters
+
+
+def test_the_page_has_the_sizes_that_are_computed():
+    assert sizing.tables() in sizing.PAGE.read_text(encoding="utf-8"), "python -m benchmarks.gpu.sizing --write"
