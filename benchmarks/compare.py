@@ -3,10 +3,11 @@
     python -m benchmarks.compare --collection DL21 --run bm25.trec [--split test] [--queries 5] [--rounds 3] [--threads 2]
         --system model=default,dtype=float32 --system model=default,dtype=int8 [--system …]
 
-A system is settings of `Setup.of` as NAME=VALUE, joined by commas (`;` inside a value stands for a comma). In each round every system ranks
-the same queries, one after the other, so that a machine that is slow for a while is slow for all. Prints one JSON line: per system the
-median seconds a query over rounds, its ratio to the first system (median, least and most over rounds), nDCG@10 with the p of a paired
-t-test against the first, and Kendall's tau of the whole order against the first system's. `--rounds 0` measures no time.
+A system is settings of `Setup.of` as NAME=VALUE, joined by commas (`;` inside a value stands for a comma; `engine_arg=NAME=VALUE` sets what
+an engine knows). In each round every system ranks the same queries, one after the other, so that a machine that is slow for a while is slow
+for all. Prints one JSON line: per system the median seconds a query over rounds, its ratio to the first system (median, least and most over
+rounds), nDCG@10 with the p of a paired t-test against the first, and Kendall's tau of the whole order against the first system's.
+`--rounds 0` measures no time.
 """
 
 from __future__ import annotations
@@ -51,12 +52,15 @@ def main(words: Sequence[str] | None = None) -> None:
     print(json.dumps(facts | machine | {"systems": compared(rankings, seconds, qrels)}))
 
 
-def setup_of(system: str, threads: int | None) -> Setup:
+def setup_of(system: str, threads: int | None = None) -> Setup:
     """`model=default,dtype=int8` -> a Setup. Raises InputError for what `Setup.of` refuses."""
     settings: dict[str, Any] = {}
     for pair in system.split(","):
         name, _, value = pair.partition("=")
         value = value.replace(";", ",")
+        if name == "engine_arg":
+            settings.setdefault(name, []).append(value)
+            continue
         settings[name] = int(value) if value.isdigit() else float(value) if value.replace(".", "", 1).isdigit() else value
     if threads is not None and settings.get("prior_depth") != 0:
         settings["threads"] = threads

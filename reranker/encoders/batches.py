@@ -46,9 +46,7 @@ class Batches:
 
         ids = [one.ids for one in self._tokenizer.encode_batch([in_whole_characters(text) for text in texts])]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-        while order:
-            places = _alike(order, [len(one) for one in ids])
-            order = order[len(places) :]
+        for places in _alike(order, [len(one) for one in ids]):
             batch = torch.zeros(len(places), len(ids[places[-1]]), dtype=torch.long)
             mask = torch.zeros_like(batch)
             for row, i in enumerate(places):
@@ -57,12 +55,13 @@ class Batches:
             yield Batch(places, batch, mask)
 
 
-def _alike(order: Sequence[int], lengths: Sequence[int]) -> list[int]:
-    """The first of `order` that make a batch; `order` is by length."""
-    shortest, count = lengths[order[0]], 1
-    while count < len(order):
-        longest = lengths[order[count]]
-        if longest > shortest + _SLACK or longest * (count + 1) > _BUDGET:
-            break
-        count += 1
-    return list(order[:count])
+def _alike(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Places that make a batch, one batch after the other; `order` is by length."""
+    batch: list[int] = []
+    for i in order:
+        if batch and (lengths[i] > lengths[batch[0]] + _SLACK or lengths[i] * (len(batch) + 1) > _BUDGET):
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch

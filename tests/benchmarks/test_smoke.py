@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,12 +15,11 @@ import numpy as np
 import pytest
 
 from firstrank.reranker.reranker import Reranker
+from tests.benchmarks.conftest import DOCIDS, QUERIES
 
 ROOT = Path(__file__).parents[2]
 HELPERS = {"__init__", "arguments", "attacks", "memory", "orders"}
 BENCHMARKS = sorted({path.stem for path in (ROOT / "benchmarks").glob("*.py")} - HELPERS)
-QUERIES, DOCIDS = [f"q{i}" for i in range(4)], [f"d{i}" for i in range(12)]
-
 Run = Callable[..., str]
 
 
@@ -35,22 +32,6 @@ def bench(capsys: pytest.CaptureFixture[str]) -> Run:
         return capsys.readouterr().out
 
     return run
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BEIR folder with a run, its candidates not in the order of their grades."""
-    folder = tmp_path_factory.mktemp("collection")
-    (folder / "qrels").mkdir()
-    (folder / "runs").mkdir()
-    texts = [{"_id": docid, "title": "", "text": f"{docid} says what number {i} is"} for i, docid in enumerate(DOCIDS)]
-    (folder / "corpus.jsonl").write_text("".join(json.dumps(one) + "\n" for one in texts))
-    (folder / "queries.jsonl").write_text("".join(json.dumps({"_id": qid, "text": f"what is number {qid}?"}) + "\n" for qid in QUERIES))
-    grades = "".join(f"{qid}\t{docid}\t{i * (7 + q) % 4}\n" for (q, qid), (i, docid) in product(enumerate(QUERIES), enumerate(DOCIDS)))
-    (folder / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\n" + grades)
-    lines = "".join(f"{qid} Q0 {docid} {i} {-i} bm25\n" for qid, (i, docid) in product(QUERIES, enumerate(DOCIDS, 1)))
-    (folder / "runs/bm25.trec.gz").write_bytes(gzip.compress(lines.encode()))
-    return folder
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -115,6 +96,22 @@ def test_how_far_an_attack_climbs(bench, collection, tiny_model):
         assert len(figures["by kind"]) == 8
         assert figures["first"] <= figures["first three"] <= 1
     assert flags["flagged"]["real passages"] == 0
+
+
+def test_how_cost_grows(bench, tiny_model):
+    sizes = ["--queries", 1, 3, "--candidates", 4, 8, "--depth", 4, "--rounds", 1]
+    of_queries, of_candidates = map(json.loads, bench("growth", "--model", tiny_model, *sizes).splitlines())
+    assert (of_queries["queries"], of_candidates["candidates"]) == ([1, 3], [4, 8])
+    assert len(of_queries["resident_MiB"]) == 2
+
+
+def test_what_is_not_the_model(bench, collection, tiny_model):
+    run = collection / "runs/bm25.trec.gz"
+    said = bench("overhead", "--collection", collection, "--run", run, "--system", f"model={tiny_model}", "--threads", 1)
+    found = json.loads(said)
+    assert 0 <= found["not_the_model"] <= 1
+    assert found["moments"] > 0
+    assert all(re.fullmatch(r"nobody|(reranker|eval|server)/\S+\.py:\S+", place) for place in found["where"])
 
 
 def test_how_long_strategies_keep_the_loop(bench):

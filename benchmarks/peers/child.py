@@ -1,0 +1,73 @@
+"""A system in a process of its own: it loads once, and ranks the same requests whenever it is asked. Both ends of the pipe.
+
+A line on its standard input asks for a round, a line of JSON on its standard output is the answer; whatever its libraries print goes to
+standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What ranking all requests once took, and gave."""
+
+    seconds: float
+    windows: int
+    prompt_tokens: int
+    orders: Mapping[str, Sequence[str]]
+    """qid -> docids, best first"""
+
+
+def serve(load: Callable[[], Callable[[], Round]]) -> None:
+    """Loads, says that it is ready, then ranks as often as it is asked to, until its input ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    rank = load()
+    print(READY, file=answers, flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(asdict(rank())), file=answers, flush=True)
+
+
+class Child:
+    """A system that is loaded. Raises RuntimeError, with where its log is, when its process has ended."""
+
+    def __init__(self, module: str, words: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+        started = time.perf_counter()
+        self._log = log
+        with log.open("w") as said:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                env=os.environ | environment,
+            )
+        self._read()
+        self.start = time.perf_counter() - started
+        """seconds, to the moment when it is loaded"""
+
+    def rank(self) -> Round:
+        assert self._process.stdin is not None
+        print("rank", file=self._process.stdin, flush=True)
+        return Round(**json.loads(self._read()))
+
+    def close(self) -> None:
+        self._process.communicate()
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        if line := self._process.stdout.readline():
+            return line
+        raise RuntimeError(f"{self._process.args}: ended; its log is {self._log}")

@@ -1,0 +1,139 @@
+"""Systems that rank the same requests in turn: seconds a query, and ratios to the first system within each round.
+
+    python -m benchmarks.peers.side_by_side REQUESTS.jsonl --model first-smollm2 [--rounds 3] [--words 60] [--qrels QRELS]
+        --system rankllm,dtype=float32 --system backend=vllm,dtype=float32 --system dtype=bfloat16,threads=2 [--system …]
+
+A system is `rankllm` with its dtype, or settings of `Setup.of` as `python -m benchmarks.compare` takes them. Each has a process of its own,
+which loads before the first round and ranks all requests once to warm up. The requests are made by `python -m benchmarks.peers.requests`.
+Prints one JSON line: per system the seconds to load, the median seconds a query, its queries a second as a multiple of the first system's
+(median, least and most over rounds), windows and prompt tokens a query, Kendall's tau against the first system's order. With `--qrels`,
+nDCG@10 of its order too, and what an oracle's scores give by its schedule.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from benchmarks.arguments import parser_of
+from benchmarks.compare import setup_of
+from benchmarks.peers.child import Child, Round
+from benchmarks.peers.folders import prepared
+from benchmarks.peers.rankllm import STRIDE, WINDOW
+from firstrank.reranker.measures import per_query
+from firstrank.reranker.models.arithmetic import described, units
+from firstrank.reranker.reranker import Reranker
+from firstrank.reranker.runs.qrels import Qrels, read_qrels
+from firstrank.reranker.runs.rankllm import read_requests
+from firstrank.reranker.runs.trec import Ranked, Run
+from firstrank.reranker.scorers.backends import Oracle
+from firstrank.reranker.types import Request
+
+MEASURE = "nDCG@10"
+BOTH_CORES = {
+    "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
+    "VLLM_CPU_KVCACHE_SPACE": "2",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_NO_USAGE_STATS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+    "HF_HUB_OFFLINE": "1",
+    "OPENAI_API_KEY": "none",
+}
+"""as Firstrank starts vLLM on a CPU, for RankLLM too; it wants a key, which it does not use"""
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = parser_of("peers.side_by_side", __doc__)
+    parser.add_argument("requests", type=Path)
+    parser.add_argument("--model", default="first-smollm2")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--words", type=int, default=60, help="of a passage that are in a prompt")
+    parser.add_argument("--qrels")
+    parser.add_argument("--system", action="append", required=True, help="rankllm,dtype=… or NAME=VALUE,…")
+    options = parser.parse_args(words)
+    requests = [one.request for one in read_requests(options.requests)]
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as open_children:
+        folders = prepared(options.model, Path(scratch) / "weights", options.words, WINDOW, STRIDE)
+        children = {}
+        for number, system in enumerate(options.system):
+            children[system] = started(system, number, folders, options.requests, options.words, len(requests[0].passages))
+            open_children.callback(children[system].close)
+        warm = {system: child.rank() for system, child in children.items()}
+        rounds = [{system: child.rank() for system, child in children.items()} for _ in range(options.rounds)]
+        found = {
+            system: {"load_s": round(child.start, 1)} | figures(system, rounds or [warm], len(requests))
+            for system, child in children.items()
+        }
+        if options.qrels:
+            qrels = read_qrels(options.qrels)
+            for system, of in found.items():
+                of |= judged(system, (rounds or [warm])[-1][system], requests, qrels, folders)
+    facts = {"queries": len(requests), "candidates": len(requests[0].passages), "rounds": options.rounds, "words": options.words}
+    machine = {"processor": platform.processor() or platform.machine(), "units": described(units())}
+    print(json.dumps(facts | machine | {"systems": found}))
+
+
+def started(system: str, number: int, folders: Path, requests: Path, words: int, candidates: int) -> Child:
+    log = Path(tempfile.gettempdir()) / f"side-by-side-{number}.log"
+    name, _, rest = system.partition(",")
+    if name == "rankllm":
+        folder = folders / (rest.removeprefix("dtype=") or "float32")
+        words_of = [str(folder), str(requests), "--candidates", str(candidates), "--words", str(words)]
+        return Child("benchmarks.peers.rankllm", words_of, log, BOTH_CORES)
+    return Child("benchmarks.peers.ours", [str(requests), settings_of(system, folders)], log, {})
+
+
+def settings_of(system: str, folders: Path) -> str:
+    """With the model's folder, unless it names a model of its own."""
+    return system if system.startswith("model=") else f"model={folders / 'float32'},{system}"
+
+
+def figures(system: str, rounds: Sequence[Mapping[str, Round]], queries: int) -> dict[str, Any]:
+    first = next(iter(rounds[0]))
+    of = [one[system] for one in rounds]
+    ratios = sorted(one[first].seconds / one[system].seconds for one in rounds)
+    return {
+        "seconds": round(float(np.median([one.seconds for one in of])) / queries, 3),
+        "times_as_fast": round(float(np.median(ratios)), 3),
+        "least_and_most": [round(ratios[0], 3), round(ratios[-1], 3)],
+        "windows": of[0].windows / queries,
+        "prompt_tokens": round(of[0].prompt_tokens / queries),
+        "tau": round(float(np.mean([tau(of[0].orders[qid], order) for qid, order in rounds[0][first].orders.items()])), 3),
+    }
+
+
+def judged(system: str, found: Round, requests: Sequence[Request], qrels: Qrels, folders: Path) -> dict[str, float]:
+    if system.startswith("rankllm"):
+        schedule = {"strategy": "sliding", "window": WINDOW, "stride": STRIDE}
+        setup = setup_of(",".join(f"{name}={value}" for name, value in schedule.items()))
+    else:
+        setup = setup_of(settings_of(system, folders))
+    oracle = replace(setup, backend=Oracle(qrels), schedule=setup.completed())
+    with Reranker(oracle) as reranker:
+        best = {one.qid: [result.docid for result in one] for one in reranker.rank_many(requests)}
+    return {MEASURE: effectiveness(found.orders, qrels), f"{MEASURE} of an oracle": effectiveness(best, qrels)}
+
+
+def effectiveness(orders: Mapping[str, Sequence[str]], qrels: Qrels) -> float:
+    run = Run(Ranked(qid, tuple(order), -np.arange(len(order), dtype=np.float32)) for qid, order in orders.items())
+    return round(float(np.mean([*per_query(run, {qid: qrels[qid] for qid in orders}, [MEASURE])[MEASURE].values()])), 4)
+
+
+def tau(one: Sequence[str], other: Sequence[str]) -> float:
+    place = {docid: rank for rank, docid in enumerate(other)}
+    return float(stats.kendalltau(range(len(one)), [place[docid] for docid in one]).statistic)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
