@@ -58,7 +58,9 @@ class ModelSettings(BaseModel):
         "Model", "chat: the most that all windows may cost, in US dollars; the model's YAML has the prices.", None, gt=0
     )
     device: str | None = setting("Model", "auto, cpu, cuda or mps.", None)
-    dtype: str | None = setting("Model", "float32, bfloat16, float16 or int8 (CPUs) or fp8 (GPUs); by default the fastest safe one here.", None)
+    dtype: str | None = setting(
+        "Model", "float32, bfloat16, float16 or int8 (CPUs) or fp8 (GPUs); by default the fastest safe one here.", None
+    )
     threads: int | None = setting("Model", "CPU threads of the model.", None, ge=1)
     lanes: int | None = setting("Model", "CPU: how many windows run at once and share the threads.", None, ge=1)
     instruction: str | None = setting("Model", "What to search for, for requests that do not say it.", None)

@@ -58,7 +58,9 @@ _SETTINGS: dict[str, Any] = {
         float | None, option(MODEL, "chat: the most that all windows may cost, in US dollars; the model's YAML has the prices.")
     ],
     "device": Annotated[str | None, option(MODEL, "auto, cpu, cuda or mps.")],
-    "dtype": Annotated[str | None, option(MODEL, "float32, bfloat16, float16 or int8 (CPUs) or fp8 (GPUs); by default the fastest safe one here.")],
+    "dtype": Annotated[
+        str | None, option(MODEL, "float32, bfloat16, float16 or int8 (CPUs) or fp8 (GPUs); by default the fastest safe one here.")
+    ],
     "threads": Annotated[int | None, option(MODEL, "CPU threads. The same number gives the same results, bit for bit.")],
     "lanes": Annotated[
         int | None,

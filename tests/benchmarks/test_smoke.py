@@ -69,7 +69,9 @@ def test_systems_side_by_side(bench, collection, tiny_model):
 
 def test_how_many_windows_a_prior_saves(bench, collection):
     run = collection / "runs/bm25.trec.gz"
-    said = bench("saved", "--collection", collection, "--run", run, "--prior", "first-stage", "--depths", "4", "--noises", "0,1", "--seeds", 2)
+    said = bench(
+        "saved", "--collection", collection, "--run", run, "--prior", "first-stage", "--depths", "4", "--noises", "0,1", "--seeds", 2
+    )
     found = json.loads(said)
     whole, best = found["noise 0"].values()
     assert best["windows"] == 1 <= whole["windows"]
