@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from docs.generators.tables import table
@@ -34,8 +35,6 @@ class Measured(BaseModel):
 
 
 def rows() -> list[Fault]:
-    import yaml
-
     found = yaml.safe_load((Path(__file__).parent / "faults.yaml").read_text(encoding="utf-8"))
     return TypeAdapter(list[Fault]).validate_python(found)
 
