@@ -70,9 +70,9 @@ class Place:
 
     def write(self, *, second: bool) -> None:
         """Keys of this turn, and one model or two."""
-        (self.folder / "keys").write_text(f"kept name=kept\nkey-{self.turn} name=turning\n")
+        _put(self.folder / "keys", f"kept name=kept\nkey-{self.turn} name=turning\n")
         served = {"default": {"source": self.model}} | ({"second": {"source": self.model}} if second else {})
-        self.config.write_text(json.dumps({"model": served, "api_keys_file": str(self.folder / "keys"), "threads": 1}))  # JSON is YAML
+        _put(self.config, json.dumps({"model": served, "api_keys_file": str(self.folder / "keys"), "threads": 1}))  # JSON is YAML
 
 
 @dataclass
@@ -151,7 +151,7 @@ class Soak:
             "files": [max(one.files for one in before), max(one.files for one in after)],
             "threads": [max(one.threads for one in before), max(one.threads for one in after)],
             "left_inside": figure(metrics, "firstrank_requests_inside"),
-            "errors_in_the_log": sum('"level": "error"' in line or "Traceback" in line for line in self.server.log),
+            "errors_in_the_log": [line.strip() for line in self.server.log if '"level": "error"' in line or "Traceback" in line],
         }
         return found | {"faults": faults(found)}
 
@@ -166,9 +166,16 @@ def faults(found: dict[str, Any]) -> list[str]:
         f"threads grew from {threads} to {more_threads}": more_threads > threads + THREADS,
         f"without a good answer: {failed}": bool(failed),
         f"requests left inside: {found['left_inside']}": found["left_inside"] > 0,
-        f"errors in the log: {found['errors_in_the_log']}": found["errors_in_the_log"] > 0,
+        f"errors in the log: {found['errors_in_the_log'][:3]}": bool(found["errors_in_the_log"]),
     }
     return [said for said, is_fault in checks.items() if is_fault]
+
+
+def _put(path: Path, text: str) -> None:
+    """Whole or not at all, for it may be read at any moment."""
+    part = path.with_suffix(".part")
+    part.write_text(text)
+    part.replace(path)
 
 
 def _quarter(samples: Sequence[Sample], place: int) -> Sequence[Sample]:

@@ -1,13 +1,15 @@
-"""The errors' reference: each class with its words and its exit code, each HTTP status with its type."""
+"""The errors' reference: each class with its words and its exit code, each type of the service's errors with what to do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from http import HTTPStatus
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from docs.generators.tables import code, table
 from firstrank.reranker.errors import FirstrankError
-from firstrank.server.errors import TYPES
 
 
 def classes(root: type[FirstrankError] = FirstrankError, depth: int = 0) -> Iterator[tuple[type[FirstrankError], int]]:
@@ -25,9 +27,21 @@ def page() -> str:
     )
 
 
+class HttpError(BaseModel):
+    """One row of errors.yaml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    status: int
+    when: str
+    mend: str
+
+
+def http_errors() -> dict[str, HttpError]:
+    """By its `type`."""
+    found = yaml.safe_load((Path(__file__).parent / "errors.yaml").read_text(encoding="utf-8"))
+    return TypeAdapter(dict[str, HttpError]).validate_python(found)
+
+
 def http_page() -> str:
-    return table(("status", "`type`", "in words"), [(str(status), code(kind), _phrase(status)) for status, kind in TYPES.items()])
-
-
-def _phrase(status: int) -> str:
-    return "The client left before the answer" if status == 499 else HTTPStatus(status).phrase
+    columns = ("status", "`type`", "when", "what to do")
+    return table(columns, [(str(one.status), code(kind), one.when, one.mend) for kind, one in http_errors().items()])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from docs.generators import commands, errors, keys, models, names, service
+from docs.generators import commands, errors, faults, keys, models, names, service
 
 MARKER = re.compile(r"^<!-- made: ([\w-]+)(?: ([\w.-]+))? -->$", re.MULTILINE)
 
 MAKERS: Mapping[str, Callable[..., str]] = {
     "commands": commands.page,
     "errors": errors.page,
+    "faults": faults.page,
     "http-errors": errors.http_page,
     "keys": keys.page,
     "model": models.page,

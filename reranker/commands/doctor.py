@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from firstrank.reranker.commands import machine
 from firstrank.reranker.commands.console import print_json, print_table
+from firstrank.reranker.commands.machine import Finding, Verdict
 from firstrank.reranker.errors import InputError
-
-Verdict = Literal["ok", "absent", "warning", "broken"]
 
 _NEEDED = ("bm25s", "ir-measures", "torch", "transformers", "peft", "gguf", "fastapi", "uvicorn")
 _ALWAYS = 2
@@ -36,15 +35,6 @@ _OPTIONAL = {
     "matplotlib": ("eval", "plots"),
     "sentence_transformers": ("dense", "dense first stages"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at."""
-
-    what: str
-    verdict: Verdict
-    detail: str
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
@@ -66,14 +56,14 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 
 
 def findings() -> Iterator[Finding]:
-    """Everything that `doctor` looks at."""
+    """Everything that `doctor` looks at. Nothing is fetched, and no network is asked."""
     yield Finding("Python", "ok", f"{platform.python_version()} in {sys.prefix}")
     yield from _needed()
     yield from _torch()
     yield from _optional()
     yield _java()
     yield from _pyserini()
-    yield _cache()
+    yield from machine.findings()
     yield _default_model()
 
 
@@ -151,22 +141,14 @@ def _pyserini() -> Iterator[Finding]:
         yield Finding("Anserini", "warning", str(error))
 
 
-def _cache() -> Finding:
-    from firstrank.reranker.config import cache_dir
-
-    folder = cache_dir()
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    if not os.access(existing, os.W_OK):
-        return Finding("cache", "broken", f"{folder}: not writable; set FIRSTRANK_CACHE to a folder that is")
-    used = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else 0
-    free = shutil.disk_usage(existing).free
-    return Finding("cache", "ok", f"{folder}: {used / 1e6:.0f} MB used, {free / 1e9:.0f} GB free")
-
-
 def _default_model() -> Finding:
     from firstrank.reranker.models.catalog import describe
 
     path = describe("default").get("path")
     if path and Path(path).is_dir():
+        for weights in sorted(Path(path).glob("*.safetensors")):
+            if problem := machine.damage(weights):
+                advice = f"delete {path}, and run firstrank models pull default"
+                return Finding("default model", "broken", f"{weights} {problem}: {advice}")
         return Finding("default model", "ok", str(path))
     return Finding("default model", "absent", "fetched when it is first used, or now by: firstrank models pull default")

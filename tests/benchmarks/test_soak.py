@@ -26,7 +26,7 @@ def test_what_a_service_must_not_do_is_said():
         "files": [40, 50],
         "threads": [20, 21],
         "left_inside": 0,
-        "errors_in_the_log": 0,
+        "errors_in_the_log": [],
         "answers": {"small: 200": 9, "second: 503": 2, "wrong: 422": 3, "leaves: left": 1},
     }
     assert soak.faults(good) == []
@@ -35,7 +35,7 @@ def test_what_a_service_must_not_do_is_said():
         "files": [40, 57],
         "threads": [20, 29],
         "left_inside": 1,
-        "errors_in_the_log": 2,
+        "errors_in_the_log": ["one", "another"],
         "answers": {"small: 500": 1, "large: unanswered (ReadError)": 1, "second: 503": 2},
     }
     for name, value in bad.items():

@@ -14,10 +14,12 @@ from firstrank import __all__ as public
 from firstrank.reranker.config import config_dir
 from firstrank.reranker.errors import FirstrankError
 from firstrank.server import metrics
+from firstrank.server.errors import TYPES
 
 DOCS = Path(__file__).parents[2] / "docs"
 COMMANDS = dict(commands.commands())
 REFERENCE = DOCS / "reference"
+SERVER = DOCS.parent / "server"
 
 
 def made(page: str) -> str:
@@ -114,3 +116,13 @@ def test_a_message_of_troubleshooting_is_one_of_ours(message: str) -> None:
     plain = re.sub(r'"\s*\n\s*f?"', "", code)
     words = [one.strip() for one in re.split(r"'[^']*'|\d[\d.:]*|\b[A-Z]\b|`, `|--[\w-]+|:", message)]
     assert [one for one in words if len(one) > 4 and one not in plain] == []
+
+
+def test_a_type_of_error_has_a_row_with_what_to_do() -> None:
+    """The types of a bare status, and those that are named in the service's code."""
+    named = {kind for file in SERVER.glob("*.py") for kind in re.findall(r'kind="(\w+)"', file.read_text(encoding="utf-8"))}
+    rows = errors.http_errors()
+    assert set(rows) == named | set(TYPES.values())
+    assert all(rows[kind].status == status for status, kind in TYPES.items())
+    page = made("errors.md")
+    assert all(f"| {row.status} | `{kind}` | {row.when} | {row.mend} |" in page for kind, row in rows.items())
