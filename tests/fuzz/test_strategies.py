@@ -37,7 +37,7 @@ def liar(seed: int, kind: str):
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=25)
 @given(
-    n=st.integers(0, 130),
+    n=st.integers(0, 90),
     window=st.integers(2, 30),
     share=st.floats(0, 1),
     passes=st.integers(1, 3),
