@@ -7,7 +7,7 @@ A system is settings of `Setup.of` as NAME=VALUE, joined by commas (`;` inside a
 an engine knows). In each round every system ranks the same queries, one after the other, so that a machine that is slow for a while is slow
 for all. Prints one JSON line: per system the median seconds a query over rounds, its ratio to the first system (median, least and most over
 rounds), nDCG@10 with the p of a paired t-test against the first, and Kendall's tau of the whole order against the first system's.
-`--rounds 0` measures no time.
+`--rounds 0` measures no time, and holds one system in memory at a time.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -41,12 +42,13 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--system", action="append", required=True, help="NAME=VALUE,…")
     options = parser.parse_args(words)
     requests, qrels = read_requests(options.collection, options.split, options.run, options.queries, options.candidates)
-    rerankers = {system: Reranker(setup_of(system, options.threads)) for system in options.system}
-    try:
-        rankings, seconds = ranked(rerankers, requests, options.rounds)
-    finally:
-        for reranker in rerankers.values():
-            reranker.close()
+    setups = {system: setup_of(system, options.threads) for system in options.system}
+    if options.rounds:
+        with ExitStack() as opened:
+            rerankers = {system: opened.enter_context(Reranker(setup)) for system, setup in setups.items()}
+            rankings, seconds = ranked(rerankers, requests, options.rounds)
+    else:
+        rankings, seconds = {system: once(setup, requests) for system, setup in setups.items()}, {}
     facts = {"queries": len(requests), "candidates": options.candidates, "rounds": options.rounds, "threads": options.threads}
     machine = {"processor": platform.processor() or platform.machine(), "units": described(units())}
     print(json.dumps(facts | machine | {"systems": compared(rankings, seconds, qrels)}))
@@ -67,6 +69,11 @@ def setup_of(system: str, threads: int | None = None) -> Setup:
     return Setup.of(**read_settings(settings))
 
 
+def once(setup: Setup, requests: Sequence[Request]) -> list[Ranking]:
+    with Reranker(setup) as reranker:
+        return list(reranker.rank_many(requests))
+
+
 def ranked(
     rerankers: dict[str, Reranker], requests: Sequence[Request], rounds: int
 ) -> tuple[dict[str, list[Ranking]], dict[str, list[float]]]:
@@ -74,7 +81,7 @@ def ranked(
     found: dict[str, list[Ranking]] = {}
     seconds: dict[str, list[float]] = {system: [] for system in rerankers}
     for system, reranker in rerankers.items():
-        found[system] = list(reranker.rank_many(requests if not rounds else requests[:1]))
+        found[system] = list(reranker.rank_many(requests[:1]))
     for _ in range(rounds):
         for system, reranker in rerankers.items():
             started = time.perf_counter()
@@ -91,15 +98,13 @@ def compared(rankings: dict[str, list[Ranking]], seconds: dict[str, list[float]]
             MEASURE: round(float(values[system].mean()), 4),
             "p": round(float(stats.ttest_rel(values[system], values[first]).pvalue), 4) if any(values[system] != values[first]) else 1.0,
             "tau": round(float(np.mean([tau(one, other) for one, other in zip(rankings[system], rankings[first], strict=True)])), 4),
-            **timed(seconds[system], seconds[first]),
+            **(timed(seconds[system], seconds[first]) if seconds else {}),
         }
         for system in rankings
     }
 
 
 def timed(own: Sequence[float], of_first: Sequence[float]) -> dict[str, Any]:
-    if not own:
-        return {}
     ratios = sorted(one / other for one, other in zip(own, of_first, strict=True))
     return {
         "seconds": round(float(np.median(own)), 3),

@@ -1,7 +1,7 @@
 """A system in a process of its own: it loads once, and ranks the same requests whenever it is asked. Both ends of the pipe.
 
-A line on its standard input asks for a round, a line of JSON on its standard output is the answer; whatever its libraries print goes to
-standard error.
+A line on its standard input says how many of the requests to rank, a line of JSON on its standard output is the answer; whatever its
+libraries print goes to standard error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ READY = "ready"
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What ranking all requests once took, and gave."""
+    """What ranking requests once took, and gave."""
 
     seconds: float
     windows: int
@@ -29,14 +29,18 @@ class Round:
     """qid -> docids, best first"""
 
 
-def serve(load: Callable[[], Callable[[], Round]]) -> None:
+Rank = Callable[[int], Round]
+"""the first so many requests, ranked"""
+
+
+def serve(load: Callable[[], Rank]) -> None:
     """Loads, says that it is ready, then ranks as often as it is asked to, until its input ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     rank = load()
     print(READY, file=answers, flush=True)
-    for _ in sys.stdin:
-        print(json.dumps(asdict(rank())), file=answers, flush=True)
+    for line in sys.stdin:
+        print(json.dumps(asdict(rank(int(line)))), file=answers, flush=True)
 
 
 class Child:
@@ -58,9 +62,10 @@ class Child:
         self.start = time.perf_counter() - started
         """seconds, to the moment when it is loaded"""
 
-    def rank(self) -> Round:
+    def rank(self, count: int) -> Round:
+        """The first `count` requests."""
         assert self._process.stdin is not None
-        print("rank", file=self._process.stdin, flush=True)
+        print(count, file=self._process.stdin, flush=True)
         return Round(**json.loads(self._read()))
 
     def close(self) -> None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.arguments import parser_of
 from benchmarks.compare import setup_of
-from benchmarks.peers.child import Round, serve
+from benchmarks.peers.child import Rank, Round, serve
 from firstrank.reranker.reranker import Reranker
 from firstrank.reranker.runs.rankllm import read_requests
 
@@ -25,13 +25,13 @@ def main(words: Sequence[str] | None = None) -> None:
     serve(lambda: loaded(options.requests, options.system))
 
 
-def loaded(requests: Path, system: str) -> Callable[[], Round]:
+def loaded(requests: Path, system: str) -> Rank:
     asked = [one.request for one in read_requests(requests)]
     reranker = Reranker(setup_of(system))
 
-    def rank() -> Round:
+    def rank(count: int) -> Round:
         started = time.perf_counter()
-        rankings = list(reranker.rank_many(asked))
+        rankings = list(reranker.rank_many(asked[:count]))
         seconds = time.perf_counter() - started
         orders = {one.qid: [result.docid for result in one] for one in rankings}
         return Round(seconds, sum(len(one.trace.windows) for one in rankings), sum(one.trace.prompt_tokens for one in rankings), orders)

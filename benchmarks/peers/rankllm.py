@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.arguments import parser_of
-from benchmarks.peers.child import Round, serve
+from benchmarks.peers.child import Rank, Round, serve
 
 TEMPLATE = "rerank/prompt_templates/rank_zephyr_alpha_template.yaml"
 WINDOW, STRIDE = 20, 10
@@ -32,7 +32,7 @@ def main(words: Sequence[str] | None = None) -> None:
     serve(lambda: loaded(options.model, options.requests, options.candidates, options.words))
 
 
-def loaded(model: str, requests: Path, candidates: int, words: int) -> Callable[[], Round]:
+def loaded(model: str, requests: Path, candidates: int, words: int) -> Rank:
     import rank_llm
     from rank_llm.data import Candidate, Query, Request
     from rank_llm.rerank.listwise.rank_listwise_os_llm import RankListwiseOSLLM
@@ -52,10 +52,10 @@ def loaded(model: str, requests: Path, candidates: int, words: int) -> Callable[
     )
     reranker = Reranker(agent)
 
-    def rank() -> Round:
+    def rank(count: int) -> Round:
         started = time.perf_counter()
         results: list[Any] = reranker.rerank_batch(
-            asked, rank_start=0, rank_end=candidates, top_k_retrieve=candidates, populate_invocations_history=True
+            asked[:count], rank_start=0, rank_end=candidates, top_k_retrieve=candidates, populate_invocations_history=True
         )
         seconds = time.perf_counter() - started
         calls = [call for result in results for call in result.invocations_history]

@@ -1,13 +1,15 @@
 """Systems that rank the same requests in turn: seconds a query, and ratios to the first system within each round.
 
-    python -m benchmarks.peers.side_by_side REQUESTS.jsonl --model first-smollm2 [--rounds 3] [--words 60] [--qrels QRELS]
+    python -m benchmarks.peers.side_by_side REQUESTS.jsonl --model first-smollm2 [--rounds 3] [--words 60] [--qrels QRELS] [--reload]
         --system rankllm,dtype=float32 --system backend=vllm,dtype=float32 --system dtype=bfloat16,threads=2 [--system …]
 
 A system is `rankllm` with its dtype, or settings of `Setup.of` as `python -m benchmarks.compare` takes them. Each has a process of its own,
-which loads before the first round and ranks all requests once to warm up. The requests are made by `python -m benchmarks.peers.requests`.
-Prints one JSON line: per system the seconds to load, the median seconds a query, its queries a second as a multiple of the first system's
-(median, least and most over rounds), windows and prompt tokens a query, Kendall's tau against the first system's order. With `--qrels`,
-nDCG@10 of its order too, and what an oracle's scores give by its schedule.
+which loads before the first round and ranks a request once to warm up; with --reload, a new one for each round, where memory does not hold
+all. The requests are made by `python -m benchmarks.peers.requests`.
+
+Says each turn on standard error. Prints one JSON line: per system the seconds to load, the median seconds a query, its queries a second
+as a multiple of the first system's (median, least and most over rounds), windows and prompt tokens a query, Kendall's tau against the first
+system's order. With `--qrels`, nDCG@10 of its order too, and what an oracle's scores give by its schedule.
 """
 
 from __future__ import annotations
@@ -17,10 +19,9 @@ import platform
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy import stats
@@ -60,38 +61,62 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--words", type=int, default=60, help="of a passage that are in a prompt")
     parser.add_argument("--qrels")
+    parser.add_argument("--reload", action="store_true", help="one system in memory at a time")
     parser.add_argument("--system", action="append", required=True, help="rankllm,dtype=… or NAME=VALUE,…")
     options = parser.parse_args(words)
     requests = [one.request for one in read_requests(options.requests)]
-    with tempfile.TemporaryDirectory() as scratch, ExitStack() as open_children:
+    with tempfile.TemporaryDirectory() as scratch:
         folders = prepared(options.model, Path(scratch) / "weights", options.words, WINDOW, STRIDE)
-        children = {}
-        for number, system in enumerate(options.system):
-            children[system] = started(system, number, folders, options.requests, options.words, len(requests[0].passages))
-            open_children.callback(children[system].close)
-        warm = {system: child.rank() for system, child in children.items()}
-        rounds = [{system: child.rank() for system, child in children.items()} for _ in range(options.rounds)]
-        found = {
-            system: {"load_s": round(child.start, 1)} | figures(system, rounds or [warm], len(requests))
-            for system, child in children.items()
-        }
+        stage = Stage(folders, options.requests, options.words, requests, options.reload)
+        with stage:
+            rounds = [{system: stage.turn(system) for system in options.system} for _ in range(options.rounds)]
+        found = {system: {"load_s": round(stage.starts[system], 1)} | figures(system, rounds, len(requests)) for system in options.system}
         if options.qrels:
             qrels = read_qrels(options.qrels)
             for system, of in found.items():
-                of |= judged(system, (rounds or [warm])[-1][system], requests, qrels, folders)
+                of |= judged(system, rounds[-1][system], requests, qrels, folders)
     facts = {"queries": len(requests), "candidates": len(requests[0].passages), "rounds": options.rounds, "words": options.words}
     machine = {"processor": platform.processor() or platform.machine(), "units": described(units())}
     print(json.dumps(facts | machine | {"systems": found}))
 
 
-def started(system: str, number: int, folders: Path, requests: Path, words: int, candidates: int) -> Child:
-    log = Path(tempfile.gettempdir()) / f"side-by-side-{number}.log"
-    name, _, rest = system.partition(",")
-    if name == "rankllm":
-        folder = folders / (rest.removeprefix("dtype=") or "float32")
-        words_of = [str(folder), str(requests), "--candidates", str(candidates), "--words", str(words)]
-        return Child("benchmarks.peers.rankllm", words_of, log, BOTH_CORES)
-    return Child("benchmarks.peers.ours", [str(requests), settings_of(system, folders)], log, {})
+class Stage:
+    """Where systems have their turns: a process for each, kept from one round to the next unless `reload` says otherwise."""
+
+    def __init__(self, folders: Path, file: Path, words: int, requests: Sequence[Request], reload: bool) -> None:
+        self._folders, self._file, self._words, self._requests, self._reload = folders, file, words, requests, reload
+        self._children: dict[str, Child] = {}
+        self.starts: dict[str, float] = {}
+        """system -> the fewest seconds that it took to load"""
+
+    def turn(self, system: str) -> Round:
+        child = self._children.get(system) or self._started(system)
+        found = child.rank(len(self._requests))
+        print(f"{system}: {found.seconds / len(self._requests):.2f} s a query", file=sys.stderr, flush=True)
+        if self._reload:
+            self._children.pop(system).close()
+        return found
+
+    def _started(self, system: str) -> Child:
+        name, _, rest = system.partition(",")
+        log = Path(tempfile.gettempdir()) / f"side-by-side-{len(self.starts)}.log"
+        if name == "rankllm":
+            folder = self._folders / (rest.removeprefix("dtype=") or "float32")
+            sizes = ["--candidates", str(len(self._requests[0].passages)), "--words", str(self._words)]
+            child = Child("benchmarks.peers.rankllm", [str(folder), str(self._file), *sizes], log, BOTH_CORES)
+        else:
+            child = Child("benchmarks.peers.ours", [str(self._file), settings_of(system, self._folders)], log, {})
+        self.starts[system] = min(child.start, self.starts.get(system, child.start))
+        self._children[system] = child
+        child.rank(1)
+        return child
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for child in self._children.values():
+            child.close()
 
 
 def settings_of(system: str, folders: Path) -> str:

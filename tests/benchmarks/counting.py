@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Callable
-from itertools import count
 
-from benchmarks.peers.child import Round, serve
+from benchmarks.peers.child import Rank, Round, serve
 
 
-def loaded() -> Callable[[], Round]:
+def loaded() -> Rank:
     print("what a library prints")
-    numbers = count(int(sys.argv[1]))
-    return lambda: Round(0.1, next(numbers), 10, {"q": ["b", "a"]})
+    numbers = itertools.count(int(sys.argv[1]))
+    return lambda count: Round(0.1, next(numbers), count, {"q": ["b", "a"]})
 
 
 if __name__ == "__main__":
