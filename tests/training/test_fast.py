@@ -79,17 +79,17 @@ def test_a_step_of_the_adapter_is_felt_at_once(recipe, opened):
 
 
 def test_a_change_below_the_grid_of_bf16_is_not_lost():
-    """Each value changes by a tenth of a step of the grid: rounded once, a tenth of them moves; added to what is rounded, none does."""
+    """Most values change by less than half a step of the grid: rounded once, the change is there on the whole; added later, it is not."""
     torch.manual_seed(0)
     x, weight = torch.randn(512, 256).bfloat16(), (torch.randn(128, 256) / 16).bfloat16()
     a, b = torch.randn(4, 256) / 16, torch.randn(128, 4) * 2e-4
     plain = x @ weight.T
     felt = _Product.apply(x, weight, a, b, 1.0)
     wanted = ((x.float() @ a.T) @ b.T).flatten()
-    moved = (felt.float() - plain.float()).flatten()
-    assert 0.3 < (moved @ wanted) / (wanted @ wanted) < 1.7
     twice = plain.clone().addmm_(x @ a.bfloat16().T, b.bfloat16().T)
-    assert (twice != plain).float().mean() < (felt != plain).float().mean() / 2
+    once_felt, twice_felt = ((one.float() - plain.float()).flatten() @ wanted / (wanted @ wanted) for one in (felt, twice))
+    assert 0.8 < once_felt < 1.2
+    assert twice_felt < 0.5
 
 
 def test_fusing_and_dropout_do_not_go_together(recipe, opened):

@@ -44,7 +44,7 @@ def test_fp8_is_for_gpus_and_comes_from_bf16_weights():
 def test_off_the_cpu_the_model_s_own_type_or_bf16():
     assert arithmetic.chosen(None, None, on_cpu=False) == "bfloat16"
     assert arithmetic.chosen("auto", "float16", on_cpu=False) == "float16"
-    with pytest.raises(ModelError, match="--dtype int8: for CPUs only"):
+    with pytest.raises(ModelError, match="--dtype int8: works on CPUs only"):
         arithmetic.chosen("int8", None, on_cpu=False)
 
 

@@ -246,5 +246,5 @@ def test_an_adapter_of_other_content_is_another_folder(tmp_path, monkeypatch):
 
 
 def test_a_spec_without_weights_is_no_model_to_fetch():
-    with pytest.raises(ModelError, match=r"names no weights: say `weights: \{hub: org/name\}`"):
+    with pytest.raises(ModelError, match=r"names no weights: write `weights: \{hub: org/name\}`"):
         weights.fetch(ModelSpec(name="mine"))

@@ -184,10 +184,10 @@ def test_a_cascade_takes_such_a_model_before_a_listwise_one_and_after(folders, t
         (CARD.replace("pointwise: {yes: y, no: n}", ""), "names the tokens to read; answer: pointwise needs it"),
         (CARD.replace("answer: pointwise", ""), "names the tokens to read"),
         (CARD.replace("yes: y,", "yes: yes,"), "YAML reads a bare yes or no as a truth value: quote the token"),
-        (CARD + "label_ids: [1, 2]", "label_ids, chat, system_role: of windows"),
+        (CARD + "label_ids: [1, 2]", "label_ids, chat, system_role: not with answer: pointwise"),
         ("template: compact\nanswer: pointwise\npointwise: {yes: y}", "'compact': shows a window of passages; answer: pointwise needs one"),
         ("template: compact-mark\n", "'compact-mark': shows one passage per prompt: use it with answer: pointwise"),
-        (CARD.replace("y, no: n", "nonesuch"), r"pointwise\.yes: 'nonesuch' is no token"),
+        (CARD.replace("y, no: n", "nonesuch"), r"pointwise\.yes: 'nonesuch' is not one token"),
     ],
 )
 def test_a_card_that_is_wrong_is_named_with_field_and_cure(card, problem, tmp_path, tiny_model):
@@ -198,5 +198,5 @@ def test_a_card_that_is_wrong_is_named_with_field_and_cure(card, problem, tmp_pa
 def test_another_answer_than_its_own_is_refused(folders):
     with pytest.raises(ModelError, match="its prompts are made for answer: pointwise, so it cannot answer by"):
         load_model(str(folders("llama")), answer="permutation")
-    with pytest.raises(ModelError, match="reads a passage at a time"):
+    with pytest.raises(ModelError, match="reads one passage at a time"):
         _ = load_model(str(folders("llama"))).prompter
