@@ -69,7 +69,7 @@ def network_of(folder: Path, device: str, dtype: str) -> Any:
 def scorer_of(model: Model, plan: Plan, dtype: str = "bfloat16", network: Any = None) -> Iterator[TransformersScorer]:
     """The scorer as it would be of weights on disk."""
     own = network_of(Path(model.path), plan.device, "bfloat16" if dtype == "fp8" else dtype) if network is None else network
-    scorer = TransformersScorer(model, TransformersOptions(device=_device(plan), dtype=dtype), own, own=network is None)
+    scorer = TransformersScorer(model, TransformersOptions(device=plan.device, dtype=dtype), own, own=network is None)
     try:
         yield scorer
     finally:
@@ -106,7 +106,3 @@ def loaded(folder: Path, answer: Any = None) -> Model:
 def on(plan: Plan) -> Plan:
     """The plan with its device named."""
     return replace(plan, device="cuda" if torch.cuda.is_available() else "cpu") if plan.device == "auto" else plan
-
-
-def _device(plan: Plan) -> Any:
-    return plan.device

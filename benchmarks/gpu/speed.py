@@ -90,11 +90,12 @@ def latency(plan: Plan, roofs: Mapping[str, float]) -> Iterator[Row]:
         scorer = open_.enter_context(scorer_of(model, plan))
         for name, candidates, strategy in strategies(plan):
             for clients in plan.clients:
-                found = asyncio.run(_asked(scorer, strategy, plan, candidates, clients))
+                found = asyncio.run(asked_by(scorer, strategy, plan, candidates, clients))
                 yield {"shape": plan.small, "strategy": name, "clients": clients} | found
 
 
-async def _asked(scorer: Scorer, strategy: Strategy, plan: Plan, candidates: int, clients: int) -> Row:
+async def asked_by(scorer: Scorer, strategy: Strategy, plan: Plan, candidates: int, clients: int) -> Row:
+    """Queries of so many clients, one after another each, after one that is not counted."""
     executor, asked = Executor(scorer), requests_of(plan, candidates)
     await executor.rank(next(asked), strategy)
     return latencies(*await closed_loop(lambda: executor.rank(next(asked), strategy), clients, plan.seconds, 2))
@@ -109,5 +110,5 @@ def readings(plan: Plan, roofs: Mapping[str, float]) -> Iterator[Row]:
             scorer = open_.enter_context(scorer_of(model, plan))
             strategy = parse_strategy("full" if settings is None else "pointwise", window=plan.window, stride=plan.window // 2, passes=1)
             for clients in plan.clients:
-                found = asyncio.run(_asked(scorer, strategy, plan, plan.candidates, clients))
+                found = asyncio.run(asked_by(scorer, strategy, plan, plan.candidates, clients))
                 yield {"shape": plan.small, "passages read": name, "candidates": plan.candidates, "clients": clients} | found
