@@ -86,6 +86,8 @@ class Plan:
     """rows and columns of the matrices whose product is the roof"""
     training: bool = True
     """the sizes of training: real ones, or tiny"""
+    weights: bool = True
+    """whether parity is looked at with real weights too, where they are here"""
 
 
 SMOKE = Plan(
@@ -101,6 +103,7 @@ SMOKE = Plan(
     generating=(1, 2),
     product=64,
     training=False,
+    weights=False,
 )
 
 

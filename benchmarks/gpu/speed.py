@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks.gpu.clock import closed_loop, latencies, peak_memory, wait
-from benchmarks.gpu.networks import POINTS, described, loaded, requests_of, scorer_of
+from benchmarks.gpu.networks import POINTS, described, loaded, release, requests_of, scorer_of
 from benchmarks.gpu.plan import Plan, Row
 from firstrank.eval.bench.roof import Shape, flops_of_window, shape_of
 from firstrank.reranker.executor.executor import Executor
@@ -28,12 +28,17 @@ def throughput(plan: Plan, roofs: Mapping[str, float]) -> Iterator[Row]:
             if dtype == "fp8" and (plan.device == "cpu" or not find_spec("torchao")):
                 yield {"shape": shape, "numbers": dtype, "strategy": "not measured: needs a GPU and torchao"}
                 continue
-            with ExitStack() as open_:
-                model = loaded(described(shape, Path(open_.enter_context(tempfile.TemporaryDirectory()))))
-                scorer = open_.enter_context(scorer_of(model, plan, dtype))
-                for name, candidates, strategy in strategies(plan):
-                    found = measured(scorer, strategy, plan, candidates)
-                    yield {"shape": shape, "numbers": dtype, "strategy": name} | found.row(shape_of(model.path), roofs.get(dtype))
+            release()  # the network before is no longer held by a function
+            yield from _throughput(shape, dtype, plan, roofs.get(dtype))
+
+
+def _throughput(shape: str, dtype: str, plan: Plan, roof: float | None) -> Iterator[Row]:
+    with ExitStack() as open_:
+        model = loaded(described(shape, Path(open_.enter_context(tempfile.TemporaryDirectory()))))
+        scorer = open_.enter_context(scorer_of(model, plan, dtype))
+        for name, candidates, strategy in strategies(plan):
+            found = measured(scorer, strategy, plan, candidates)
+            yield {"shape": shape, "numbers": dtype, "strategy": name} | found.row(shape_of(model.path), roof)
 
 
 def strategies(plan: Plan) -> Iterator[tuple[str, int, Strategy]]:

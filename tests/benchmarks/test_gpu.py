@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu import goals, run, sizing
-from benchmarks.gpu.networks import POINTS, described, loaded, requests_of
+from benchmarks.gpu import goals, parity, run, sizing
+from benchmarks.gpu.networks import POINTS, described, loaded, on, requests_of
 from benchmarks.gpu.plan import SHAPES, SMOKE, Plan, Stage
 from benchmarks.gpu.speed import strategies
 
@@ -59,6 +60,15 @@ def test_a_stage_that_fails_or_takes_too_long_leaves_its_rows_and_the_other_stag
     assert tables["b"] == [{"figure": 2}, {"stopped": "after 0.05 s"}]
     assert tables["c"][1] == {"roof": 2.5e12}
     assert "no \\| such kernel" in (tmp_path / "gpu.md").read_text()
+
+
+def test_parity_with_weights_that_are_here(tiny_model, monkeypatch):
+    """Another network than the random one: the difference is that of bits alone."""
+    monkeypatch.setattr(parity, "REAL", str(tiny_model))
+    monkeypatch.setattr(parity, "cached", lambda spec: True)
+    found = list(parity.rows(replace(on(SMOKE), parity=(), weights=True), {}))
+    assert [row["holds"] for row in found if "holds" in row] == ["yes"] * 3
+    assert found[0]["difference"] < found[2]["difference"]
 
 
 def test_goals_stand_beside_what_was_measured():
