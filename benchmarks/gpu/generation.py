@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.gpu.networks import described, loaded, scorer_of
 from benchmarks.gpu.plan import Plan, Row
-from benchmarks.gpu.speed import _asked, strategies
+from benchmarks.gpu.speed import asked_by, strategies
 
 
 def rows(plan: Plan, roofs: Mapping[str, float]) -> Iterator[Row]:
@@ -21,6 +21,6 @@ def rows(plan: Plan, roofs: Mapping[str, float]) -> Iterator[Row]:
         first = open_.enter_context(scorer_of(loaded(folder), plan))
         written = open_.enter_context(scorer_of(loaded(folder, "permutation"), plan))
         for clients in plan.generating:
-            own, other = (asyncio.run(_asked(one, strategy, plan, candidates, clients)) for one in (first, written))
+            own, other = (asyncio.run(asked_by(one, strategy, plan, candidates, clients)) for one in (first, written))
             yield {"shape": plan.small, "clients": clients, "answer": "first token"} | own | {"share": own["p50 ms"] / other["p50 ms"]}
             yield {"shape": plan.small, "clients": clients, "answer": "whole ordering"} | other

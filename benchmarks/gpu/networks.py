@@ -16,6 +16,7 @@ import torch
 
 from benchmarks.gpu.plan import SHAPES, Plan
 from firstrank.reranker.models.loaded import Model, load_model
+from firstrank.reranker.models.network import load_network
 from firstrank.reranker.scorers.transformers.options import TransformersOptions
 from firstrank.reranker.scorers.transformers.scorer import TransformersScorer
 from firstrank.reranker.types import Passage, Request
@@ -65,16 +66,23 @@ def network_of(folder: Path, device: str, dtype: str) -> Any:
     return network.eval().requires_grad_(False)
 
 
+def weights_of(model: Model, device: str, dtype: str) -> Any:
+    """A network as it is on disk; random weights where there are none."""
+    if not list(Path(model.path).glob("*.safetensors")):
+        return network_of(Path(model.path), device, dtype)
+    return load_network(model.name, Path(model.path), getattr(torch, dtype)).to(device).eval().requires_grad_(False)
+
+
 @contextmanager
-def scorer_of(model: Model, plan: Plan, dtype: str = "bfloat16", network: Any = None) -> Iterator[TransformersScorer]:
-    """The scorer as it would be of weights on disk."""
-    own = network_of(Path(model.path), plan.device, "bfloat16" if dtype == "fp8" else dtype) if network is None else network
-    scorer = TransformersScorer(model, TransformersOptions(device=_device(plan), dtype=dtype), own, own=network is None)
+def scorer_of(model: Model, plan: Plan, dtype: str = "bfloat16") -> Iterator[TransformersScorer]:
+    """A scorer that has its network to itself."""
+    network = weights_of(model, plan.device, "bfloat16" if dtype == "fp8" else dtype)
+    scorer = TransformersScorer(model, TransformersOptions(device=plan.device, dtype=dtype), network, own=True)
     try:
         yield scorer
     finally:
         scorer.close()
-        del scorer, own
+        del scorer, network
         release()
 
 
@@ -106,7 +114,3 @@ def loaded(folder: Path, answer: Any = None) -> Model:
 def on(plan: Plan) -> Plan:
     """The plan with its device named."""
     return replace(plan, device="cuda" if torch.cuda.is_available() else "cpu") if plan.device == "auto" else plan
-
-
-def _device(plan: Plan) -> Any:
-    return plan.device

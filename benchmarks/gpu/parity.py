@@ -11,9 +11,11 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.gpu.networks import described, loaded, network_of, release, requests_of, scorer_of
+from benchmarks.gpu.networks import described, loaded, release, requests_of, scorer_of, weights_of
 from benchmarks.gpu.plan import Plan, Row
-from firstrank.reranker.models.loaded import Model
+from firstrank.reranker.models.catalog import read_settings
+from firstrank.reranker.models.loaded import Model, load_model
+from firstrank.reranker.models.weights import cached
 from firstrank.reranker.scorers.transformers.scorer import TransformersScorer
 from firstrank.reranker.types import Request
 
@@ -21,28 +23,31 @@ TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 8e-2, "fp8": 3e-1}
 """of the standard deviation of a window's logits in fp32"""
 
 
+REAL = "smollm2-base"
+"""whose weights are compared too, where they are here"""
+
+
 def rows(plan: Plan, roofs: Mapping[str, float]) -> Iterator[Row]:
     """Windows of several sizes in one batch, in each kind of numbers: the largest difference, over the logits' own spread."""
     for shape in plan.parity:
         with tempfile.TemporaryDirectory() as scratch:
-            model = loaded(described(shape, Path(scratch)))
-            asked = [Request(one.query, one.passages[: 2 + i], one.qid, one.passage_tokens) for i, one in windows(plan)]
-            wanted = _plain(model, plan, asked)
-            for dtype in TOLERANCE:
-                if dtype == "fp8" and (plan.device == "cpu" or not find_spec("torchao")):
-                    yield {"shape": shape, "numbers": dtype, "difference": "not measured: needs a GPU and torchao"}
-                    continue
-                with scorer_of(model, plan, dtype) as scorer:
-                    found = asyncio.run(_scored(scorer, asked))
-                apart = max(_apart(*pair) for pair in zip(found, wanted, strict=True))
-                yield {
-                    "shape": shape,
-                    "numbers": dtype,
-                    "windows are": scorer.reading,
-                    "difference": apart,
-                    "allowed": TOLERANCE[dtype],
-                    "holds": "yes" if apart <= TOLERANCE[dtype] else "NO",
-                }
+            yield from compared(shape, loaded(described(shape, Path(scratch))), plan)
+    if plan.weights and cached(read_settings(REAL)):
+        yield from compared(f"{REAL}, its own weights", load_model(REAL), plan)
+
+
+def compared(name: str, model: Model, plan: Plan) -> Iterator[Row]:
+    asked = [Request(one.query, one.passages[: 2 + i], one.qid, one.passage_tokens) for i, one in windows(plan)]
+    wanted = _plain(model, plan, asked)
+    for dtype, allowed in TOLERANCE.items():
+        if dtype == "fp8" and (plan.device == "cpu" or not find_spec("torchao")):
+            yield {"shape": name, "numbers": dtype, "difference": "not measured: needs a GPU and torchao"}
+            continue
+        with scorer_of(model, plan, dtype) as scorer:
+            found, reading = asyncio.run(_scored(scorer, asked)), scorer.reading
+        apart = max(_apart(*pair) for pair in zip(found, wanted, strict=True))
+        holds = "yes" if apart <= allowed else "NO"
+        yield {"shape": name, "numbers": dtype, "windows are": reading, "difference": apart, "allowed": allowed, "holds": holds}
 
 
 def windows(plan: Plan) -> Iterator[tuple[int, Request]]:
@@ -51,7 +56,7 @@ def windows(plan: Plan) -> Iterator[tuple[int, Request]]:
 
 def _plain(model: Model, plan: Plan, asked: list[Request]) -> list[torch.Tensor]:
     """transformers' own logits, the whole vocabulary's, in fp32."""
-    network = network_of(Path(model.path), plan.device, "float32")
+    network = weights_of(model, plan.device, "float32")
     found = []
     with torch.inference_mode():
         for one in asked:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from firstrank.reranker.scorers.transformers.options import Device
+
 Row = dict[str, Any]
 """column -> value"""
 
@@ -66,7 +68,7 @@ SHAPES = {
 class Plan:
     """Sizes of a whole run."""
 
-    device: str
+    device: Device
     small: str = "Qwen3-0.6B"
     """the shape for latency, generation and the service"""
     shapes: tuple[str, ...] = ("Qwen3-0.6B", "Qwen3-8B", "Mistral-7B")
@@ -84,6 +86,8 @@ class Plan:
     """rows and columns of the matrices whose product is the roof"""
     training: bool = True
     """the sizes of training: real ones, or tiny"""
+    weights: bool = True
+    """whether parity is looked at with real weights too, where they are here"""
 
 
 SMOKE = Plan(
@@ -99,6 +103,7 @@ SMOKE = Plan(
     generating=(1, 2),
     product=64,
     training=False,
+    weights=False,
 )
 
 

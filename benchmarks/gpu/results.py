@@ -19,12 +19,16 @@ class Results:
         self._folder, self._facts = folder, facts
         self._tables: dict[str, tuple[str, list[Row]]] = {}
 
+    @property
+    def tables(self) -> dict[str, list[Row]]:
+        """A stage's name -> its rows."""
+        return {name: rows for name, (_, rows) in self._tables.items()}
+
     def add(self, stage: str, says: str, row: Row) -> None:
         """One more row of a stage's table, on disk before this returns."""
         self._tables.setdefault(stage, (says, []))[1].append(row)
-        tables = {name: rows for name, (_, rows) in self._tables.items()}
         with whole_file(self._folder / "gpu.json") as file:
-            file.write(json.dumps(self._facts | {"tables": tables}, indent=2) + "\n")
+            file.write(json.dumps(self._facts | {"tables": self.tables}, indent=2) + "\n")
         with whole_file(self._folder / "gpu.md") as file:
             file.write(self.markdown())
 

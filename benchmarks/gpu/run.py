@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from benchmarks.arguments import parser_of
-from benchmarks.gpu import generation, parity, roof, service, speed
+from benchmarks.gpu import generation, goals, parity, roof, service, speed
 from benchmarks.gpu.networks import on, release
 from benchmarks.gpu.plan import SMOKE, Plan, Row, Stage
 from benchmarks.gpu.results import Results
@@ -66,6 +66,8 @@ def main(words: Sequence[str] | None = None) -> int:
             bad |= "failed" in row or row.get("holds") == "NO"
             if isinstance(rate := row.get("Tflop/s"), float):
                 roofs[row["numbers"]] = rate * 1e12
+    for row in goals.rows(results.tables):
+        results.add("goals", "What was hoped for.", row)
     print(f"{time.perf_counter() - begun:.0f} s; {options.output / 'gpu.md'}")
     return int(bad)
 

@@ -15,7 +15,7 @@ import httpx
 from benchmarks.gpu.clock import closed_loop, latencies
 from benchmarks.gpu.networks import described, loaded, network_of, release, requests_of, scorer_of
 from benchmarks.gpu.plan import Plan, Row
-from benchmarks.gpu.speed import _asked, strategies
+from benchmarks.gpu.speed import asked_by, strategies
 from tests.server.serving import live
 
 
@@ -26,7 +26,7 @@ def rows(plan: Plan, roofs: Mapping[str, float]) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as scratch:
         model = loaded(described(plan.small, Path(scratch)))
         with scorer_of(model, plan) as scorer:
-            found = asyncio.run(_asked(scorer, strategy, plan, candidates, clients))
+            found = asyncio.run(asked_by(scorer, strategy, plan, candidates, clients))
         yield {"shape": plan.small, "clients": clients, "asked": "in process"} | found
         network_of(Path(scratch), plan.device, "bfloat16").save_pretrained(scratch)
         release()

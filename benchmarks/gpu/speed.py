@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks.gpu.clock import closed_loop, latencies, peak_memory, wait
-from benchmarks.gpu.networks import POINTS, described, loaded, requests_of, scorer_of
+from benchmarks.gpu.networks import POINTS, described, loaded, release, requests_of, scorer_of
 from benchmarks.gpu.plan import Plan, Row
 from firstrank.eval.bench.roof import Shape, flops_of_window, shape_of
 from firstrank.reranker.executor.executor import Executor
@@ -28,12 +28,17 @@ def throughput(plan: Plan, roofs: Mapping[str, float]) -> Iterator[Row]:
             if dtype == "fp8" and (plan.device == "cpu" or not find_spec("torchao")):
                 yield {"shape": shape, "numbers": dtype, "strategy": "not measured: needs a GPU and torchao"}
                 continue
-            with ExitStack() as open_:
-                model = loaded(described(shape, Path(open_.enter_context(tempfile.TemporaryDirectory()))))
-                scorer = open_.enter_context(scorer_of(model, plan, dtype))
-                for name, candidates, strategy in strategies(plan):
-                    found = measured(scorer, strategy, plan, candidates)
-                    yield {"shape": shape, "numbers": dtype, "strategy": name} | found.row(shape_of(model.path), roofs.get(dtype))
+            release()  # the network before is no longer held by a function
+            yield from _throughput(shape, dtype, plan, roofs.get(dtype))
+
+
+def _throughput(shape: str, dtype: str, plan: Plan, roof: float | None) -> Iterator[Row]:
+    with ExitStack() as open_:
+        model = loaded(described(shape, Path(open_.enter_context(tempfile.TemporaryDirectory()))))
+        scorer = open_.enter_context(scorer_of(model, plan, dtype))
+        for name, candidates, strategy in strategies(plan):
+            found = measured(scorer, strategy, plan, candidates)
+            yield {"shape": shape, "numbers": dtype, "strategy": name} | found.row(shape_of(model.path), roof)
 
 
 def strategies(plan: Plan) -> Iterator[tuple[str, int, Strategy]]:
@@ -90,11 +95,12 @@ def latency(plan: Plan, roofs: Mapping[str, float]) -> Iterator[Row]:
         scorer = open_.enter_context(scorer_of(model, plan))
         for name, candidates, strategy in strategies(plan):
             for clients in plan.clients:
-                found = asyncio.run(_asked(scorer, strategy, plan, candidates, clients))
+                found = asyncio.run(asked_by(scorer, strategy, plan, candidates, clients))
                 yield {"shape": plan.small, "strategy": name, "clients": clients} | found
 
 
-async def _asked(scorer: Scorer, strategy: Strategy, plan: Plan, candidates: int, clients: int) -> Row:
+async def asked_by(scorer: Scorer, strategy: Strategy, plan: Plan, candidates: int, clients: int) -> Row:
+    """Queries of so many clients, one after another each, after one that is not counted."""
     executor, asked = Executor(scorer), requests_of(plan, candidates)
     await executor.rank(next(asked), strategy)
     return latencies(*await closed_loop(lambda: executor.rank(next(asked), strategy), clients, plan.seconds, 2))
@@ -109,5 +115,5 @@ def readings(plan: Plan, roofs: Mapping[str, float]) -> Iterator[Row]:
             scorer = open_.enter_context(scorer_of(model, plan))
             strategy = parse_strategy("full" if settings is None else "pointwise", window=plan.window, stride=plan.window // 2, passes=1)
             for clients in plan.clients:
-                found = asyncio.run(_asked(scorer, strategy, plan, plan.candidates, clients))
+                found = asyncio.run(asked_by(scorer, strategy, plan, plan.candidates, clients))
                 yield {"shape": plan.small, "passages read": name, "candidates": plan.candidates, "clients": clients} | found

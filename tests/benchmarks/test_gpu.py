@@ -7,14 +7,16 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu import run, sizing
-from benchmarks.gpu.networks import POINTS, described, loaded, requests_of
+from benchmarks.gpu import goals, parity, run, sizing
+from benchmarks.gpu.networks import POINTS, described, loaded, on, requests_of
 from benchmarks.gpu.plan import SHAPES, SMOKE, Plan, Stage
+from benchmarks.gpu.speed import strategies
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +29,7 @@ def test_all_stages_with_tiny_shapes(tmp_path):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     tables = json.loads((tmp_path / "gpu.json").read_text())["tables"]
-    assert list(tables) == [stage.name for stage in run.STAGES]
+    assert list(tables) == [*(stage.name for stage in run.STAGES), "goals"]
     assert not [row for rows in tables.values() for row in rows if "failed" in row or "stopped" in row]
     assert {row["clients"] for row in tables["latency"]} == set(SMOKE.clients)
     assert [row["asked"] for row in tables["service"]] == ["in process", "over HTTP"]
@@ -58,6 +60,25 @@ def test_a_stage_that_fails_or_takes_too_long_leaves_its_rows_and_the_other_stag
     assert tables["b"] == [{"figure": 2}, {"stopped": "after 0.05 s"}]
     assert tables["c"][1] == {"roof": 2.5e12}
     assert "no \\| such kernel" in (tmp_path / "gpu.md").read_text()
+
+
+def test_parity_with_weights_that_are_here(tiny_model, monkeypatch):
+    """Another network than the random one: the difference is that of bits alone."""
+    monkeypatch.setattr(parity, "REAL", str(tiny_model))
+    monkeypatch.setattr(parity, "cached", lambda spec: True)
+    found = list(parity.rows(replace(on(SMOKE), parity=(), weights=True), {}))
+    assert [row["holds"] for row in found if "holds" in row] == ["yes"] * 3
+    assert found[0]["difference"] < found[2]["difference"]
+
+
+def test_goals_stand_beside_what_was_measured():
+    latency = [{"shape": "Qwen3-0.6B", "strategy": "one window of 20", "clients": clients, "p95 ms": 17.0 * clients} for clients in (8, 1)]
+    throughput = [{"shape": "Mistral-7B", "strategy": "one window of 20", "numbers": "bfloat16", "share of roof": 0.44}]
+    found = {row["goal"]: (row["measured"], row.get("met")) for row in goals.rows({"latency": latency, "throughput": throughput})}
+    assert list(found.values()) == [(17.0, "yes"), ("not measured", None), (0.44, "no"), ("not measured", None)]
+    names = {stage.name for stage in run.STAGES}
+    assert all(goal.table in names and goal.where.get("shape") in SHAPES for goal in goals.GOALS)
+    assert next(strategies(Plan("cpu")))[0] == goals.WINDOW
 
 
 def test_without_a_gpu_it_says_how_to_try_it(tmp_path, monkeypatch):
