@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -193,7 +194,7 @@ def _cut(sets: Sequence[Judged], calibration: Calibration) -> float:
         best = in_the_best(one, probability, _TOP) & one.relevant
         if best.any():
             found.append(quality.cut_keeping(_KEPT, probability[best]))
-    return round(min(found, default=0.0), 4)
+    return math.floor(min(found, default=0.0) * 1e4) / 1e4
 
 
 def in_the_best(one: Judged, probability: Floats, n: int) -> NDArray[np.bool_]:

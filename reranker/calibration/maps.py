@@ -48,7 +48,9 @@ class Map(BaseModel):
 
     def log_odds(self, evidence: Evidence) -> Floats:
         """[passages]: of the logistic regression."""
-        found: Floats = self.intercept + sum(weight * np.asarray(evidence[name], np.float64) for name, weight in self.weights.items())
+        columns = np.stack([np.asarray(evidence[name], np.float64) for name in self.weights], -1)
+        # a product of matrices would add up in an order that depends on how many passages there are
+        found: Floats = (columns * np.array([*self.weights.values()])).sum(-1) + self.intercept
         return found
 
     def __call__(self, evidence: Evidence) -> Floats:
@@ -56,8 +58,8 @@ class Map(BaseModel):
         odds = np.clip(self.log_odds(evidence), -_MOST, _MOST)
         if not self.steps:
             return np.asarray(1 / (1 + np.exp(-odds)))
-        x, y = zip(*self.steps, strict=True)
-        return np.interp(odds, x, y)
+        found: Floats = np.interp(odds, *zip(*self.steps, strict=True))
+        return found
 
 
 def strongest(odds: Floats) -> float:
