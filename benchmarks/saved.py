@@ -1,10 +1,11 @@
 """How many windows a prior saves at equal effectiveness, over an oracle of given noise.
 
-    python -m benchmarks.saved --collection DL19 --run bm25.trec [--prior dense:minilm=0.45,sparse:splade-tiny=0.45,first-stage=0.1]
-        [--depths 20,30,40,60] [--noises 0,0.5,1,2] [--strategy sliding] [--seeds 5] [--fuse 0]
+    python -m benchmarks.saved --collection DL19 --run bm25.trec
+        [--prior dense:minilm=0.45,sparse:splade-tiny=0.45,first-stage=0.1] [--depths 20,30,40,60] [--noises 0,0.5,1,2]
+        [--strategy sliding] [--seeds 5] [--fuse 0]
 
-The oracle is a model that knows the grades, but for Gaussian noise on the grade scale. Prints one JSON line: for each noise, nDCG@10 and the
-mean number of windows of the strategy over all candidates in first-stage order, and over the prior's best so many.
+The oracle is a model that knows the grades, but for Gaussian noise on the grade scale. Prints one JSON line: for each noise, nDCG@10
+and the mean number of windows of the strategy over all candidates in first-stage order, and over the prior's best so many.
 """
 
 from __future__ import annotations

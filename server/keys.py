@@ -145,7 +145,7 @@ class Known:
             self._tokens.owe(tokens)
 
 
-_UNLIMITED = Limits()
+_UNLIMITED = Limits(rate_limit=None, document_rate_limit=None, token_rate_limit=None)
 
 
 class Keys:

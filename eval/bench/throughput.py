@@ -12,12 +12,13 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from firstrank.reranker.runs.files import whole_file
 
 if TYPE_CHECKING:
     from firstrank.reranker import Request, Reranker
+    from firstrank.reranker.models.arithmetic import Arithmetic
     from firstrank.reranker.setup import Setup
 
 ROUNDS = 5
@@ -111,7 +112,7 @@ def measure(setup: Setup, load: Load | None = None, *, passages: int = 20) -> Th
         tokens = [*_scored(reranker, list(load.requests())[:1])]  # the first window of a process is slower
         seconds, lengths, rates = 0.0, [], []
         for requests in _rounds(list(load.requests())):
-            rates.append(product_rate(shape, tokens[0], device, dtype))
+            rates.append(product_rate(shape, tokens[0], device, cast("Arithmetic", dtype)))
             started = time.perf_counter()
             lengths += _scored(reranker, requests)
             seconds += time.perf_counter() - started

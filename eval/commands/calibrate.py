@@ -40,7 +40,8 @@ def calibrate(
     if len(run) != len(dataset) or (split and len(split) != len(dataset)):
         raise InputError(f"--dataset is given {len(dataset)} times: give --run, and --split if any, as often and in the same order")
     check_writable(output)
-    sources = [Source(one, part, path) for one, part, path in zip(dataset, split or [None] * len(dataset), run, strict=True)]
+    splits: list[str | None] = [*split] if split else [None] * len(dataset)
+    sources = [Source(one, part, path) for one, part, path in zip(dataset, splits, run, strict=True)]
     setup = Setup.of(model, **{"calibration": "none"} | settings)
     found = Plan(setup, sources, queries, depth, relevant_from).run()
     found.write(output)

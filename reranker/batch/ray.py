@@ -237,8 +237,8 @@ def _end(error: Exception) -> None:
     trace = error.__traceback__
     while trace is not None:
         node = trace.tb_frame.f_locals.get("self")
-        if hasattr(node, "kill_all_processes"):
-            node.kill_all_processes(check_alive=False, allow_graceful=False)
+        if (end := getattr(node, "kill_all_processes", None)) is not None:
+            end(check_alive=False, allow_graceful=False)
         trace = trace.tb_next
 
 

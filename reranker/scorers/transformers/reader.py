@@ -167,7 +167,8 @@ class Packed:
 
     def _pass(self, row: Layout) -> torch.Tensor:
         with reading(row):
-            hidden = self._network.base_model(input_ids=row.ids, position_ids=row.positions, use_cache=False).last_hidden_state
+            read = self._network.base_model(input_ids=row.ids, position_ids=row.positions, use_cache=False)
+        hidden: torch.Tensor = read.last_hidden_state
         return hidden[0].index_select(0, row.last)
 
 
