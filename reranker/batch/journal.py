@@ -82,7 +82,7 @@ def open_journal(output: Path, facts: Mapping[str, str]) -> Iterator[Journal]:
 
 def _temporary(stack: ExitStack) -> Path:
     folder = temporary_folder()
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    stack.callback(lambda: shutil.rmtree(folder, ignore_errors=True))
     return folder
 
 
