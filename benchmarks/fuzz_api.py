@@ -6,8 +6,9 @@ About `--described` of them are schemathesis's, made from the service's own desc
 are seeded mutations of bodies that clients send: odd values, keys too many or too few, hostile passages, bytes cut and put in, odd headers.
 `firstrank serve` runs on loopback, with a tiny model unless another is named, on one thread.
 
-Prints a JSON document: how often each status came, the slowest answer, and the service's resident memory once it is warm and at the end.
-Ends with 1 for a status of 500 or more, an answer that took longer than the deadline, an error in the log, or memory that grew more.
+Prints a JSON line after each thousand, of all so far: how often each status came, the slowest answer, and the service's resident memory
+once it is warm and now. Ends with 1 for a status of 500 or more, an answer that took longer than the deadline, an error in the log, or
+memory that grew more.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from tests.server.test_schema import explore
 
 _WARM = 0.1
 """the share of the requests after which memory is read first"""
+_AT_ONCE = 1_000
 _POSTS = 12
 """operations of the description that documents are posted to, about"""
 DOCUMENTS = ["Bees make honey.", "Jane Austen wrote Emma.", "", "Zug nach Bern"]
@@ -108,6 +110,15 @@ class Watch:
         if self.answers == self._warm:
             self.before = resident(self._process)
 
+    def told(self, statuses: Counter[int], log: Sequence[str]) -> dict[str, Any]:
+        return {
+            "requests": statuses.total(),
+            "statuses": {str(status): count for status, count in sorted(statuses.items())},
+            "slowest_seconds": round(self.slowest, 3),
+            "resident_mb": [round(self.before, 1), round(resident(self._process), 1)],
+            "errors_in_log": sum('"level": "error"' in line for line in log),
+        }
+
 
 def main(words: Sequence[str] | None = None) -> int:
     parser = parser_of("fuzz_api", __doc__)
@@ -120,27 +131,22 @@ def main(words: Sequence[str] | None = None) -> int:
     options = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as folder:
         model = options.model or make_tiny_model(Path(folder))
-        with live("--model", f"default={model}", "--threads", "1") as server:
+        with live("--model", f"default={model}", "--threads", "1", "--timeout", str(options.deadline)) as server:
             watch = Watch(server.process.pid, max(1, int(_WARM * options.requests)))
             statuses = explore(server.url, options.described // (2 * _POSTS), watch.answered) if options.described else Counter()
             left = options.requests - statuses.total()
-            statuses += sent(server.url, islice(mutated(random.Random(options.seed)), max(0, left)), options.deadline, watch.answered)
-            after = resident(server.process.pid)
-            errors = [line for line in server.log if '"level": "error"' in line]
-    found = {
-        "requests": statuses.total(),
-        "statuses": {str(status): count for status, count in sorted(statuses.items())},
-        "slowest_seconds": round(watch.slowest, 3),
-        "resident_mb": [round(watch.before, 1), round(after, 1)],
-        "errors_in_log": len(errors),
-    }
-    print(json.dumps(found))
-    failed = errors or max(statuses) >= 500
-    return int(bool(failed or watch.slowest > options.deadline or after - watch.before > options.growth_mb))
+            requests = mutated(random.Random(options.seed))
+            for start in range(0, max(1, left), _AT_ONCE):
+                some = islice(requests, max(0, min(_AT_ONCE, left - start)))
+                statuses += sent(server.url, some, options.deadline, watch.answered)
+                print(json.dumps(found := watch.told(statuses, server.log)), flush=True)
+    held = not found["errors_in_log"] and max(statuses) < 500 and watch.slowest <= options.deadline
+    before, after = found["resident_mb"]
+    return int(not held or after - before > options.growth_mb)
 
 
 def sent(url: str, requests: Iterator[Sent], deadline: float, answered: Callable[[float], None]) -> Counter[int]:
-    """How often each status came. Raises httpx.TimeoutException for an answer that does not come."""
+    """How often each status came. Raises httpx.TimeoutException for an answer that does not come in twice the deadline."""
     statuses: Counter[int] = Counter()
     with httpx.Client(base_url=url, timeout=2 * deadline) as client:
         for one in requests:

@@ -243,7 +243,7 @@ class TestService:
 
     def test_fuzzed_requests(self, bench, tiny_model, server, monkeypatch):
         monkeypatch.setattr("benchmarks.fuzz_api.live", lambda *flags, **more: contextlib.nullcontext(server))
-        found = json.loads(bench("fuzz_api", "--model", tiny_model, "--requests", 300, "--described", 0))
+        found = json.loads(bench("fuzz_api", "--model", tiny_model, "--requests", 300, "--described", 0, "--deadline", 120))
         assert found["requests"] == 300
         assert found["statuses"].keys() >= {"200", "400", "422"}
         assert not found["errors_in_log"]
