@@ -41,9 +41,9 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rate_limit: int | None = Field(None, ge=1, description="requests a minute")
-    document_rate_limit: int | None = Field(None, ge=1, description="documents a minute")
-    token_rate_limit: int | None = Field(None, ge=1, description="tokens a minute that the model reads and writes")
+    rate_limit: int | None = Field(default=None, ge=1, description="requests a minute")
+    document_rate_limit: int | None = Field(default=None, ge=1, description="documents a minute")
+    token_rate_limit: int | None = Field(default=None, ge=1, description="tokens a minute that the model reads and writes")
 
     def over(self, other: Limits) -> Limits:
         """These, and the other's where these are None."""
