@@ -13,7 +13,8 @@ def sent(device: torch.device | str, *lists: Sequence[int]) -> tuple[Tensor, ...
     flat = torch.tensor([number for one in lists for number in one], dtype=torch.long)
     if torch.device(device).type == "cuda":
         flat = flat.pin_memory()
-    return flat.to(device, non_blocking=True).split([len(one) for one in lists])
+    parts: tuple[Tensor, ...] = flat.to(device, non_blocking=True).split([len(one) for one in lists])
+    return parts
 
 
 def fetched(found: Tensor) -> Callable[[], list[list[float]]]:
