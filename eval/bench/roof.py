@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firstrank.reranker.models.arithmetic import Arithmetic, dtype_of
+from firstrank.reranker.models.arithmetic import dtype_of
 from firstrank.reranker.models.int8 import Int8Linear
 
 
@@ -50,7 +50,7 @@ def flops_of_window(shape: Shape, tokens: int) -> float:
     return 2.0 * shape.parameters * tokens + 2.0 * shape.layers * shape.width * tokens**2
 
 
-def product_rate(shape: Shape, tokens: int, device: Any = "cpu", arithmetic: Arithmetic = "float32") -> float:
+def product_rate(shape: Shape, tokens: int, device: Any = "cpu", arithmetic: str = "float32") -> float:
     """FLOP/s of the fastest of the model's matrix products with `tokens` rows: each is run once to warm up, then timed once.
 
     In int8 with what goes with it: activations are made whole numbers, and the sums are scaled. Of fp8 it is bf16's.

@@ -66,7 +66,7 @@ def chosen(asked: str | None, of_model: str | None, *, on_cpu: bool, width: int 
     return next((known for known in KNOWN if known == of_model and known != "int8"), "bfloat16")
 
 
-def dtype_of(arithmetic: Arithmetic) -> torch.dtype:
+def dtype_of(arithmetic: str) -> torch.dtype:
     """What weights are loaded as and activations are kept in; int8's are fp32, fp8's bf16."""
     import torch
 

