@@ -200,12 +200,19 @@ class Registry:
         for model in fresh:
             self._tasks[f"load {model.name}"] = asyncio.ensure_future(_load_or_say(model))
         for model in gone:
-            self._tasks[f"close {model.name}"] = asyncio.ensure_future(_close_when_idle(model))
+            self._close(model)
+
+    def _close(self, model: ServedModel) -> None:
+        """One that is still being loaded is closed when that has ended, or what was loaded would stay."""
+        name = f"close {model.name} {id(model)}"
+        task = asyncio.ensure_future(_close_when_idle(model, self._tasks.get(f"load {model.name}")))
+        self._tasks[name] = task
+        task.add_done_callback(lambda _: self._tasks.pop(name, None))
 
     async def close(self) -> None:
-        for task in self._tasks.values():
+        for task in list(self._tasks.values()):
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*list(self._tasks.values()), return_exceptions=True)
         for model in self.models.values():
             await model.close()
 
@@ -226,7 +233,9 @@ async def _load_or_say(model: ServedModel) -> None:
         _log.error("model could not be loaded", extra={"model": model.name, "error": _said(error)})
 
 
-async def _close_when_idle(model: ServedModel) -> None:
+async def _close_when_idle(model: ServedModel, loading: asyncio.Task[None] | None) -> None:
+    if loading is not None:
+        await asyncio.wait([loading])
     while model.turns.running or model.turns.waiting:
         await asyncio.sleep(0.1)
     await model.close()
