@@ -58,8 +58,8 @@ class Map(BaseModel):
         odds = np.clip(self.log_odds(evidence), -_MOST, _MOST)
         if not self.steps:
             return np.asarray(1 / (1 + np.exp(-odds)))
-        odds_of, probabilities = np.array(self.steps, np.float64).T
-        found: Floats = np.interp(odds, odds_of, probabilities)
+        steps = np.array(self.steps)
+        found: Floats = np.interp(odds, steps[:, 0], steps[:, 1])
         return found
 
 
