@@ -164,7 +164,7 @@ def save(one: Judged, path: Path) -> None:
 
 
 def load(path: Path) -> Judged:
-    found = np.load(path)
+    found = np.load(path, allow_pickle=False)
     columns = {name.removeprefix("evidence "): found[name] for name in found.files if name.startswith("evidence ")}
     return Judged(str(found["name"]), int(found["relevant_from"]), found["query"], found["relevant"], found["read"], columns)
 

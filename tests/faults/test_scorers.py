@@ -50,7 +50,7 @@ SCORERS = {
     "raises": (lambda: FakeScorer(hook=raises), "the scorer is at a loss"),
     "is busy": (lambda: FakeScorer(hook=raises_for_a_while), "the scorer is busy"),
     "hangs": (Hanging, r"the scorer left a window of 4 unanswered 2 times, 0\.2 s each"),
-    "nan": (FakeScorer, "it must give one finite number each"),
+    "nan": (FakeScorer, "it must give one finite number per candidate"),
 }
 
 
@@ -89,7 +89,7 @@ def test_a_batch_without_memory_is_split_until_it_fits(tiny_model, error, tells)
         return [one async for one in Executor(scorer).stream(requests, one_window)]
 
     expected = asyncio.run(ranked())
-    answer, refused = scorer._answer, []
+    answer, refused = scorer._start, []
 
     def without_room(windows):
         if len(windows) > 1 or refused.count(1) == 0:  # a window that is alone fits the second time
@@ -97,12 +97,12 @@ def test_a_batch_without_memory_is_split_until_it_fits(tiny_model, error, tells)
             raise error
         return answer(windows)
 
-    scorer._answer = without_room
+    scorer._start = without_room
     scorer._on_cpu, scorer._batcher._max_windows, scorer._batcher._max_tokens = False, 8, 1 << 20  # as on a GPU: many go together
     started = time.perf_counter()
     found = asyncio.run(ranked())
     seconds = time.perf_counter() - started
-    scorer._answer = lambda windows: (_ for _ in ()).throw(error)
+    scorer._start = lambda windows: (_ for _ in ()).throw(error)
     failed = asyncio.run(ranked())
     scorer.close()
     assert max(refused) > 1

@@ -212,7 +212,7 @@ def test_the_first_failure_of_many_is_raised(reranker):
     broken = Request("query", (Passage("a", "nan"), Passage("b", "1")), "broken")
     rankings = reranker.rank_many([request(2, "fine"), broken])
     assert next(rankings).qid == "fine"
-    with pytest.raises(ScorerError, match="one finite number each"):
+    with pytest.raises(ScorerError, match="one finite number per candidate"):
         next(rankings)
 
 

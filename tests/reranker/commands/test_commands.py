@@ -103,7 +103,7 @@ def test_retrieve_for_judged_queries_only(batch, firstrank):
     batch.file("qrels.txt").write_text(json.dumps({"qid": "x", "docid": "y", "score": 1}) + "\n")
     ended = firstrank(*arguments, "--qrels", batch.file("qrels.txt"))
     assert ended.code == 2
-    assert "none of its queries is judged" in ended.err
+    assert "judges none of its queries" in ended.err
 
 
 def test_retrieve_by_language(firstrank, tmp_path):

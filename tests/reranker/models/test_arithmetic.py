@@ -37,7 +37,7 @@ def test_fp8_is_for_gpus_and_comes_from_bf16_weights():
 
     assert arithmetic.chosen("auto", "fp8", on_cpu=False) == "fp8"
     assert arithmetic.dtype_of("fp8") == torch.bfloat16
-    with pytest.raises(ModelError, match="--dtype fp8: for GPUs only"):
+    with pytest.raises(ModelError, match="--dtype fp8: works on GPUs only"):
         arithmetic.chosen("fp8", None, on_cpu=True)
 
 

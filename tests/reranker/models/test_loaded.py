@@ -49,7 +49,7 @@ def test_a_hub_id_is_read_from_the_cache_without_a_network(tiny_model, tmp_path,
 
 def test_a_hub_id_that_is_not_here_says_so(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match="model 'nobody/nothing' at revision 'v9': not in the cache, and the Hugging Face hub"):
+    with pytest.raises(ModelError, match="model 'nobody/nothing' at revision 'v9': not in the cache, and cannot be fetched"):
         load_model("nobody/nothing", revision="v9")
     assert describe("nobody/nothing")["path"] is None
 

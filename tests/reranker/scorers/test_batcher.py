@@ -66,7 +66,7 @@ def test_a_closed_batcher_refuses_rather_than_never_answers():
         batcher = Batcher(lambda items: items, max_windows=1, max_tokens=100)
         assert await batcher.score("before", 1) == "before"
         batcher.close()
-        with pytest.raises(EngineLost, match="closed: make a fresh one"):
+        with pytest.raises(EngineLost, match="closed: make a new one"):
             await asyncio.wait_for(batcher.score("after", 1), 120)
 
     asyncio.run(run())

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -44,7 +45,7 @@ def killed(program: str) -> float:
         return time.perf_counter() - ended
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="only Linux tells of a process's parent so")  # noqa: PTH110
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells of a process's parent so")
 def test_all_processes_of_an_engine_end_with_their_owner(record_property):
     """A process in an engine's place, and one in its worker's."""
     record_property("seconds", killed(OWNER))
