@@ -49,7 +49,7 @@ def test_the_summary_as_json(batch, firstrank):
     assert [trace["qid"] for trace in traces] == ["q1", "q2", "q3"]
     assert sum(trace["prompt_tokens"] for trace in traces) == found["prompt_tokens"] > 0
     keys = {"qid", "strategy", "rounds", "windows", "prompt_tokens", "generated_tokens", "seconds", "certified", "notes"}
-    assert traces[0].keys() == keys | {"at_once", "cost", "cut", "cut_tokens", "partial"}
+    assert traces[0].keys() == keys | {"at_once", "cost", "cut", "cut_tokens", "partial", "calibrated", "nothing_relevant", "moved"}
     assert traces[0]["windows"][0].keys() >= {"round", "docids", "prompt_tokens", "seconds", "scorer"}
     assert traces[0]["certified"] == 10
 
