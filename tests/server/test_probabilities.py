@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from firstrank.reranker.calibration.maps import strongest
 from firstrank.reranker.scorers.calibrated import CalibratedScorer
 from tests.reranker.calibration.logistic import LOGISTIC, sigmoid
 from tests.reranker.fakes import FakeScorer
@@ -23,7 +25,7 @@ async def test_relevance_scores_are_probabilities_that_do_not_depend_on_the_comp
     assert [one["relevance_score"] for one in whole["results"]] == pytest.approx([sigmoid(2), sigmoid(0.5), sigmoid(-1)])
     assert [one["relevance_score"] for one in parts] == [one["relevance_score"] for one in whole["results"]]
     assert whole["calibrated"] is True
-    assert whole["nothing_relevant"] == pytest.approx(sigmoid(-2))
+    assert whole["nothing_relevant"] == pytest.approx(sigmoid(-strongest(np.array([2, -1, 0.5]))))
 
 
 @in_loop
@@ -60,7 +62,7 @@ async def test_a_threshold_leaves_out_what_is_less_probable_and_may_leave_nothin
     assert [one["index"] for one in best.json()["results"]] == [0]
     assert none.status_code == 200
     assert none.json()["results"] == []
-    assert float(none.headers["x-nothing-relevant"]) == pytest.approx(sigmoid(1), abs=1e-4)
+    assert float(none.headers["x-nothing-relevant"]) == pytest.approx(sigmoid(-strongest(np.array([-2, -1]))), abs=1e-4)
 
 
 @pytest.mark.parametrize(
