@@ -85,6 +85,12 @@ function problem(text, ofKey = false) {
   $("summary").textContent = "No ranking.";
 }
 
+function meaning({ calibrated, nothing_relevant }) {
+  if (!calibrated) return "Scores are relative to this list: 0.5 is an average passage of it, and nothing is compared between requests.";
+  const none = Math.round(100 * nothing_relevant);
+  return `Scores are probabilities of relevance, and compare between requests. The probability that no passage is relevant: ${none}%.`;
+}
+
 function show(body, found, milliseconds) {
   const { results, trace, usage, meta, warnings } = found;
   const texts = body.documents.map(textOf);
@@ -101,6 +107,7 @@ function show(body, found, milliseconds) {
   const placeOf = new Map(results.map(({ index }, place) => [index, place]));
   $("before").replaceChildren(...texts.map((text, index) => plainRow(text, index, placeOf.get(index))));
   $("ranking").replaceChildren(...results.map((result, place) => row(result, place, texts)));
+  $("relative").textContent = meaning(found);
   $("sides").hidden = $("relative").hidden = false;
   for (const text of document.querySelectorAll(".ranking .text")) clamp(text);
   $("windows").replaceChildren(...trace.windows.map((one) => windowRow(one, new Set(results.slice(0, 3).map(({ index }) => index)))));
