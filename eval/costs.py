@@ -16,6 +16,7 @@ TraceObject = Mapping[str, Any]
 """a line of `--trace FILE.jsonl`"""
 
 _SECONDS = ("p50", "p95", "p99", "mean", "lowest", "p25", "p75", "highest")
+_PROBABLE = "'nothing_relevant' and the values of 'probabilities' are expected to be probabilities, from 0 to 1"
 _NUMBERS = ("rounds", "prompt_tokens", "generated_tokens", "seconds")
 
 
@@ -92,10 +93,17 @@ def read_traces(path: Path) -> list[dict[str, Any]]:
             raise FormatError(
                 path, number, f"not a trace: a list 'windows' and numbers {', '.join(_NUMBERS)} are expected (rerank --trace)"
             )
+        if found.get("calibrated") and "probabilities" in found and not _is_probable(found):
+            raise FormatError(path, number, f"not a trace of a calibrated model: {_PROBABLE}")
         traces.append(found)
     if not traces:
         raise FormatError(path, 1, "no traces: one JSON object a query is expected (rerank --trace)")
     return traces
+
+
+def _is_probable(trace: TraceObject) -> bool:
+    told = trace["probabilities"]
+    return isinstance(told, Mapping) and all(_is_number(one) and 0 <= one <= 1 for one in (trace.get("nothing_relevant"), *told.values()))
 
 
 def _is_number(value: object) -> bool:

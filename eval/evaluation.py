@@ -12,6 +12,7 @@ import numpy as np
 from firstrank.eval.answers import Responses, responses_of
 from firstrank.eval.costs import Latency, TraceObject, latency_of
 from firstrank.eval.datasets import Dataset
+from firstrank.eval.reliability import Reliability, reliability_of
 from firstrank.eval.significance import (
     CORRECTION_NAMES,
     CORRECTIONS,
@@ -41,6 +42,8 @@ class System:
     facts: Mapping[str, Any] = field(default_factory=dict)
     unjudged: tuple[str, ...] = ()
     """queries of its run that nobody judged: they do not count"""
+    cut: float | None = None
+    """the probability at which its calibration would cut"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class Measured:
     """judged queries that its run lacks"""
     latency: Latency | None
     responses: Responses | None
+    reliability: Reliability | None
+    """of its probabilities; None where the model is not calibrated"""
 
     @property
     def name(self) -> str:
@@ -105,6 +110,10 @@ class Method:
         if self.correction not in CORRECTIONS:
             raise InputError(f"correction {self.correction!r}: unknown; there are {', '.join(CORRECTIONS)}")
 
+    def cutoff(self, dataset: Dataset) -> int:
+        """The lowest grade that counts as relevant."""
+        return relevance_cutoff(dataset.qrels) if self.relevant_from is None else self.relevant_from
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -124,7 +133,7 @@ class Evaluation:
     @property
     def relevant_from(self) -> int:
         """The cutoff of the measures that are shown unless others are asked for."""
-        return relevance_cutoff(self.dataset.qrels) if self.method.relevant_from is None else self.method.relevant_from
+        return self.method.cutoff(self.dataset)
 
     @property
     def tested(self) -> str:
@@ -203,7 +212,8 @@ def evaluate(dataset: Dataset, systems: Sequence[System], measures: Sequence[str
     measures = measurable(measures or measures_of(dataset, method.relevant_from), dataset.qrels)
     values = _values(dataset, systems, measures)
     intervals = {measure: interval(values[measure], method.seed) for measure in measures}
-    found = tuple(_measured(dataset, system, place, values, intervals) for place, system in enumerate(systems))
+    cutoff = method.cutoff(dataset)
+    found = tuple(_measured(dataset, system, place, values, intervals, cutoff) for place, system in enumerate(systems))
     compared = [
         one for measure in measures if not measure.startswith("Judged") for one in _compare(measure, names, values[measure], method)
     ]
@@ -215,11 +225,14 @@ def _values(dataset: Dataset, systems: Sequence[System], measures: Sequence[str]
     return {measure: np.array([[one[measure][qid] for qid in dataset.qrels] for one in found], np.float64) for measure in measures}
 
 
-def _measured(dataset: Dataset, system: System, place: int, values: Mapping[str, Floats], intervals: Mapping[str, Floats]) -> Measured:
+def _measured(
+    dataset: Dataset, system: System, place: int, values: Mapping[str, Floats], intervals: Mapping[str, Floats], cutoff: int
+) -> Measured:
     estimates = {name: Estimate(float(of[place].mean()), *map(float, intervals[name][place])) for name, of in values.items()}
     missing = tuple(qid for qid in dataset.qrels if qid not in system.run)
     latency = latency_of(system.traces) if system.traces else None
-    return Measured(system, estimates, missing, latency, responses_of(system.traces))
+    reliability = reliability_of(system.traces, dataset.qrels, cutoff, system.cut)
+    return Measured(system, estimates, missing, latency, responses_of(system.traces), reliability)
 
 
 def _compare(measure: str, names: Sequence[str], values: Floats, method: Method) -> list[Comparison]:

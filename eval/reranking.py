@@ -24,6 +24,7 @@ from firstrank.reranker.batch.tasks import Rank
 from firstrank.reranker.reranker import Reranker
 from firstrank.reranker.runs.files import fingerprint
 from firstrank.reranker.runs.trec import Run, read_run, write_run
+from firstrank.reranker.scorers.backends import spec_of
 from firstrank.reranker.setup import Setup
 from firstrank.reranker.types import Failure, Ranking, Request, WorkersOn
 
@@ -85,7 +86,8 @@ class Reranking:
         facts |= {"first stage's hash": fingerprint(candidates)}
         report = Job(inputs, setup, output, trace).run(self.opener(setup, facts))
         _log.info("%s", report)
-        return System(name, read_run(output), read_traces(trace), facts)
+        calibration = setup.chosen_calibration(spec_of(setup.model, setup.backend))
+        return System(name, read_run(output), read_traces(trace), facts, cut=None if calibration is None else calibration.cut)
 
 
 def stem_of(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Self, TypedDict, Unpack, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, cast, get_type_hints
 
 import yaml
 
@@ -33,6 +33,9 @@ from firstrank.reranker.strategies.register import check_strategy
 from firstrank.reranker.strategies.schedule import Schedule
 from firstrank.reranker.strategies.windows import WindowSize
 from firstrank.reranker.types import Backend
+
+if TYPE_CHECKING:
+    from firstrank.reranker.calibration.calibration import Calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,21 +190,27 @@ class Setup:
             return told | {f"settings of {name}": repr(spec_of(name, self.backend)) for name in models}
         return told | dict(map(_model_fact, models))
 
+    def chosen_calibration(self, spec: ModelSpec) -> Calibration | None:
+        """The one that was asked for, or else the model's own. Whether it holds for the model as it runs here is not looked at."""
+        from firstrank.reranker.calibration.calibration import read_calibration
+
+        if self.calibration == NONE:
+            return None
+        if self.calibration is not None:
+            return read_calibration(Path(self.calibration).expanduser())
+        return spec.calibration
+
     def _calibrated(self, scorer: Scorer, spec: ModelSpec) -> Scorer:
         """The scorer with its calibration, if there is one that holds for the model as it runs here.
 
         Raises ModelError for one of other weights, prompts or arithmetic, InputError where one was asked for and has no effect.
         """
-        from firstrank.reranker.calibration.calibration import read_calibration
         from firstrank.reranker.scorers.calibrated import CalibratedScorer, check_that_it_holds, why_not
 
-        if self.calibration == NONE:
-            return scorer
-        asked = None if self.calibration is None else read_calibration(Path(self.calibration).expanduser())
-        if (calibration := asked or spec.calibration) is None:
+        if (calibration := self.chosen_calibration(spec)) is None:
             return scorer
         if (reason := self._uncalibrated() or why_not(calibration, scorer)) is not None:
-            if asked is not None:
+            if self.calibration is not None:
                 raise InputError(f"--calibration {self.calibration}: {reason}")
             return scorer
         check_that_it_holds(calibration, self.model, spec, scorer)

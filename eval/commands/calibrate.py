@@ -53,4 +53,6 @@ def calibrate(
             f"{one.name}: {one.queries} queries, {one.passages} candidates, {one.relevant:.1%} relevant (grade >= {one.relevant_from}); "
             f"held out: ECE {one.ece:.3f}, Brier {one.brier:.3f}"
         )
+        for part in one.bins:
+            note(f"  said {part.probability:.3f}, relevant {part.relevant:.3f}: {part.share:.1%} of the candidates")
     note(f"{output}: written; a cut at {found.cut:g} keeps, in each of them, 95% of the relevant candidates among each query's best 10")

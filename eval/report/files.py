@@ -97,6 +97,7 @@ def _system(one: Measured) -> dict[str, Any]:
         "unjudged_queries": list(one.system.unjudged),
         "latency": one.latency.to_dict() if one.latency else None,
         "responses": one.responses.to_dict() if one.responses else None,
+        "calibration": one.reliability.to_dict() if one.reliability else None,
         "facts": dict(one.system.facts),
     }
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from firstrank.eval.evaluation import ALPHA, Evaluation
-from firstrank.eval.report.svg import Point, effectiveness_against_latency, sorted_bars
-from firstrank.eval.report.tables import letter
+from firstrank.eval.report.svg import Point, effectiveness_against_latency, reliability_diagram, sorted_bars
+from firstrank.eval.report.tables import PROBABILITIES, letter, share
 from firstrank.eval.significance import RESAMPLES
 
 DEPTH = 10
@@ -28,7 +28,7 @@ def render(template: str, **context: Any) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.globals.update(letter=letter, seconds=seconds, p_value=p_value)
+    environment.globals.update(letter=letter, share=share, seconds=seconds, p_value=p_value)
     return environment.get_template(template).render(**context)
 
 
@@ -51,6 +51,8 @@ def report_page(evaluation: Evaluation, facts: Mapping[str, Any], *, passages: b
         compared=list(dict.fromkeys(one.measure for one in evaluation.comparisons)),
         picture=effectiveness_against_latency(points),
         generating=[one for one in systems if one.responses],
+        calibrated=[(one, reliability_diagram(one.reliability.bins)) for one in systems if one.reliability],
+        about_probabilities=PROBABILITIES,
         bars=_bars(evaluation),
         rows=_rows(evaluation),
         single=_single(evaluation, passages),

@@ -14,12 +14,17 @@ FORMATS = ("png", "svg")
 
 
 def write_plots(folder: Path, evaluation: Evaluation) -> None:
-    """`effectiveness` (means with intervals), `differences` (a line a system, against the first) and, where costs are known, `latency`."""
+    """`effectiveness` (means with intervals) and `differences` (a line a system, against the first).
+
+    Also `latency` where costs are known, and `reliability` where a system has probabilities.
+    """
     _effectiveness(folder, evaluation)
     if len(evaluation.systems) > 1:
         _differences(folder, evaluation)
     if any(one.latency and one.latency.alone for one in evaluation.systems):
         _latency(folder, evaluation)
+    if any(one.reliability for one in evaluation.systems):
+        _reliability(folder, evaluation)
 
 
 @contextmanager
@@ -83,4 +88,19 @@ def _latency(folder: Path, evaluation: Evaluation) -> None:
         axes.margins(0.2)
         axes.set_xlabel("median seconds a query")
         axes.set_ylabel(evaluation.primary)
+        axes.grid(alpha=0.3)
+
+
+def _reliability(folder: Path, evaluation: Evaluation) -> None:
+    with _figure(folder, "reliability", 5) as axes:
+        axes.plot((0, 1), (0, 1), linestyle="--", linewidth=0.8, color="grey")
+        for system in evaluation.systems:
+            if system.reliability:
+                bins = system.reliability.bins
+                label = f"{system.name}: ECE {system.reliability.ece:.3f}"
+                sizes = [max(400 * one.share, 9) for one in bins]
+                axes.scatter([one.probability for one in bins], [one.relevant for one in bins], sizes, alpha=0.7, label=label)
+        axes.set_xlabel("probability, mean of a bin; the larger the circle, the more candidates")
+        axes.set_ylabel(f"relevant candidates of {evaluation.dataset.name}")
+        axes.legend(fontsize=8)
         axes.grid(alpha=0.3)

@@ -8,9 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from firstrank.reranker.calibration.quality import Bin
+
 WIDTH, HEIGHT = 760, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 740, 24, 350
 _BARS_WIDTH, _BARS_HEIGHT = 420, 130
+_SQUARE = 300
+_SMALLEST, _LARGEST = 3, 14
+"""radii of a bin's circle; its area grows with its share"""
 
 
 class Point(NamedTuple):
@@ -75,6 +80,33 @@ def sorted_bars(differences: Sequence[float], titles: Sequence[str]) -> dict[str
             }
         )
     return {"width": _BARS_WIDTH, "height": _BARS_HEIGHT, "zero": zero, "scale": scale, "bars": bars}
+
+
+def reliability_diagram(bins: Sequence[Bin]) -> dict[str, Any]:
+    """A circle a bin: what was said across, what came true up. On the diagonal both are the same."""
+    left, right, top, bottom = 52, _SQUARE - 16, 16, _SQUARE - 48
+    across, up = _Scale((0, 1), left, right, 0), _Scale((0, 1), bottom, top, 0)
+    marks = (0, 0.25, 0.5, 0.75, 1)
+    points = [
+        {
+            "x": across(one.probability),
+            "y": up(one.relevant),
+            "r": round(max(_LARGEST * math.sqrt(one.share), _SMALLEST), 1),
+            "title": f"said {one.probability:.3f}, relevant {one.relevant:.3f}: {one.share:.1%} of the candidates",
+        }
+        for one in bins
+    ]
+    return {
+        "width": _SQUARE,
+        "height": _SQUARE,
+        "left": left,
+        "right": right,
+        "top": top,
+        "bottom": bottom,
+        "x_ticks": [{"at": across(mark), "label": f"{mark:g}"} for mark in marks],
+        "y_ticks": [{"at": up(mark), "label": f"{mark:g}"} for mark in marks],
+        "points": points,
+    }
 
 
 class _Scale:

@@ -8,8 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 from firstrank.eval.evaluation import Evaluation
+from firstrank.eval.reliability import TOP
 
 COST = ("p50 s", "p95 s", "windows", "prompt tokens")
+_PROBABLE = ("probabilities", "queries", "candidates", "relevant", "ECE", "Brier", "AUROC", "none relevant AUROC", "cut", "kept", "dropped")
+PROBABILITIES = (
+    "Probabilities: of all reranked candidates of judged queries; one without a judgment counts as not relevant. "
+    "AUROC: relevant candidates against others, across queries. "
+    "None relevant: queries without a relevant candidate against those with one, AUROC "
+    "(— where there is one kind only). Cut: the calibration's own, which traces do not tell. "
+    f"Among the best {TOP} of each query, it keeps and drops these shares of the relevant and of the others."
+)
 _JUDGED = "judgments' hash"
 _LATEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
 _LATEX |= {"^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
@@ -25,7 +34,12 @@ def markdown(evaluation: Evaluation) -> str:
     rows = [[name.replace("|", "\\|") for name in row] for row in _rows(evaluation, _plain)]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     aligned = "|---|" + "---:|" * (len(rows[0]) - 1)
-    return "\n".join([lines[0], aligned, *lines[1:], "", _legend(evaluation), ""])
+    return "\n".join([lines[0], aligned, *lines[1:], "", _legend(evaluation), *_calibrations(evaluation), ""])
+
+
+def share(number: float | None) -> str:
+    """Three places, or a dash for what could not be computed."""
+    return "—" if number is None else f"{number:.3f}"
 
 
 def latex(evaluation: Evaluation) -> str:
@@ -67,6 +81,22 @@ def _rows(evaluation: Evaluation, mark: Callable[[str, Sequence[int]], str]) -> 
         spent = [cost.shown("p50"), cost.shown("p95"), f"{cost.windows:.1f}", f"{cost.prompt_tokens:.0f}"] if cost else ["—"] * len(COST)
         rows.append([f"{letter(place)} {system.name}", *cells, *(spent if costs else ())])
     return rows
+
+
+def _calibrations(evaluation: Evaluation) -> list[str]:
+    """A Markdown table of how good the probabilities of calibrated systems are; nothing without one."""
+    rows = []
+    for place, system in enumerate(evaluation.systems):
+        if (found := system.reliability) is None:
+            continue
+        cut = found.cut
+        cells = [letter(place), str(found.queries), str(found.candidates), share(found.relevant)]
+        cells += map(share, (found.ece, found.brier, found.auroc, found.nothing_relevant_auroc))
+        cells += [f"{cut.probability:g}", share(cut.kept), share(cut.dropped)] if cut else ["—"] * 3
+        rows.append("| " + " | ".join(cells) + " |")
+    if not rows:
+        return []
+    return ["", "| " + " | ".join(_PROBABLE) + " |", "|---|" + "---:|" * (len(_PROBABLE) - 1), *rows, "", PROBABILITIES]
 
 
 def _plain(value: str, beaten: Sequence[int]) -> str:

@@ -208,7 +208,7 @@ class Job:
                 _log.info("resuming: %d of %d queries are done already", journal.resumed, total)
             with ranking as rank, Progress("reranking", total, done=journal.resumed) as progress:
                 tally = Tally()
-                for result in rerank(tasks, self._cutting(rank), journal, traced=self.trace is not None):
+                for result in rerank(tasks, rank, journal, traced=self.trace is not None, least=self.min_probability):
                     tally.add(result)
                     progress.advance()
             self._refuse_failures(tally, total, journal.path)
@@ -220,14 +220,6 @@ class Job:
                 f"all {total} queries failed, so {self.output} is {'the first stage' if kept else 'empty'}; the first: {_first(tally)}"
             )
         return Report(self.output, tally, journal.resumed, self._measured(tasks.run, written))
-
-    def _cutting(self, rank: Rank) -> Rank:
-        """What ranks, without the results below the cut. Raises InputError at the first result of a model that is not calibrated."""
-        from firstrank.reranker.types import Failure
-
-        if (least := self.min_probability) is None:
-            return rank
-        return lambda requests: (one if isinstance(one, Failure) else one.at_least(least) for one in rank(requests))
 
     def _tell_of_fetching(self) -> None:
         from firstrank.reranker.models.catalog import describe

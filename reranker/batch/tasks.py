@@ -99,18 +99,22 @@ def queries_of(run: Run, queries: Iterable[tuple[str, str]], source: str) -> dic
     return found
 
 
-def rerank(tasks: Iterable[Task], rank: Rank, journal: Journal, *, traced: bool = False) -> Iterator[Ranking | Unranked]:
+def rerank(
+    tasks: Iterable[Task], rank: Rank, journal: Journal, *, traced: bool = False, least: float | None = None
+) -> Iterator[Ranking | Unranked]:
     """Ranks what the journal does not hold yet, writes it there, and yields it. A query without candidates is ranked too: as empty.
 
     Traces are kept if they are to be written (`traced`): a trace names each window's docids, and takes more than the ranking itself.
-    Raises EngineLost at once: no further query can succeed.
+    Results below the probability `least` are left out; traces tell of these too.
+    Raises EngineLost at once: no further query can succeed. InputError for a cut where the model is not calibrated.
     """
     unfinished = Unfinished(tasks, journal)
     for result in rank(unfinished):
         at_once, tail = len(unfinished.tails), unfinished.tails.pop(result.qid)
         if isinstance(result, Ranking):
-            trace = {"trace": result.trace.to_dict() | {"at_once": at_once}} if traced else {}  # seconds hold the waiting for the others
-            journal.add(result.qid, _entry(result, tail) | trace)
+            kept = result if least is None else result.at_least(least)
+            trace = {"trace": _traced(result, at_once)} if traced else {}
+            journal.add(result.qid, _entry(kept, tail) | trace)
             yield result
         elif isinstance(result.error, EngineLost):
             raise result.error
@@ -180,6 +184,12 @@ def reordered(source: Path, run: Run) -> Iterator[ScoredRequest]:
             _, docids, scores = run[request.qid]
             passage_of = {passage.docid: passage for passage in request.passages}
             yield ScoredRequest(Request(request.query, tuple(passage_of[docid] for docid in docids), request.qid), scores)
+
+
+def _traced(ranking: Ranking, at_once: int) -> dict[str, Any]:
+    """A line of `--trace FILE.jsonl`; of a calibrated model, with each candidate's probability."""
+    told = ranking.trace.to_dict() | {"at_once": at_once}  # seconds hold the waiting for the others
+    return told | ({"probabilities": {one.docid: one.probability for one in ranking}} if ranking.trace.calibrated else {})
 
 
 def _entry(ranking: Ranking, tail: tuple[str, ...]) -> dict[str, Any]:

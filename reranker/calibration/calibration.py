@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from firstrank.reranker.calibration.maps import MODEL, Evidence, Floats, Map, strongest
+from firstrank.reranker.calibration.quality import Bin
 from firstrank.reranker.config import explained, read_yaml
 from firstrank.reranker.errors import InputError, ModelError
 
@@ -30,6 +31,9 @@ class Set(BaseModel):
     relevant: float = Field(description="the share of the passages that are")
     ece: float
     brier: float
+    bins: tuple[Bin, ...] = Field(
+        default=(), description="the reliability diagram: candidates' share, mean probability, and how many came true"
+    )
 
 
 class Holds(BaseModel):

@@ -181,6 +181,7 @@ def _held_out(sets: Sequence[Judged], cheap: Sequence[str]) -> list[Set]:
             relevant=round(float(one.relevant.mean()), 4),
             ece=round(quality.ece(values, one.relevant), 4),
             brier=round(quality.brier(values, one.relevant), 4),
+            bins=tuple(quality.Bin(*(round(number, 4) for number in part)) for part in quality.bins(values, one.relevant)),
         )
         for one, values in zip(sets, probability, strict=True)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from firstrank.eval.calibration import Source, judged, read_requests
 from firstrank.reranker.calibration.calibration import read_calibration
 from firstrank.reranker.calibration.maps import MODEL
 from firstrank.reranker.errors import InputError
+from firstrank.reranker.runs.qrels import read_qrels
 from firstrank.reranker.scorers.prior import PriorScorer
 from firstrank.reranker.strategies.prior import Prior
 from tests.eval import collection
@@ -95,3 +97,45 @@ def test_the_model_reads_the_best_by_the_prior_and_a_few_of_the_others():
 def test_a_model_without_evidence_is_told():
     with pytest.raises(InputError, match="no value that stands by itself"):
         judged("x", [fake(3)], {"q": {"d0": 1}}, None, FakeScorer(), reads=False)
+
+
+def test_eval_reports_how_good_the_probabilities_are_and_how_they_were_fitted(firstrank, beir, run, tiny_model, tmp_path):
+    model = make(tmp_path / "point", tiny_model, "llama", CARD)
+    how = ("--device", "cpu", "--threads", 1, "--dtype", "float32")
+    words = ("--dataset", beir, "--run", run)
+    fitted = firstrank("calibrate", "--model", model, *words, "--output", tmp_path / "c.yaml", *how)
+    [held_out] = read_calibration(tmp_path / "c.yaml").fitted_on
+    assert sum(one.share for one in held_out.bins) == pytest.approx(1, abs=1e-3)
+    assert sum(one.share * abs(one.probability - one.relevant) for one in held_out.bins) == pytest.approx(held_out.ece, abs=1e-3)
+    assert fitted.err.count("of the candidates") == len(held_out.bins)
+
+    study = ("eval", *words, "--rerank", model, *how, "--depth", 8)
+    done = firstrank(*study, "--calibration", tmp_path / "c.yaml", "--output", tmp_path / "out", "--json")
+    assert done.code == 0, done.err
+    base, reranked = done.json["systems"]
+    assert base["calibration"] is None
+    found = reranked["calibration"]
+    traces = [json.loads(line) for line in next((tmp_path / "out").glob("*.trace.jsonl")).read_text().splitlines()]
+    grades = read_qrels(str(beir))
+    pairs = [(p, grades[one["qid"]].get(docid, 0) >= 2) for one in traces for docid, p in one["probabilities"].items()]
+    assert (found["queries"], found["candidates"], found["relevant"]) == (12, 96, 0.25)
+    assert found["brier"] == pytest.approx(sum((p - y) ** 2 for p, y in pairs) / 96)
+    assert found["nothing_relevant_auroc"] is None
+    assert found["cut"]["probability"] == read_calibration(tmp_path / "c.yaml").cut
+    assert found["cut"]["relevant"] == 24
+    page = (tmp_path / "out/report.html").read_text()
+    assert page.count('aria-label="reliability of') == 1
+    assert page.count("% of the candidates</title>") == len(found["bins"])
+    assert f"{found['brier']:.3f}" in (tmp_path / "out/summary.md").read_text()
+    assert (tmp_path / "out/reliability.svg").is_file()
+
+    trace, again = next((tmp_path / "out").glob("*.trace.jsonl")), tmp_path / "again.trec"
+    again.write_bytes(next((tmp_path / "out").glob("*on_run.trec")).read_bytes())
+    traced = firstrank("eval", *words, "--run", again, "--trace", f"again={trace}", "--output", tmp_path / "traced", "--json")
+    assert traced.code == 0, traced.err
+    assert traced.json["systems"][1]["calibration"] == found | {"cut": None}
+
+    plain = firstrank(*study, "--output", tmp_path / "plain")
+    assert plain.code == 0, plain.err
+    assert "robabilities" not in (tmp_path / "plain/report.html").read_text() + (tmp_path / "plain/summary.md").read_text() + plain.out
+    assert not (tmp_path / "plain/reliability.svg").exists()

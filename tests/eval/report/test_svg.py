@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from firstrank.eval.report.svg import Point, effectiveness_against_latency, pareto, sorted_bars
+from firstrank.eval.report.svg import Point, effectiveness_against_latency, pareto, reliability_diagram, sorted_bars
+from firstrank.reranker.calibration.quality import Bin
 
 
 def test_the_front_holds_what_nothing_beats():
@@ -54,3 +55,14 @@ def test_bars_are_sorted_and_scaled():
     assert [bar["kind"] for bar in chart["bars"]] == ["up", "up", "down"]
     assert chart["scale"] == 0.4
     assert chart["bars"][2]["y"] == chart["zero"]
+
+
+def test_what_was_said_stands_across_and_what_came_true_up():
+    chart = reliability_diagram([Bin(0.9, 0.0, 0.0), Bin(0.001, 1.0, 1.0), Bin(0.1, 0.5, 0.25)])
+    low, high, middle = chart["points"]
+    assert (low["x"], low["y"]) == (chart["left"], chart["bottom"])
+    assert (high["x"], high["y"]) == (chart["right"], chart["top"])
+    assert middle["x"] == (chart["left"] + chart["right"]) / 2
+    assert middle["y"] == chart["bottom"] - (chart["bottom"] - chart["top"]) / 4
+    assert low["r"] > middle["r"] > high["r"] > 0
+    assert "said 0.500, relevant 0.250: 10.0%" in middle["title"]

@@ -12,10 +12,12 @@ import pytest
 
 from firstrank.reranker.batch.journal import Journal, open_journal
 from firstrank.reranker.batch.tasks import Finished, Rank, Task, Unranked, rerank
-from firstrank.reranker.errors import EngineLost, ScorerError
+from firstrank.reranker.errors import EngineLost, InputError, ScorerError
 from firstrank.reranker.executor.executor import Executor
 from firstrank.reranker.runs.trec import write_run
+from firstrank.reranker.scorers.calibrated import CalibratedScorer
 from firstrank.reranker.types import Failure, Ranking, Request
+from tests.reranker.calibration.logistic import LOGISTIC, sigmoid
 from tests.reranker.fakes import FakeScorer, one_window, request
 
 QIDS = [f"q{i}" for i in range(20)]
@@ -89,3 +91,28 @@ def test_a_query_that_failed_in_a_part_leaves_its_neighbours(tmp_path: Path) -> 
         [failed] = [result for result in rerank(TASKS, rank, journal) if isinstance(result, Unranked)]
         assert (failed.failure.qid, failed.tail, len(journal)) == ("q3", ("tail-of-q3",), 19)
         assert "q3" not in journal
+
+
+@pytest.mark.parametrize("least", [None, 0.7])
+def test_a_trace_has_each_candidate_s_probability_and_a_cut_leaves_the_trace_whole(tmp_path, least):
+    scorer = CalibratedScorer(FakeScorer(), LOGISTIC)
+    asked = Task(request(3, "q", values=[0, 2, 1]), ("tail",))
+    with open_journal(tmp_path / "out.trec", {}) as journal:
+        ranked = (asyncio.run(Executor(scorer).rank(one, one_window)) for one in (asked.request,))
+        list(
+            rerank(
+                [asked], lambda requests: (ranking for _, ranking in zip(requests, ranked, strict=True)), journal, traced=True, least=least
+            )
+        )
+        entry = journal["q"]
+    assert entry["docids"] == (["d1", "d2", "d0"] if least is None else ["d1", "d2"])
+    assert entry["trace"]["probabilities"] == pytest.approx({"d1": sigmoid(2), "d2": sigmoid(1), "d0": 0.5})
+
+
+def test_a_trace_of_a_model_that_is_not_calibrated_has_no_probabilities_and_a_cut_is_refused(tmp_path):
+    with open_journal(tmp_path / "out.trec", {}) as journal:
+        list(rerank(TASKS[:1], in_order, journal, traced=True))
+        assert "probabilities" not in journal["q0"]["trace"]
+        with pytest.raises(InputError, match="needs a calibrated model"):
+            list(rerank(TASKS[1:2], in_order, journal, least=0.5))
+        assert "q1" not in journal
