@@ -66,6 +66,10 @@ def test_a_candidate_that_no_window_held_follows_the_one_before():
     assert raw[1] > raw[2]
 
 
+def test_without_candidates_there_are_no_scores():
+    assert align([], []).shape == relevance(align([], [])).shape == (0,)
+
+
 def test_an_average_candidate_scores_one_half():
     assert relevance(align([0], [([0], [12.5])]))[0] == 0.5
     assert np.mean(align([2, 0, 1], [([0, 1, 2], [1.0, -3.0, 7.5])])) == pytest.approx(0.0, abs=1e-6)
