@@ -1,7 +1,7 @@
-"""A system in a process of its own: it loads once, and ranks the same requests whenever it is asked. Both ends of the pipe.
+"""A system in a process of its own: it loads once, and ranks some of its requests whenever it is asked. Both ends of the pipe.
 
-A line on its standard input says how many of the requests to rank, a line of JSON on its standard output is the answer; whatever its
-libraries print goes to standard error.
+A line on its standard input says which of the requests to rank, as START STOP; a line of JSON on its standard output is the answer;
+whatever its libraries print goes to standard error.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Round:
     """qid -> docids, best first"""
 
 
-Rank = Callable[[int], Round]
-"""the first so many requests, ranked"""
+Rank = Callable[[int, int], Round]
+"""the requests from one place to before another, ranked"""
 
 
 def serve(load: Callable[[], Rank]) -> None:
@@ -40,7 +40,7 @@ def serve(load: Callable[[], Rank]) -> None:
     rank = load()
     print(READY, file=answers, flush=True)
     for line in sys.stdin:
-        print(json.dumps(asdict(rank(int(line)))), file=answers, flush=True)
+        print(json.dumps(asdict(rank(*map(int, line.split())))), file=answers, flush=True)
 
 
 class Child:
@@ -62,10 +62,10 @@ class Child:
         self.start = time.perf_counter() - started
         """seconds, to the moment when it is loaded"""
 
-    def rank(self, count: int) -> Round:
-        """The first `count` requests."""
+    def rank(self, start: int, stop: int) -> Round:
+        """The requests from `start` to before `stop`."""
         assert self._process.stdin is not None
-        print(count, file=self._process.stdin, flush=True)
+        print(start, stop, file=self._process.stdin, flush=True)
         return Round(**json.loads(self._read()))
 
     def close(self) -> None:

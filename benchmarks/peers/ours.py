@@ -29,9 +29,9 @@ def loaded(requests: Path, system: str) -> Rank:
     asked = [one.request for one in read_requests(requests)]
     reranker = Reranker(setup_of(system))
 
-    def rank(count: int) -> Round:
+    def rank(start: int, stop: int) -> Round:
         started = time.perf_counter()
-        rankings = list(reranker.rank_many(asked[:count]))
+        rankings = list(reranker.rank_many(asked[start:stop]))
         seconds = time.perf_counter() - started
         orders = {one.qid: [result.docid for result in one] for one in rankings}
         return Round(seconds, sum(len(one.trace.windows) for one in rankings), sum(one.trace.prompt_tokens for one in rankings), orders)

@@ -2,12 +2,13 @@
 
     python -m benchmarks.peers.rankllm MODEL_DIR REQUESTS.jsonl --candidates 40 --words 60
 
-Its settings are its own: vLLM compiles, prefixes are shared, all queries are in flight at once. The type of numbers is the one that the
-folder's config.json says.
+Its settings are its own: vLLM compiles, prefixes are shared, all queries are in flight at once. It leaves the type of numbers to vLLM,
+which takes bf16 for fp32 weights on a processor that has units for it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import time
@@ -51,11 +52,12 @@ def loaded(model: str, requests: Path, candidates: int, words: int) -> Rank:
         max_passage_words=words,
     )
     reranker = Reranker(agent)
+    asyncio.run = asyncio.Runner().run  # each of its calls would start a loop of its own, and vLLM does not outlive its first
 
-    def rank(count: int) -> Round:
+    def rank(start: int, stop: int) -> Round:
         started = time.perf_counter()
         results: list[Any] = reranker.rerank_batch(
-            asked[:count], rank_start=0, rank_end=candidates, top_k_retrieve=candidates, populate_invocations_history=True
+            asked[start:stop], rank_start=0, rank_end=candidates, top_k_retrieve=candidates, populate_invocations_history=True
         )
         seconds = time.perf_counter() - started
         calls = [call for result in results for call in result.invocations_history]

@@ -4,8 +4,9 @@
         --system rankllm,dtype=float32 --system backend=vllm,dtype=float32 --system dtype=bfloat16,threads=2 [--system …]
 
 A system is `rankllm` with its dtype, or settings of `Setup.of` as `python -m benchmarks.compare` takes them. Each has a process of its own,
-which loads before the first round and ranks a request once to warm up; with --reload, a new one for each round, where memory does not hold
-all. The requests are made by `python -m benchmarks.peers.requests`.
+which loads before the first round and ranks the first request to warm up; with --reload, a new one for each round, where memory does not
+hold all. The other requests are shared out over the rounds: an engine that keeps prefixes would find again what it has read. They are
+made by `python -m benchmarks.peers.requests`.
 
 Says each turn on standard error. Prints one JSON line: per system the seconds to load, the median seconds a query, its queries a second
 as a multiple of the first system's (median, least and most over rounds), windows and prompt tokens a query, Kendall's tau against the first
@@ -31,6 +32,7 @@ from benchmarks.compare import setup_of
 from benchmarks.peers.child import Child, Round
 from benchmarks.peers.folders import prepared
 from benchmarks.peers.rankllm import STRIDE, WINDOW
+from firstrank.reranker.errors import InputError
 from firstrank.reranker.measures import per_query
 from firstrank.reranker.models.arithmetic import described, units
 from firstrank.reranker.reranker import Reranker
@@ -69,13 +71,19 @@ def main(words: Sequence[str] | None = None) -> None:
         folders = prepared(options.model, Path(scratch) / "weights", options.words, WINDOW, STRIDE)
         stage = Stage(folders, options.requests, options.words, requests, options.reload)
         with stage:
-            rounds = [{system: stage.turn(system) for system in options.system} for _ in range(options.rounds)]
-        found = {system: {"load_s": round(stage.starts[system], 1)} | figures(system, rounds, len(requests)) for system in options.system}
+            rounds = [{system: stage.turn(system, *part) for system in options.system} for part in parts(len(requests), options.rounds)]
+        found = {system: {"load_s": round(stage.starts[system], 1)} | figures(system, rounds) for system in options.system}
         if options.qrels:
             qrels = read_qrels(options.qrels)
             for system, of in found.items():
-                of |= judged(system, rounds[-1][system], requests, qrels, folders)
-    facts = {"queries": len(requests), "candidates": len(requests[0].passages), "rounds": options.rounds, "words": options.words}
+                orders = {qid: order for one in rounds for qid, order in one[system].orders.items()}
+                of |= judged(system, orders, requests, qrels, folders)
+    facts = {
+        "queries": sum(len(one[options.system[0]].orders) for one in rounds),
+        "candidates": len(requests[0].passages),
+        "rounds": options.rounds,
+        "words": options.words,
+    }
     machine = {"processor": platform.processor() or platform.machine(), "units": described(units())}
     print(json.dumps(facts | machine | {"systems": found}))
 
@@ -89,10 +97,10 @@ class Stage:
         self.starts: dict[str, float] = {}
         """system -> the fewest seconds that it took to load"""
 
-    def turn(self, system: str) -> Round:
+    def turn(self, system: str, start: int, stop: int) -> Round:
         child = self._children.get(system) or self._started(system)
-        found = child.rank(len(self._requests))
-        print(f"{system}: {found.seconds / len(self._requests):.2f} s a query", file=sys.stderr, flush=True)
+        found = child.rank(start, stop)
+        print(f"{system}: {found.seconds / (stop - start):.2f} s a query", file=sys.stderr, flush=True)
         if self._reload:
             self._children.pop(system).close()
         return found
@@ -108,7 +116,7 @@ class Stage:
             child = Child("benchmarks.peers.ours", [str(self._file), settings_of(system, self._folders)], log, {})
         self.starts[system] = min(child.start, self.starts.get(system, child.start))
         self._children[system] = child
-        child.rank(1)
+        child.rank(0, 1)
         return child
 
     def __enter__(self) -> Self:
@@ -124,21 +132,32 @@ def settings_of(system: str, folders: Path) -> str:
     return system if system.startswith("model=") else f"model={folders / 'float32'},{system}"
 
 
-def figures(system: str, rounds: Sequence[Mapping[str, Round]], queries: int) -> dict[str, Any]:
+def parts(requests: int, rounds: int) -> list[tuple[int, int]]:
+    """Where the requests of each round begin and end; the first request is for warming up. Raises InputError for too few."""
+    each = (requests - 1) // rounds
+    if each < 1:
+        raise InputError(f"{requests} requests for {rounds} rounds: give one to warm up, and at least one per round")
+    return [(1 + each * place, 1 + each * (place + 1)) for place in range(rounds)]
+
+
+def figures(system: str, rounds: Sequence[Mapping[str, Round]]) -> dict[str, Any]:
     first = next(iter(rounds[0]))
     of = [one[system] for one in rounds]
+    queries = sum(len(one.orders) for one in of)
     ratios = sorted(one[first].seconds / one[system].seconds for one in rounds)
     return {
-        "seconds": round(float(np.median([one.seconds for one in of])) / queries, 3),
+        "seconds": round(float(np.median([one.seconds / len(one.orders) for one in of])), 3),
         "times_as_fast": round(float(np.median(ratios)), 3),
         "least_and_most": [round(ratios[0], 3), round(ratios[-1], 3)],
-        "windows": of[0].windows / queries,
-        "prompt_tokens": round(of[0].prompt_tokens / queries),
-        "tau": round(float(np.mean([tau(of[0].orders[qid], order) for qid, order in rounds[0][first].orders.items()])), 3),
+        "windows": round(sum(one.windows for one in of) / queries, 2),
+        "prompt_tokens": round(sum(one.prompt_tokens for one in of) / queries),
+        "tau": round(
+            float(np.mean([tau(one[system].orders[qid], order) for one in rounds for qid, order in one[first].orders.items()])), 3
+        ),
     }
 
 
-def judged(system: str, found: Round, requests: Sequence[Request], qrels: Qrels, folders: Path) -> dict[str, float]:
+def judged(system: str, orders: Mapping[str, Sequence[str]], requests: Sequence[Request], qrels: Qrels, folders: Path) -> dict[str, float]:
     if system.startswith("rankllm"):
         schedule = {"strategy": "sliding", "window": WINDOW, "stride": STRIDE}
         setup = setup_of(",".join(f"{name}={value}" for name, value in schedule.items()))
@@ -146,8 +165,8 @@ def judged(system: str, found: Round, requests: Sequence[Request], qrels: Qrels,
         setup = setup_of(settings_of(system, folders))
     oracle = replace(setup, backend=Oracle(qrels), schedule=setup.completed())
     with Reranker(oracle) as reranker:
-        best = {one.qid: [result.docid for result in one] for one in reranker.rank_many(requests)}
-    return {MEASURE: effectiveness(found.orders, qrels), f"{MEASURE} of an oracle": effectiveness(best, qrels)}
+        best = {one.qid: [result.docid for result in one] for one in reranker.rank_many(requests) if one.qid in orders}
+    return {MEASURE: effectiveness(orders, qrels), f"{MEASURE} of an oracle": effectiveness(best, qrels)}
 
 
 def effectiveness(orders: Mapping[str, Sequence[str]], qrels: Qrels) -> float:

@@ -11,7 +11,7 @@ from benchmarks.peers.child import Rank, Round, serve
 def loaded() -> Rank:
     print("what a library prints")
     numbers = itertools.count(int(sys.argv[1]))
-    return lambda count: Round(0.1, next(numbers), count, {"q": ["b", "a"]})
+    return lambda start, stop: Round(0.1, next(numbers), stop - start, {"q": ["b", "a"]})
 
 
 if __name__ == "__main__":

@@ -24,14 +24,14 @@ def asked(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """The requests' file; what ftfy does is done to every text."""
     monkeypatch.setitem(sys.modules, "ftfy", SimpleNamespace(fix_text=lambda text: text.replace("what", "which")))
     file = tmp_path / "requests.jsonl"
-    words = ["--collection", collection, "--run", collection / "runs/bm25.trec.gz", "--queries", 2, "--candidates", DEPTH]
+    words = ["--collection", collection, "--run", collection / "runs/bm25.trec.gz", "--queries", 3, "--candidates", DEPTH]
     requests.main([str(file), *map(str, words)])
     return file
 
 
 def test_requests_are_those_of_the_run_with_mended_texts(asked):
     found = [one.request for one in read_requests(asked)]
-    assert [one.qid for one in found] == QUERIES[:2]
+    assert [one.qid for one in found] == QUERIES[:3]
     assert [passage.docid for passage in found[0].passages] == DOCIDS[:DEPTH]
     assert found[0].query == "which is number q0?"
     assert all("which number" in passage.text for passage in found[0].passages)
@@ -39,7 +39,7 @@ def test_requests_are_those_of_the_run_with_mended_texts(asked):
 
 def test_a_child_loads_once_and_answers_each_time(tmp_path):
     child = Child("tests.benchmarks.counting", ["7"], tmp_path / "log", {})
-    first, second = child.rank(2), child.rank(3)
+    first, second = child.rank(0, 2), child.rank(1, 4)
     child.close()
     assert (first.windows, second.windows) == (7, 8)
     assert (first.prompt_tokens, second.prompt_tokens) == (2, 3)
@@ -69,8 +69,8 @@ class InProcess:
         assert module == "benchmarks.peers.ours"
         self._rank = ours.loaded(Path(words[0]), words[1])
 
-    def rank(self, count: int) -> Round:
-        return self._rank(count)
+    def rank(self, start: int, stop: int) -> Round:
+        return self._rank(start, stop)
 
     def close(self) -> None:
         """Nothing is left."""
