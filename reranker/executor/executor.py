@@ -15,31 +15,12 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from firstrank.reranker.alignment import align, falling, relevance, strictly_decreasing
 from firstrank.reranker.errors import DeadlineExceeded, InputError, PassageCut, ScorerError, TransientError
 from firstrank.reranker.executor.gate import Alive, TokenGate
-from firstrank.reranker.scorers.base import Scorer, Session, SupportsStanding, judge_of, reading_of, room_of, standing_of
-from firstrank.reranker.types import (
-    Failure,
-    Outcome,
-    Ranking,
-    Reading,
-    Request,
-    Result,
-    Scores,
-    Strategy,
-    Trace,
-    View,
-    Windows,
-    WindowTrace,
-)
-
-if TYPE_CHECKING:
-    from firstrank.reranker.calibration.calibration import Opinion
+from firstrank.reranker.executor.ranking import Log, name_of, ranking
+from firstrank.reranker.scorers.base import Scorer, Session, judge_of, reading_of, room_of, standing_of
+from firstrank.reranker.types import Failure, Outcome, Ranking, Request, Scores, Strategy, View, Windows
 
 _TRIES = 4
 _SILENCES = 2  # times that a window may go unanswered
@@ -120,7 +101,7 @@ class Executor:
 
     async def _rank(self, request: Request, strategy: Strategy, terms: Terms) -> Ranking:
         started = time.perf_counter()
-        log = _Log()
+        log = Log()
         standing, opinion = None, None
         if request.passages:
             async with asyncio.timeout_at(terms.deadline):
@@ -141,11 +122,11 @@ class Executor:
         async with self._assembling:  # one in each turn of the loop: dozens that end together would keep the scorer waiting
             await asyncio.sleep(0)
             if sum(len(window) for _, window, _ in log.asked) < _MANY:
-                return _ranking(request, strategy, outcome, log, seconds, standing, opinion)
-        assemble = partial(_ranking, request, strategy, outcome, log, seconds, standing, opinion)
+                return ranking(request, strategy, outcome, log, seconds, standing, opinion)
+        assemble = partial(ranking, request, strategy, outcome, log, seconds, standing, opinion)
         return await asyncio.get_running_loop().run_in_executor(self._aligner, assemble)
 
-    async def _outcome(self, request: Request, session: Session, strategy: Strategy, log: _Log, terms: Terms) -> Outcome:
+    async def _outcome(self, request: Request, session: Session, strategy: Strategy, log: Log, terms: Terms) -> Outcome:
         """The strategy's last word, or at the deadline of a request that says so, what its windows so far say."""
         try:
             async with asyncio.timeout_at(terms.deadline):
@@ -169,7 +150,7 @@ class Executor:
                 opened.add_done_callback(_close_opened)  # it cannot be stopped, and the loop must not wait for it
             raise
 
-    async def _advance(self, request: Request, session: Session, strategy: Strategy, log: _Log, max_windows: int | None) -> Outcome:
+    async def _advance(self, request: Request, session: Session, strategy: Strategy, log: Log, max_windows: int | None) -> Outcome:
         """Runs one strategy to its end."""
         seed = zlib.crc32(f"{self._seed}:{request.qid}:{request.query}".encode("utf-8", "surrogatepass"))
         n = len(request.passages)
@@ -180,7 +161,7 @@ class Executor:
             windows = next(generator)
             while True:
                 if max_windows is not None and len(log.asked) + len(windows) > max_windows:
-                    raise InputError(too_many_windows(_name(strategy), n, max_windows))
+                    raise InputError(too_many_windows(name_of(strategy), n, max_windows))
                 answers = await self._round(session, windows, request.owner)
                 log.add(windows, answers)
                 windows = generator.send(answers)
@@ -189,7 +170,7 @@ class Executor:
         finally:
             generator.close()
         if sorted(outcome.order) != list(range(n)):
-            raise ScorerError(f"query {request.qid!r}: the strategy {_name(strategy)!r} did not return each of its {n} candidates once")
+            raise ScorerError(f"query {request.qid!r}: the strategy {name_of(strategy)!r} did not return each of its {n} candidates once")
         return outcome
 
     async def _round(self, session: Session, windows: Windows, client: str) -> list[Scores]:
@@ -257,77 +238,3 @@ async def _patiently(session: Session, window: tuple[int, ...], patience: float)
             silences += 1
             if silences == _SILENCES:
                 raise ScorerError(f"the scorer left a window of {len(window)} unanswered {silences} times, {patience:g} s each") from error
-
-
-class _Log:
-    """What one request asked and got, round by round."""
-
-    def __init__(self) -> None:
-        self.rounds = 0
-        self.partial = False
-        self.reading: Reading | None = None
-        self.asked: list[tuple[int, tuple[int, ...], Scores]] = []
-
-    def add(self, windows: Windows, answers: list[Scores]) -> None:
-        self.rounds += 1
-        self.asked += [(self.rounds, window, scores) for window, scores in zip(windows, answers, strict=True)]
-
-    @property
-    def readings(self) -> dict[int, float]:
-        """The last value of each candidate that was read."""
-        return {i: value for _, window, scores in self.asked for i, value in zip(window, scores.values, strict=True)}
-
-
-def _name(strategy: Strategy) -> str:
-    return getattr(strategy, "name", None) or getattr(strategy, "__qualname__", type(strategy).__name__).partition(".")[0]
-
-
-def _ranking(
-    request: Request,
-    strategy: Strategy,
-    outcome: Outcome,
-    log: _Log,
-    seconds: float,
-    standing: SupportsStanding | None,
-    opinion: Opinion | None,
-) -> Ranking:
-    passages = request.passages
-    raw, order = align(outcome.order, [(window, scores.values) for _, window, scores in log.asked]), outcome.order
-    if standing is not None and standing.has_a_say:
-        order, joined = standing.joined(order, raw.tolist())
-        raw = strictly_decreasing(np.array(joined, np.float32))
-    probabilities, moved = _probabilities(order, opinion)
-    places = zip(order, relevance(raw).tolist(), raw.tolist(), probabilities, strict=True)
-    results = tuple([Result(passages[index], rank, index, *numbers) for rank, (index, *numbers) in enumerate(places, 1)])
-    docids = [passage.docid for passage in passages]
-    notes = dict.fromkeys([*outcome.notes, *(note for _, _, scores in log.asked for note in scores.notes)])
-    trace = Trace(
-        qid=request.qid,
-        strategy=_name(strategy),
-        rounds=log.rounds,
-        windows=tuple(
-            WindowTrace(round_, tuple([docids[i] for i in window]), scores.prompt_tokens, scores.seconds, scores.scorer, scores.notes)
-            for round_, window, scores in log.asked
-        ),
-        prompt_tokens=sum(scores.prompt_tokens for _, _, scores in log.asked),
-        generated_tokens=sum(scores.generated_tokens for _, _, scores in log.asked),
-        seconds=seconds,
-        certified=0 if standing is not None and standing.has_a_say else outcome.certified,
-        notes=tuple(notes),
-        cost=sum(scores.cost for _, _, scores in log.asked),
-        cut=log.reading.cut if log.reading is not None else 0,
-        cut_tokens=log.reading.tokens if log.reading is not None else None,
-        partial=log.partial,
-        calibrated=opinion is not None,
-        nothing_relevant=None if opinion is None else opinion.nothing_relevant,
-        moved=moved,
-    )
-    return Ranking(request.qid, request.query, results, trace)
-
-
-def _probabilities(order: Sequence[int], opinion: Opinion | None) -> tuple[Sequence[float | None], int]:
-    """Of each result, best first, and how many of them the order moved."""
-    if opinion is None:
-        return [None] * len(order), 0
-    found, moved = falling(opinion.probabilities[list(order)])
-    return found.tolist(), moved
