@@ -59,6 +59,12 @@ def test_kl_is_zero_for_the_same_scores_up_to_an_offset():
     assert value("kl", [0.0, 0.0], [math.log(3), 0.0]) == pytest.approx(p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q)))
 
 
+def test_temperature_divides_listnet_s_grades_and_ranknet_s_differences():
+    p, q = 0.75, 1 / (1 + math.exp(-1))  # softmax of (2 log 3, 0) / 2, of (1, 0)
+    assert value("listnet", [1, 0], [2 * math.log(3), 0], temperature=2.0) == pytest.approx(-p * math.log(q) - (1 - p) * math.log(1 - q))
+    assert value("ranknet", [0, 1], [1, 0], temperature=4.0) == pytest.approx(math.log(1 + math.exp(0.25)))
+
+
 def test_wasserstein_compares_distributions():
     """One list: |softmax(s / T) - softmax(y)|², as the published code has it. Two: the covariances' term beside."""
     s, y = torch.tensor([[1.0, 0.0, -1.0]], dtype=torch.float64), torch.tensor([[3.0, 1.0, 0.0]], dtype=torch.float64)
