@@ -18,9 +18,14 @@ def on_cpu() -> bool:
 
 
 def arithmetic(tuning: Tuning) -> str:
-    """`float32`, `mixed` or `bfloat16`: what `tuning.precision` means here."""
-    if tuning.precision in ("float32", "bfloat16"):
-        return tuning.precision
+    """`float32`, `mixed` or `bfloat16`: what `tuning.precision` means here.
+
+    LoRA's `bfloat16` is `mixed`: weights that rest are in bf16 either way, and the adapter in fp32.
+    """
+    if tuning.precision == "bfloat16":
+        return "mixed" if tuning.method == "lora" else "bfloat16"
+    if tuning.precision == "float32":
+        return "float32"
     if tuning.precision == "auto" and on_cpu():  # LoRA's losses in bf16 lay above those in fp32, see benchmarks/log/training.md
         return "float32"
     if _has_bf16():

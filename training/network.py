@@ -60,7 +60,9 @@ def load_network(model: Model, config: Config) -> Any:
     network = tuned(network, tuning, own is not None)
     if fusing:
         fuse(network, resting)
-        for part in (causal_model(network).get_input_embeddings(), causal_model(network).get_output_embeddings()):
+        whole = causal_model(network)
+        norms = (one for one in whole.modules() if isinstance(one, torch.nn.LayerNorm))  # a CPU's take no input in fp32 beside bf16 weights
+        for part in (whole.get_input_embeddings(), whole.get_output_embeddings(), *norms):
             part.float()  # so that what layers add up stays in fp32, as under autocast
     if tuning.compile:
         compile_parts(causal_model(network))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -45,3 +46,25 @@ def test_a_family_is_trained_exported_and_ranks(name, recipe, tiny_model, tmp_pa
     with Reranker(str(folder), threads=1) as reranker:
         found = reranker.rank(first["query"], [passage["text"] for passage in first["passages"]])
     assert sorted(result.index for result in found) == list(range(5))
+
+
+HALF = [("lora", "mixed"), ("lora", "bfloat16"), ("full", "mixed"), ("full", "bfloat16")]
+QUICK_HALF = [("llama", "lora", "bfloat16"), ("llama", "full", "bfloat16"), ("gpt2", "lora", "mixed")]
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "precision"),
+    [
+        one if one in QUICK_HALF else pytest.param(*one, marks=pytest.mark.slow)
+        for one in ((name, method, precision) for name in FAMILIES for method, precision in HALF)
+    ],
+)
+def test_a_family_is_trained_in_bf16(name, method, precision, recipe, tiny_model, tmp_path, monkeypatch):
+    """With an adapter on some layers and parts only: the others compute in bf16 too."""
+    monkeypatch.setattr("firstrank.training.machine._has_bf16", lambda: True)
+    model = make_family(name, tiny_model, tmp_path / "model")
+    modules = ["c_attn"] if name == "gpt2" else ["qkv_proj"] if name == "phi3" else ["q_proj", "v_proj"]
+    tuning = {"method": method, "precision": precision, "lora": {"rank": 2, "modules": modules, "layers": [1, 1]}}
+    config = recipe(model=str(model), steps=2, tuning=tuning, batch={"windows": 2, "accumulation": 1}, draw={"window": [3, 5]})
+    train(config)
+    assert all(math.isfinite(entry["loss"]) for entry in read_log(config.output / LOG))

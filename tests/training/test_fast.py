@@ -150,12 +150,18 @@ def test_masters_take_steps_that_bf16_would_lose():
 
 
 @pytest.mark.parametrize(
-    ("precision", "units", "found"),
-    [("auto", True, "float32"), ("mixed", True, "mixed"), ("mixed", False, "float32"), ("bfloat16", False, "bfloat16")],
+    ("precision", "method", "units", "found"),
+    [
+        ("auto", "lora", True, "float32"),
+        ("mixed", "lora", True, "mixed"),
+        ("mixed", "full", False, "float32"),
+        ("bfloat16", "full", False, "bfloat16"),
+        ("bfloat16", "lora", False, "mixed"),
+    ],
 )
-def test_what_precision_means_here(precision, units, found, recipe, monkeypatch):
+def test_what_precision_means_here(precision, method, units, found, recipe, monkeypatch):
     monkeypatch.setattr("firstrank.training.machine._has_bf16", lambda: units)
-    assert arithmetic(recipe(tuning={"precision": precision}).tuning) == found
+    assert arithmetic(recipe(tuning={"precision": precision, "method": method}).tuning) == found
 
 
 def test_frugal_keeps_states_for_a_share_and_moves_all():
