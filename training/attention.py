@@ -66,13 +66,16 @@ def _register() -> None:
 
 @contextmanager
 def serving(network: Any) -> Iterator[Any]:
-    """The network in evaluation, with attention that reads masks and caches, as a scorer needs."""
-    training, own = network.training, network.config._attn_implementation
+    """The network in evaluation, with attention that reads masks and caches, as a scorer needs, and in the type of its weights:
+    accelerate has wrapped its forward pass in autocast."""
+    training, own, wrapped = network.training, network.config._attn_implementation, network.forward
     if own == WINDOWS:
         network.set_attn_implementation("sdpa")
+    network.forward = getattr(network, "_original_forward", wrapped)
     try:
         yield network.eval()
     finally:
+        network.forward = wrapped
         if own == WINDOWS:
             network.set_attn_implementation(own)
         network.train(training)

@@ -9,6 +9,7 @@ rounded already, what is less than half a step of bf16's grid would be lost ever
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -31,12 +32,31 @@ def fuses(tuning: Tuning) -> bool:
 
 
 def fuse(network: Any, dtype: torch.dtype) -> None:
-    """Teaches an adapted network's layers to multiply so, in `dtype`."""
+    """Teaches an adapted network's layers to multiply so, in `dtype`; those without an adapter take what is in fp32 in it too."""
     from peft.tuners.lora import Linear
 
     for layer in network.modules():
         if isinstance(layer, Linear) and type(layer.get_base_layer()) is torch.nn.Linear:
             layer.forward = _Forward(layer, dtype)  # type: ignore[method-assign]  # of this layer alone
+        elif dtype != torch.float32 and any(one.dtype == dtype and one.ndim > 1 for one in layer.parameters(recurse=False)):
+            layer.forward = _InType(layer.forward, dtype)  # type: ignore[method-assign]  # likewise
+
+
+class _InType:
+    """A layer's forward pass on inputs of its own type: autocast sees to that in a training, but not where a scorer reads."""
+
+    def __init__(self, usual: Callable[..., Any], dtype: torch.dtype) -> None:
+        self._usual, self._dtype = usual, dtype
+
+    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if torch.is_grad_enabled():
+            return self._usual(x, *args, **kwargs)
+        found = self._usual(_cast(x, self._dtype), *(_cast(one, self._dtype) for one in args), **kwargs)
+        return found.to(x.dtype) if isinstance(found, Tensor) else found
+
+
+def _cast(one: Any, dtype: torch.dtype) -> Any:
+    return one.to(dtype) if isinstance(one, Tensor) and one.is_floating_point() else one
 
 
 class _Forward:

@@ -59,11 +59,11 @@ def load_network(model: Model, config: Config) -> Any:
     _give_losses(network, labels, config, own)
     network = tuned(network, tuning, own is not None)
     if fusing:
-        fuse(network, resting)
         whole = causal_model(network)
         norms = (one for one in whole.modules() if isinstance(one, torch.nn.LayerNorm))  # a CPU's take no input in fp32 beside bf16 weights
         for part in (whole.get_input_embeddings(), whole.get_output_embeddings(), *norms):
             part.float()  # so that what layers add up stays in fp32, as under autocast
+        fuse(network, resting)
     if tuning.compile:
         compile_parts(causal_model(network))
     return network

@@ -16,6 +16,7 @@ from firstrank.training.run import open_model, train
 from firstrank.training.samples.batch import collate
 from firstrank.training.samples.examples import Examples
 from firstrank.training.samples.sample import Samples
+from tests.training.conftest import as_collection
 from tests.training.families import FAMILIES, make_family
 
 PLAIN = {"llama", "qwen2", "qwen3", "qwen3-moe", "phi3"}
@@ -59,12 +60,16 @@ QUICK_HALF = [("llama", "lora", "bfloat16"), ("llama", "full", "bfloat16"), ("gp
         for one in ((name, method, precision) for name in FAMILIES for method, precision in HALF)
     ],
 )
-def test_a_family_is_trained_in_bf16(name, method, precision, recipe, tiny_model, tmp_path, monkeypatch):
+def test_a_family_is_trained_and_scored_in_bf16(name, method, precision, recipe, train_file, tiny_model, tmp_path, monkeypatch):
     """With an adapter on some layers and parts only: the others compute in bf16 too."""
     monkeypatch.setattr("firstrank.training.machine._has_bf16", lambda: True)
     model = make_family(name, tiny_model, tmp_path / "model")
     modules = ["c_attn"] if name == "gpt2" else ["qkv_proj"] if name == "phi3" else ["q_proj", "v_proj"]
     tuning = {"method": method, "precision": precision, "lora": {"rank": 2, "modules": modules, "layers": [1, 1]}}
-    config = recipe(model=str(model), steps=2, tuning=tuning, batch={"windows": 2, "accumulation": 1}, draw={"window": [3, 5]})
+    dev = as_collection(train_file, tmp_path / "dev") | {"limit": 2, "every": 2}
+    sizes = {"steps": 2, "batch": {"windows": 2, "accumulation": 1}, "draw": {"window": [3, 5]}, "checkpoints": {"every": 2}}
+    config = recipe(model=str(model), tuning=tuning, dev=dev, **sizes)
     train(config)
-    assert all(math.isfinite(entry["loss"]) for entry in read_log(config.output / LOG))
+    log = read_log(config.output / LOG)
+    assert all(math.isfinite(entry["loss"]) for entry in log if "loss" in entry)
+    assert [entry["step"] for entry in log if "ndcg@10" in entry] == [0, 2]
