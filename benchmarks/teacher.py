@@ -33,10 +33,10 @@ from firstrank.reranker.texts.sources import open_texts
 from firstrank.training.config import read_config
 from firstrank.training.data.blended import blended, head
 from firstrank.training.log import LOG, read_log
-from firstrank.training.losses import UNITS
 from firstrank.training.run import batch_size, open_model, total_steps
 from firstrank.training.samples.examples import Examples
 from firstrank.training.samples.sample import Samples
+from firstrank.training.total_loss import unit_for
 
 MEASURE = "nDCG@10"
 
@@ -117,12 +117,13 @@ def learned(options: argparse.Namespace) -> str | None:
     temperature, size = float(config.loss.rank.options.get("temperature", 1.0)), batch_size(config, 1)
     examples = Examples(config.train)
     windows = Samples(config, open_model(config), examples, total_steps(config, examples) * size)
+    unit = unit_for(config, windows)
     steps = [entry for entry in read_log(config.output / LOG) if "rank" in entry]
     for _, part in groupby(steps, lambda entry: (entry["step"] - 1) // options.every):
         entries = list(part)
         drawn = [windows[sample].grades for entry in entries for sample in range((entry["step"] - 1) * size, entry["step"] * size)]
         chance, floor = np.mean([bounds(grades, temperature) for grades in drawn], axis=0)
-        rank = np.mean([entry["rank"] for entry in entries]) / UNITS["listnet"]
+        rank = np.mean([entry["rank"] for entry in entries]) / unit
         tokens = sum(entry["tokens"] for entry in entries)
         took = entries[-1]["seconds"] - entries[0]["seconds"]
         print(

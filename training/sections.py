@@ -77,7 +77,11 @@ class RankLoss(Section):
     """The ranking loss on the label logits of the first position."""
 
     name: str = "weighted_ranknet"
-    weight: Ramp = Field(default=Ramp(10.0), description="λ, in units that are the same for every loss; 0 turns it off; may move")
+    weight: Ramp = Field(default=Ramp(10.0), description="λ, which means the same for every loss; 0 turns it off; may move")
+    unit: PositiveFloat | None = Field(
+        default=None,
+        description="what the loss is multiplied by beside λ; by default so that it pulls on this run's windows as FIRST's does",
+    )
     options: Mapping[str, Any] = Field(default={}, description="of the loss: temperature, margin …")
     targets: Literal["grades", "scores"] = Field(
         default="grades", description="scores: the teacher's own numbers, which examples then need"

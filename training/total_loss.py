@@ -9,14 +9,18 @@ import torch
 from torch import Tensor
 
 from firstrank.training.config import Config
-from firstrank.training.losses import UNITS, loss_of
+from firstrank.training.losses import loss_of
 from firstrank.training.losses.kl import kl
 from firstrank.training.losses.lists import better, mean, prepared, tells
+from firstrank.training.losses.unit import unit_of
 from firstrank.training.network import Seen
 from firstrank.training.samples.batch import Batch
+from firstrank.training.samples.sample import Samples
 from firstrank.training.sections import Difficulty, Doubt, Reweighting
 
 NAMES = ("lm", "rank", "probe", "z", "start")
+_MEASURED = 64
+"""windows of a run, on which a ranking loss's unit is measured"""
 
 
 class Terms(NamedTuple):
@@ -31,12 +35,18 @@ class Terms(NamedTuple):
     start: Tensor
 
 
-class TotalLoss:
-    """(what a forward pass gave, the batch, progress from 0 to 1) -> Terms. Raises InputError for an unknown ranking loss."""
+def unit_for(config: Config, samples: Samples) -> float:
+    """What a run's ranking loss is multiplied by beside λ."""
+    rank = config.loss.rank
+    return rank.unit or unit_of(loss_of(rank.name, rank.options), samples.targets(_MEASURED))
 
-    def __init__(self, config: Config) -> None:
+
+class TotalLoss:
+    """(what a forward pass gave, the batch, progress from 0 to 1) -> Terms; the ranking loss is multiplied by `unit`."""
+
+    def __init__(self, config: Config, unit: float = 1.0) -> None:
         self._loss, self._difficulty, self._reweighting = config.loss, config.difficulty, config.reweighting
-        self._given, self._unit = loss_of(config.loss.rank.name, config.loss.rank.options), UNITS[config.loss.rank.name]
+        self._given, self._unit = loss_of(config.loss.rank.name, config.loss.rank.options), unit
 
     @property
     def names(self) -> list[str]:

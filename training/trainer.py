@@ -32,7 +32,7 @@ from firstrank.training.output import last_checkpoint, step_of, writing
 from firstrank.training.rehearsal import Rehearsal
 from firstrank.training.samples.batch import Batch, collate, shared_out
 from firstrank.training.samples.sample import Sample, Samples
-from firstrank.training.total_loss import Terms, TotalLoss
+from firstrank.training.total_loss import Terms, TotalLoss, unit_for
 
 _PROJECTORS = (
     ("galore_torch.galore_projector", "GaLoreProjector"),
@@ -69,7 +69,8 @@ class RankTrainer(Trainer):
     def __init__(self, network: Any, config: Config, model: Model, samples: Samples, dev: DevSet | None, args: TrainingArguments) -> None:
         super().__init__(model=network, args=args, train_dataset=samples, eval_dataset=dev)
         self._config, self._first_model, self._samples, self._dev = config, model, samples, dev
-        self._total_loss = TotalLoss(config)
+        self.unit = unit_for(config, samples)
+        self._total_loss = TotalLoss(config, self.unit)
         self._rehearsal = Rehearsal(config, model, self._total_loss, self.accelerator)
         self._insight = Insight(config)
         self._step: list[tuple[Terms, tuple[str, ...]]] = []

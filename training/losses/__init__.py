@@ -20,31 +20,27 @@ from firstrank.reranker.errors import InputError
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-UNITS: Mapping[str, float] = {
-    "softmax": 0.019,
-    "ranknet": 0.055,
-    "weighted_ranknet": 1.0,
-    "lambdarank": 0.00037,
-    "listnet": 0.043,
-    "kl": 0.043,
-    "listmle": 0.0021,
-    "plistmle": 0.02,
-    "approx_ndcg": 0.4,
-    "neuralsort": 0.0037,
-    "odd_even_network": 0.26,
-    "wasserstein": 0.43,
-    "robust_softmax": 0.032,
-    "generalised_cross_entropy": 0.13,
-    "dice": 0.78,
-    "fidelity": 0.16,
-    "margin_mse": 0.0069,
-    "adr_mse": 0.002,
-    "plackett_luce": 0.11,
-}
-"""What each loss is multiplied by, so that λ means the same for all: with it, and with its default options, the gradient at equal
-logits is as long as that of `weighted_ranknet`, whose λ = 10 is FIRST's (`training.losses.unit.measured`)."""
-
-NAMES = tuple(UNITS)
+NAMES = (
+    "softmax",
+    "ranknet",
+    "weighted_ranknet",
+    "lambdarank",
+    "listnet",
+    "kl",
+    "listmle",
+    "plistmle",
+    "approx_ndcg",
+    "neuralsort",
+    "odd_even_network",
+    "wasserstein",
+    "robust_softmax",
+    "generalised_cross_entropy",
+    "dice",
+    "fidelity",
+    "margin_mse",
+    "adr_mse",
+    "plackett_luce",
+)
 
 EXPONENTIAL = ("lambdarank", "approx_ndcg", "plackett_luce")
 """their gains are 2^grade - 1"""
@@ -92,6 +88,6 @@ def near(name: str, known: Any) -> str:
 
 
 def _function(name: str) -> Any:
-    if name not in UNITS:
+    if name not in NAMES:
         raise InputError(f"ranking loss {name!r}: unknown{near(name, NAMES)}; there are {', '.join(NAMES)}")
     return getattr(import_module(f"firstrank.training.losses.{name}"), name)

@@ -53,15 +53,21 @@ class Samples(torch.utils.data.Dataset[Sample]):
 
     def __getitem__(self, sample: int) -> Sample:
         """Raises InputError that names the example's line, where its window cannot be encoded."""
-        place = self._shuffle[sample]
+        try:
+            return encoded(self._drawn(sample), self._model, self._config)
+        except InputError as error:
+            raise InputError(f"{self._examples.where(self._shuffle[sample])}: {error}") from error
+
+    def targets(self, count: int) -> list[torch.Tensor]:
+        """What the ranking loss is to learn of some `count` windows from all over the run, each [passages]."""
+        taken = range(0, self._total, max(1, self._total // count))
+        return [torch.tensor(targets_of(self._drawn(sample), self._config)) for sample in taken]
+
+    def _drawn(self, sample: int) -> Drawn:
         settings, progress = self._config.draw, sample / max(self._total - 1, 1)
         extent = extent_of(settings, progress, np.random.default_rng((self._config.seed, 2, sample // settings.alike)))
         rng = np.random.default_rng((self._config.seed, 1, sample))
-        drawn = draw(self._examples[place], self._examples, settings, extent, progress, rng)
-        try:
-            return encoded(drawn, self._model, self._config)
-        except InputError as error:
-            raise InputError(f"{self._examples.where(place)}: {error}") from error
+        return draw(self._examples[self._shuffle[sample]], self._examples, settings, extent, progress, rng)
 
 
 def encoded(drawn: Drawn, model: Model, config: Config) -> Sample:
@@ -71,13 +77,17 @@ def encoded(drawn: Drawn, model: Model, config: Config) -> Sample:
     parts = prompter.encode(request)
     check_room(parts.max_window, n, request.qid, prompter)
     answer, importance = spelled(drawn.grades, drawn.places, model, config.loss.lm) if config.loss.lm.weight.ever else ([], [])
-    targets = drawn.grades
-    if config.loss.rank.targets == "scores":
-        if drawn.scores is None:
-            raise InputError(f"query {request.qid!r}: loss.rank.targets=scores, but the example has no 'scores'")
-        targets = drawn.scores
     prompt, marks = parts.marked(range(n))
-    return Sample(request.qid, prompt, marks, drawn.grades, drawn.places, answer, importance, targets)
+    return Sample(request.qid, prompt, marks, drawn.grades, drawn.places, answer, importance, targets_of(drawn, config))
+
+
+def targets_of(drawn: Drawn, config: Config) -> tuple[float, ...]:
+    """What the ranking loss is to learn. Raises InputError where that are scores, and the example has none."""
+    if config.loss.rank.targets == "grades":
+        return drawn.grades
+    if drawn.scores is None:
+        raise InputError(f"query {drawn.request.qid!r}: loss.rank.targets=scores, but the example has no 'scores'")
+    return drawn.scores
 
 
 def _shortened(request: Request, prompter: Prompter) -> Request:
