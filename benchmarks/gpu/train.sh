@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Training on this machine's GPU in ten minutes: bash benchmarks/gpu/train.sh [--smoke]. Tokens a second and the share of the device's peak for
-# SmolLM2's shape (LoRA, all weights) and for a 7B in Mistral's (LoRA), then the recipe `tiny`, from data to a reranked run. --smoke does
+# SmolLM2's shape (LoRA, all weights) and for a 7B in Mistral's (LoRA), then the recipe `tiny`, from data to a trained model. --smoke does
 # it with tiny shapes, on a CPU too. Needs the package installed here; the default model's weights come from the package index.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -39,6 +39,19 @@ def test_all_stages_with_tiny_shapes(tmp_path):
     assert all(f"## {name}" in shown for name in tables)
 
 
+@pytest.mark.gpu
+def test_training_with_tiny_shapes():
+    environment = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(["bash", "benchmarks/gpu/train.sh", "--smoke"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line.split("|") for line in done.stdout.splitlines() if line.startswith("| tiny")]
+    assert [row[2].strip() for row in rows] == ["now", "full", "full-bfloat16"]
+    assert all(float(row[3]) > 0 and float(row[4]) > 0 for row in rows)
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last["step"] == 1
+    assert last["loss"] > 0
+
+
 def test_a_stage_that_fails_or_takes_too_long_leaves_its_rows_and_the_other_stages(tmp_path, monkeypatch, capsys):
     def breaks(plan, roofs):
         yield {"figure": 1}
