@@ -1,9 +1,10 @@
 """What the training losses teach and cost.
 
     python -m benchmarks.losses rule [--steps 600] [--seeds 1] [--losses listnet …] [--noise 0.2]
+    python -m benchmarks.losses pulls [--lists 64]
     python -m benchmarks.losses memory [--tokens 2048] [--vocabulary 152064] [--hidden 256]
 
-Prints a table of what was learned, or both peaks of memory and their share.
+Prints a table of what was learned or of how hard each loss pulls, or both peaks of memory and their share.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ import torch
 from benchmarks.arguments import add_question, parser_of
 from benchmarks.memory import resident
 from firstrank.training.lm import Head, token_losses
-from firstrank.training.losses import NAMES
+from firstrank.training.losses import NAMES, loss_of
+from firstrank.training.losses.unit import unit_of
 
 if TYPE_CHECKING:
     from tests.training.test_learning import Learned
@@ -44,8 +46,6 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in 
     "z": (_BASE, {"z": {"weight": 1e-4}}),
     "doubt": (_BASE, {"rank": {"name": _BASE, "doubt": {}}}),
     "softmax smoothed": ("softmax", {"rank": {"name": "softmax", "options": {"smoothing": 0.1}}}),
-    "lambdarank λ 40": ("lambdarank", {"rank": {"name": "lambdarank", "weight": 40}}),
-    "plistmle λ 40": ("plistmle", {"rank": {"name": "plistmle", "weight": 40}}),
     "fidelity soft": ("fidelity", {"rank": {"name": "fidelity", "options": {"softness": 1.0}}}),
 }
 """every loss, and what may be added to FIRST's: (ranking loss, sections of the recipe's `loss`)"""
@@ -59,6 +59,8 @@ def main(words: Sequence[str] | None = None) -> int | None:
     asked.add_argument("--seeds", type=int, default=1)
     asked.add_argument("--losses", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="LOSS")
     asked.add_argument("--noise", type=float, default=0.0, help="a share of the training grades is replaced by chance")
+    asked = add_question(questions, pulls)
+    asked.add_argument("--lists", type=int, default=64, help="of each shape, in random order")
     asked = add_question(questions, memory)
     asked.add_argument("--tokens", type=int, default=2048)
     asked.add_argument("--vocabulary", type=int, default=152_064)
@@ -98,6 +100,29 @@ def _one(name: str, model: Path, folder: Path, options: argparse.Namespace, seed
 def _row(loss: str, found: list[Learned], seconds: float) -> str:
     chance, ndcg, best, _ = (sum(values) / len(found) for values in zip(*found, strict=True))
     return f"| `{loss}` | {chance:.3f} | {ndcg:.3f} | {min(each.ndcg for each in found):.3f} | {best:.3f} | {seconds:.1f} |"
+
+
+SHAPES: dict[str, list[float]] = {
+    "20, five of each grade": [3.0, 2.0, 1.0, 0.0] * 5,
+    "20, one relevant": [1.0, *[0.0] * 19],
+    "6, graded": [3.0, 2.0, 1.0, 0.0, 0.0, 0.0],
+    "20, a teacher's order": [3 - 3 * i / 19 for i in range(20)],
+}
+"""grades of a list"""
+
+
+def pulls(options: argparse.Namespace) -> None:
+    """How hard each loss as published pulls at equal logits, beside `weighted_ranknet`, on lists of several shapes: what `loss.rank.unit`
+    evens out."""
+    generator = torch.Generator().manual_seed(0)
+    lists = {
+        name: [torch.tensor(shape)[torch.randperm(len(shape), generator=generator)] for _ in range(options.lists)]
+        for name, shape in SHAPES.items()
+    }
+    print(f"| loss | {' | '.join(SHAPES)} |\n|---|{'---|' * len(SHAPES)}")
+    for name in NAMES:
+        found = [1 / unit_of(loss_of(name), lists[shape]) for shape in SHAPES]
+        print(f"| `{name}` | {' | '.join(f'{pull:.3g}' for pull in found)} |", flush=True)
 
 
 def memory(options: argparse.Namespace) -> None:

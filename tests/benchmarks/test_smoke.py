@@ -164,6 +164,13 @@ def test_a_loss_on_the_rule(bench):
     assert "| `listnet` | 0." in said
 
 
+def test_how_hard_losses_pull(bench):
+    rows = [line.split("|")[1:-1] for line in bench("losses", "pulls", "--lists", 2).splitlines()[2:]]
+    found = {name.strip(" `"): [float(pull) for pull in pulls] for name, *pulls in rows}
+    assert found["weighted_ranknet"] == [1.0] * 4
+    assert found["lambdarank"][0] > 10 * found["lambdarank"][1], "lists of many grades have more to swap"
+
+
 def test_a_step_of_training(bench, tiny_model):
     said = bench("training", "speed", "--model", tiny_model, "--rounds", 1, "--steps", 1, "--windows", 1, "--ways", "before", "now")
     rows = [line.split("|") for line in said.splitlines()[2:]]
