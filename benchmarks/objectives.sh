@@ -23,7 +23,7 @@ trained() {
 }
 
 ranked() {
-    [ -s "$to/$1.trec" ] || firstrank rerank --model "$2" --run "$to/test.trec" --queries "$from" --corpus "$from" --window 20 \
+    [ -s "$to/$1.trec" ] || firstrank rerank --model "$2" --run "$to/test.trec" --queries "$from" --corpus "$from" \
         --strategy full --depth 20 --limit 100 --output "$to/$1.trec"
 }
 
