@@ -34,9 +34,9 @@ def test_generalised_cross_entropy_lies_between_cross_entropy_and_the_absolute_e
 
 def test_label_smoothing_gives_a_share_to_all():
     """(1 - ε) · cross-entropy + ε · mean of all classes' cross-entropies (Szegedy et al.)."""
-    logs = [math.log(math.exp(s) / (math.exp(1) + math.exp(0) + math.exp(-1))) for s in (1, 0, -1)]
+    logs = [math.log(math.exp(s) / (math.exp(2) + math.exp(0) + math.exp(-1))) for s in (2, 0, -1)]
     expected = -0.8 * logs[0] - 0.2 * sum(logs) / 3
-    assert value("softmax", [1, 0, -1], [1, 0, 0], smoothing=0.2) == pytest.approx(expected)
+    assert value("softmax", [2, 0, -1], [1, 0, 0], smoothing=0.2) == pytest.approx(expected)
 
 
 def test_dice_is_self_adjusting():
