@@ -1,12 +1,13 @@
 """Mutation testing of the modules where a wrong sign would be quiet: does a test fail when an operator, a number or a condition is changed?
 
-    python -m benchmarks.mutants [MODULE …] [--sample 40] [--seed 0] [--output benchmarks/results/mutants.json]
+    python -m benchmarks.mutants [MODULE …] [--sample 40] [--seed 0] [--output benchmarks/results/mutants.json] [--again]
 
 Of each module (by default all of `GROUPS`) all mutants are tried, or a `--sample` of so many, drawn with a seed. Each is tried in a
 process of its own, forked once the tests have been collected and run on the module as it is. It runs the tests that enter the changed
 function, the quickest and deadliest first, up to the first that fails; Hypothesis keeps no examples and shrinks none. One that uses up
 its seconds counts as killed. Prints each survivor, with its reason from `survivors.yaml`, and a line for each module; `--output` renews
-the modules' entries in a file. Exit code 1 where a survivor has no reason.
+the modules' entries in a file. With `--again` only those that survived in that file are tried: for tests that have been added since.
+Exit code 1 where a survivor has no reason.
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -60,24 +60,30 @@ _KILLED, _SURVIVED = 254, 255
 """exit statuses of a mutant's process; those below are the places of tests"""
 _MEMORY = 8 << 30
 
+Entry = dict[str, Any]
+"""what the output holds of a module"""
+COUNTED = ("mutants", "drawn", "killed")
+
 
 class Subject(NamedTuple):
-    """A module, its tree, how many mutants it has, and which of them are tried."""
+    """A module, its tree, how many mutants it has, how many of them were drawn, and which are tried."""
 
     name: str
     module: ModuleType
     tree: ast.Module
     count: int
-    drawn: list[Mutant]
+    drawn: int
+    tried: list[Mutant]
 
     @classmethod
-    def of(cls, name: str, sample: int | None, seed: int) -> Subject:
+    def of(cls, name: str, sample: int | None, seed: int, before: Entry | None = None) -> Subject:
+        """What is tried of a module: where it has an entry, only what survived in it."""
         module = importlib.import_module("firstrank." + name.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
         tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
         found = list(mutants(tree))
-        return cls(
-            name, module, tree, len(found), random.Random(seed).sample(found, min(len(found) if sample is None else sample, len(found)))
-        )
+        drawn = found if sample is None or sample >= len(found) else random.Random(seed).sample(found, sample)
+        tried = drawn if before is None else [one for one in drawn if one.words in {other["change"] for other in before["survivors"]}]
+        return cls(name, module, tree, len(found), len(drawn), tried)
 
 
 class Case(NamedTuple):
@@ -89,11 +95,13 @@ class Case(NamedTuple):
 
 
 class Mutating:
-    """A plugin that runs the collected tests on modules as they are, then on each of their mutants. `found` holds what survived."""
+    """A plugin that runs the collected tests on modules as they are, then on each of their mutants, and tells what survived."""
 
-    def __init__(self, subjects: Sequence[Subject]) -> None:
+    def __init__(self, subjects: Sequence[Subject], tell: Callable[[Subject, list[Mutant]], None]) -> None:
         self.subjects = subjects
-        self.found: dict[str, list[Mutant]] = {}
+        self.passed = False
+        """the tests did, on the modules as they are"""
+        self._tell = tell
         self._entered: set[str] = set()
         self._prepared: set[str] = set()
         self._kills: Counter[pytest.Item] = Counter()
@@ -114,20 +122,26 @@ class Mutating:
         for subject in self.subjects:
             vars(subject.module)["__entered"] = self._entered.add
             _patch(subject.module, marked(subject.tree, "__entered", subject.name))
-        cases = [self._tried(session, item) for item in session.items]
-        if not session.testsfailed:
-            for subject in self.subjects:
-                self.found[subject.name] = [one for one in subject.drawn if self._survives(subject, one, session, cases)]
-                print(f"{subject.name}: {len(self.found[subject.name])} of {len(subject.drawn)} survive", file=sys.stderr, flush=True)
+        cases = [self._tried(item, after) for item, after in zip(session.items, [*session.items[1:], session], strict=True)]
+        self.passed = not session.testsfailed
+        for subject in self.subjects if self.passed else ():
+            self._tell(subject, [one for one in subject.tried if self._survives(subject, one, session, cases)])
         return True
 
-    def _tried(self, session: pytest.Session, item: pytest.Item) -> Case:
+    def _tried(self, item: pytest.Item, after: pytest.Item | pytest.Session) -> Case:
+        """What is made once a session stays for the mutants: after the last test comes the session."""
         self._entered.clear()
+        seconds = self._run(item, after)
+        return Case(item, seconds, frozenset(self._entered))
+
+    def _run(self, item: pytest.Item, after: pytest.Item | pytest.Session) -> float:
+        """Seconds of CPU that a test takes."""
         for subject in self.subjects:
             _forget(subject.module)
+        _forget(item.module)  # type: ignore[attr-defined]  # all that are collected are functions
         start = time.process_time()
-        item.ihook.pytest_runtest_protocol(item=item, nextitem=session)  # what is made once a session stays for the mutants
-        return Case(item, time.process_time() - start, frozenset(self._entered))
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=after)
+        return time.process_time() - start
 
     def _survives(self, subject: Subject, mutant: Mutant, session: pytest.Session, cases: Sequence[Case]) -> bool:
         """Whether the tests pass, in a child of this process. Where a fixture enters the function, any test may need it."""
@@ -137,10 +151,9 @@ class Mutating:
 
         def first_failing() -> int | None:
             _patch(subject.module, mutant.tree)
-            _forget(subject.module)
             for place, one in enumerate(chosen):
                 _limit(2.0 + 5.0 * one.seconds)
-                one.item.ihook.pytest_runtest_protocol(item=one.item, nextitem=session)
+                self._run(one.item, chosen[place + 1].item if place + 1 < len(chosen) else session)
                 if session.testsfailed:
                     return place
             return None
@@ -157,21 +170,25 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--sample", type=int, help="of each module; else all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, help="a JSON file, whose entries for these modules are renewed")
+    parser.add_argument("--again", action="store_true", help="only what survived, by the entries of --output")
     options = parser.parse_args(words)
     reasons = yaml.safe_load(REASONS.read_text(encoding="utf-8")) or {}
-    chosen = [_chosen(one) for one in options.modules or GROUPS]
+    before = _entries(options.output) if options.again else {}
     unexplained = 0
-    for names, tests in chosen:
-        subjects = [Subject.of(name, options.sample, options.seed) for name in names]
-        found = _survivors([one for one in subjects if one.drawn], tests)
-        for subject in subjects:
-            entry = _entry(subject, found.get(subject.name, []), options.seed, reasons.get(subject.name, {}))
-            for one in entry["survivors"]:
-                print(f"{subject.name}:{one['line']}: {one['change']}: {one['reason'] or 'NO REASON'}")
-                unexplained += one["reason"] is None
-            print(json.dumps({"module": subject.name} | {key: entry[key] for key in ("mutants", "drawn", "killed")}), flush=True)
-            if options.output:
-                _renew(options.output, subject.name, entry)
+
+    def tell(subject: Subject, survivors: list[Mutant]) -> None:
+        nonlocal unexplained
+        entry = _entry(subject, survivors, options.seed, reasons.get(subject.name, {}))
+        for one in entry["survivors"]:
+            unexplained += one["reason"] is None
+            print(f"{subject.name}:{one['line']}: {one['change']}: {one['reason'] or 'NO REASON'}", file=sys.stderr)
+        print(json.dumps({"module": subject.name} | {key: entry[key] for key in COUNTED}), file=sys.stderr, flush=True)
+        if options.output:
+            _renew(options.output, subject.name, entry)
+
+    for names, tests in [_chosen(one) for one in options.modules or GROUPS]:
+        subjects = [Subject.of(name, options.sample, options.seed, before.get(name)) for name in names]
+        _try([one for one in subjects if one.tried], tests, tell)
     sys.exit(unexplained > 0)
 
 
@@ -183,38 +200,40 @@ def _chosen(word: str) -> tuple[list[str], tuple[str, ...]]:
     sys.exit(f"{word}: no group, and no module of one; the groups are {', '.join(GROUPS)}")
 
 
-def _survivors(subjects: Sequence[Subject], tests: Sequence[str]) -> dict[str, list[Mutant]]:
-    """Of each module, after one run of the tests that these modules share."""
-    plugin = Mutating(subjects)
+def _try(subjects: Sequence[Subject], tests: Sequence[str], tell: Callable[[Subject, list[Mutant]], None]) -> None:
+    """Tells of each module, after one run of the tests that these modules share."""
+    plugin = Mutating(subjects, tell)
     quiet = ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:faulthandler"]
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123  # a device
         pytest.main([*quiet, *(str(ROOT / test) for test in tests)], plugins=[plugin])
-    if not plugin.found:
+    if not plugin.passed:
         sys.exit(f"{', '.join(one.name for one in subjects)}: their tests fail as they are")
-    return plugin.found
 
 
-def _entry(subject: Subject, found: Sequence[Mutant], seed: int, reasons: dict[str, str]) -> dict[str, Any]:
-    """A module's entry in the output."""
-    changes = [(f"{one.function}: {one.change}", one.line) for one in found]
+def _entry(subject: Subject, survivors: Sequence[Mutant], seed: int, reasons: dict[str, str]) -> Entry:
+    """What the output holds of a module."""
     return {
-        "mutants": subject.count, "drawn": len(subject.drawn), "seed": seed, "killed": len(subject.drawn) - len(changes),
-        "survivors": [{"line": line, "change": change, "reason": reasons.get(change)} for change, line in changes],
+        "mutants": subject.count, "drawn": subject.drawn, "killed": subject.drawn - len(survivors), "seed": seed,
+        "survivors": [{"line": one.line, "change": one.words, "reason": reasons.get(one.words)} for one in survivors],
     }  # fmt: skip
 
 
-def _renew(output: Path, name: str, entry: dict[str, Any]) -> None:
+def _entries(output: Path) -> dict[str, Entry]:
+    return dict(json.loads(output.read_text(encoding="utf-8"))["modules"]) if output.is_file() else {}
+
+
+def _renew(output: Path, name: str, entry: Entry) -> None:
     """Puts a module's entry into the file, and counts again."""
-    modules = json.loads(output.read_text(encoding="utf-8"))["modules"] if output.is_file() else {}
-    modules |= {name: entry}
-    known = {group: [modules[one] for one in where.names() if one in modules] for group, where in GROUPS.items()}
-    counts = {group: _counted(entries) for group, entries in known.items() if entries} | {"all": _counted([*chain(*known.values())])}
-    ordered = {one: modules[one] for where in GROUPS.values() for one in where.names() if one in modules}
-    output.write_text(json.dumps({"groups": counts, "modules": ordered}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    found = _entries(output) | {name: entry}
+    modules = {group: {one: found[one] for one in where.names() if one in found} for group, where in GROUPS.items()}
+    counts = {group: _counted(entries.values()) for group, entries in modules.items() if entries}
+    ordered = {name: entry for entries in modules.values() for name, entry in entries.items()}
+    text = json.dumps({"groups": counts | {"all": _counted(ordered.values())}, "modules": ordered}, indent=1, ensure_ascii=False)
+    output.write_text(text + "\n", encoding="utf-8")
 
 
-def _counted(entries: Sequence[dict[str, Any]]) -> dict[str, float]:
-    count = {key: sum(entry[key] for entry in entries) for key in ("mutants", "drawn", "killed")}
+def _counted(entries: Iterable[Entry]) -> dict[str, float]:
+    count = {key: sum(entry[key] for entry in entries) for key in COUNTED}
     return count | {"share": round(count["killed"] / count["drawn"], 3)}
 
 

@@ -29,6 +29,11 @@ class Mutant(NamedTuple):
     line: int
     change: str
 
+    @property
+    def words(self) -> str:
+        """What tells it from the module's others, wherever its line has moved."""
+        return f"{self.function}: {self.change}"
+
 
 class _Place(NamedTuple):
     """A node that may be changed: its number in `ast.walk`, the function around it, and the number of the expression that shows it."""
