@@ -30,7 +30,7 @@ def plackett_luce(
 
 def _drawn(scores: Tensor, mask: Tensor, samples: int) -> Tensor:
     """[lists, samples, place]: which passage stands there; padding last."""
-    uniform = torch.rand(len(scores), samples, scores.shape[-1], device=scores.device, dtype=scores.dtype).clamp(1e-12, 1 - 1e-7)
+    uniform = torch.rand(len(scores), samples, scores.shape[-1], device=scores.device, dtype=scores.dtype).clamp_min(1e-12)
     noisy = scores.unsqueeze(1) - (-uniform.log()).log()
     return noisy.masked_fill(~mask.unsqueeze(1), -torch.inf).argsort(-1, descending=True)
 
