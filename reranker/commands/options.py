@@ -1,7 +1,7 @@
 """The options that several commands share, each spelled here and nowhere else.
 
-A command that ranks has a parameter `settings: SetupSettings`, one that may hand work to workers has `placement: Placement`;
-`expanded` puts the options that say them in their place.
+A command that ranks has a parameter `settings: SetupSettings`, one whose model writes has `writer: SetupSettings`, one that may hand work
+to workers has `placement: Placement`; `expanded` puts the options that say them in their place.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ _SETTINGS: dict[str, Any] = {
     "engine_arg": Annotated[
         list[str] | None, option(MODEL, "vllm and servers: a setting of the engine, KEY=VALUE; may be given several times.")
     ],
-    "max_cost": Annotated[
-        float | None, option(MODEL, "chat: the most that all windows may cost, in US dollars; the model's YAML has the prices.")
-    ],
+    "max_cost": Annotated[float | None, option(MODEL, "chat: the most that may be spent, in US dollars; the model's YAML has the prices.")],
     "device": Annotated[str | None, option(MODEL, "auto, cpu, cuda or mps.")],
     "dtype": Annotated[
         str | None, option(MODEL, "float32, bfloat16, float16 or int8 (CPUs) or fp8 (GPUs); by default the fastest safe one here.")
@@ -100,6 +98,10 @@ _SETTINGS: dict[str, Any] = {
     "top_k": Annotated[int | None, option(WINDOWS, "Guarantee the order of the best N only; may need fewer windows.")],
     "seed": Annotated[int | None, option(WINDOWS, "The random seed, for strategies and oracles that draw; by default 0.")],
 }
+_WRITER: dict[str, Any] = {
+    "backend": Annotated[Backend | None, option(MODEL, "What runs the model that writes: transformers (the default) or chat.")],
+    **{name: _SETTINGS[name] for name in ("base_url", "engine_arg", "max_cost", "device", "dtype", "threads", "revision")},
+}
 _PLACEMENT: dict[str, Any] = {
     "workers_on": Annotated[WorkersOn | None, option(WORKERS, "local: rank in this process (the default); ray: in many workers.")],
     "address": Annotated[str | None, option(WORKERS, "ray: the cluster's address, or auto; by default a cluster on this machine.")],
@@ -109,7 +111,7 @@ _PLACEMENT: dict[str, Any] = {
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the options of `settings` and `placement` in the place of these parameters.
+    """The command with the options of `settings`, `writer` and `placement` in the place of these parameters.
 
     An option that the command has itself is left as it is there, and belongs to the command.
     """
@@ -178,4 +180,4 @@ def _placement(given: dict[str, Any]) -> Placement:
     return Placement(**given)
 
 
-_GROUPS = {"settings": Group(_SETTINGS, _settings), "placement": Group(_PLACEMENT, _placement)}
+_GROUPS = {"settings": Group(_SETTINGS, _settings), "writer": Group(_WRITER, _settings), "placement": Group(_PLACEMENT, _placement)}
