@@ -54,7 +54,9 @@ _SETTINGS: dict[str, Any] = {
     "engine_arg": Annotated[
         list[str] | None, option(MODEL, "vllm and servers: a setting of the engine, KEY=VALUE; may be given several times.")
     ],
-    "max_cost": Annotated[float | None, option(MODEL, "chat: the most that may be spent, in US dollars; the model's YAML has the prices.")],
+    "max_cost": Annotated[
+        float | None, option(MODEL, "chat: the most that all windows may cost, in US dollars; the model's YAML has the prices.")
+    ],
     "device": Annotated[str | None, option(MODEL, "auto, cpu, cuda or mps.")],
     "dtype": Annotated[
         str | None, option(MODEL, "float32, bfloat16, float16 or int8 (CPUs) or fp8 (GPUs); by default the fastest safe one here.")
@@ -100,7 +102,10 @@ _SETTINGS: dict[str, Any] = {
 }
 _WRITER: dict[str, Any] = {
     "backend": Annotated[Backend | None, option(MODEL, "What runs the model that writes: transformers (the default) or chat.")],
-    **{name: _SETTINGS[name] for name in ("base_url", "engine_arg", "max_cost", "device", "dtype", "threads", "revision")},
+    "max_cost": Annotated[
+        float | None, option(MODEL, "chat: the most that all queries may cost, in US dollars; the model's YAML has the prices.")
+    ],
+    **{name: _SETTINGS[name] for name in ("base_url", "engine_arg", "device", "dtype", "threads", "revision")},
 }
 _PLACEMENT: dict[str, Any] = {
     "workers_on": Annotated[WorkersOn | None, option(WORKERS, "local: rank in this process (the default); ray: in many workers.")],
