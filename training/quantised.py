@@ -6,6 +6,7 @@ were read. What is exported is merged into weights that are read anew, and has s
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 from typing import Any
 
@@ -21,6 +22,7 @@ _OUTLIERS = 6.0
 
 def check_quantised(tuning: Tuning) -> None:
     """Raises MissingExtra where the package is not here, InputError where weights are to be sharded. Loads nothing."""
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # peft imports it, and it asks for a package of kernels
     if tuning.lora.bits is None:
         return
     if find_spec("bitsandbytes") is None:

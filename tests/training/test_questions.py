@@ -270,7 +270,9 @@ def test_a_hosted_model_makes_a_collection(corpus, tmp_path, capsys):
     assert "response_format" not in body
 
 
-def test_what_a_host_refuses_or_says_wrongly_is_counted_and_nothing_else_suffers(corpus, tmp_path, capsys):
+def test_what_a_host_refuses_or_says_wrongly_is_counted_and_nothing_else_suffers(corpus, tmp_path, capsys, monkeypatch):
+    (tmp_path / "made").mkdir()
+    monkeypatch.chdir(tmp_path / "made")
     answers = {
         "cow": (400, {"error": {"message": "content filter"}}),
         "dog": (200, completion(None, refusal="No.")),
@@ -280,7 +282,7 @@ def test_what_a_host_refuses_or_says_wrongly_is_counted_and_nothing_else_suffers
     }
     host = Host(lambda animal: answers.get(animal, f"the {animal}"))
     with host.running() as url:
-        assert hosted(corpus, url, tmp_path / "made", "--json") == 0
+        assert hosted(corpus, url, ".", "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["kept"], report["dropped"]) == (1, 5)
     said = {why: counted["first"] for why, counted in report["reasons"].items()}

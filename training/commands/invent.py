@@ -101,7 +101,7 @@ def _questions(corpus: str, output: Path, setup: Setup, asking: Asking, count: i
         raise InputError(f"{corpus}: no passage has the words that it takes to be asked about")
     index = BM25(read) if asking.round_trip else None
     facts = {"--corpus": fingerprint(corpus), "--seed": str(seed)} | asking.facts() | _facts(setup)
-    with open_journal(output.with_name(f"{output.name}.{QUESTIONS}"), facts) as journal:
+    with open_journal(Path(f"{output.resolve()}.{QUESTIONS}"), facts) as journal:
 
         def write(waiting: Sequence[Passage], done: Container[str]) -> Iterator[Written]:
             return _writing(setup, asking, waiting, done, questions.spent(journal), selection)
@@ -169,6 +169,6 @@ def _check_output(output: Path, corpus: str) -> None:
     if read.exists() and (read == written or (read.parent == written and read.name.startswith("corpus.jsonl"))):
         raise InputError(f"--output {output}: is what --corpus reads, and would be replaced: give the output another name")
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        written.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--output {output}: a collection cannot be written there: {error.strerror or error}") from error
