@@ -62,7 +62,7 @@ test-pyserini: .venv-pyserini/.ready
 
 test-integrations: .venv-integrations/.ready
 	.venv-integrations/bin/python -m pytest -m integrations tests/reranker/integrations tests/server/test_clients.py tests/server/test_javascript.py
-	.venv-integrations/bin/python -m pytest tests/reranker/retrievers/test_languages.py
+	.venv-integrations/bin/python -m pytest tests/reranker/retrievers/test_languages.py tests/training/test_quantised.py
 
 test-ray: .venv-integrations/.ready
 	.venv-integrations/bin/python -m pytest -m ray tests/reranker/batch tests/reranker/integrations tests/eval/test_ray.py tests/server/test_ray.py tests/benchmarks

@@ -110,7 +110,7 @@ def _is_needed(module: str) -> bool:
 
 
 _AGAIN = "run the same command to go on"
-_GO_ON = {"rerank": _AGAIN, "eval": _AGAIN, "train": f"{_AGAIN} from the last checkpoint", "reproduce": _AGAIN}
+_GO_ON = {"rerank": _AGAIN, "eval": _AGAIN, "data": _AGAIN, "train": f"{_AGAIN} from the last checkpoint", "reproduce": _AGAIN}
 
 
 def _leave_pipe() -> None:

@@ -46,7 +46,7 @@ def read_anew(config: Config, model: Model, state: Mapping[str, Any]) -> Any:
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
     unset_hf_deepspeed_config()  # ZeRO-3 would shard what is read here too
-    lora = config.tuning.lora.model_copy(update={"start": None})
+    lora = config.tuning.lora.model_copy(update={"start": None, "bits": None})
     tuning = config.tuning.model_copy(update={"precision": "float32", "attention": "auto", "compile": False, "lora": lora})
     rank = config.loss.rank.model_copy(update={"head": "labels"})
     plain = config.model_copy(update={"tuning": tuning, "loss": config.loss.model_copy(update={"rank": rank})})

@@ -21,6 +21,7 @@ from firstrank.training.config import Config
 from firstrank.training.fused import fuse, fuses
 from firstrank.training.lm import Head, token_losses
 from firstrank.training.machine import arithmetic
+from firstrank.training.quantised import quantise
 from firstrank.training.samples.batch import Batch
 from firstrank.training.sections import Tuning
 
@@ -49,10 +50,12 @@ def load_network(model: Model, config: Config) -> Any:
     resting = torch.float32 if arithmetic(tuning) == "float32" else torch.bfloat16
     lasting = tuning.precision == "bfloat16" or tuning.method == "lora"
     dtype = resting if lasting else torch.float32  # what moves stays in fp32, here or in the optimiser
-    fusing = fuses(tuning)
+    fusing = tuning.lora.bits is None and fuses(tuning)
     base = None if model.base is None else Path(model.base)
     network = read_weights(model.name, Path(model.path), dtype, base=base)
     network.config.use_cache = False
+    if tuning.lora.bits is not None:
+        quantise(network, tuning.lora.bits, resting)
     choose(network, tuning, model.prompter.context)
     labels = model.prompter.label_ids(len(model.prompter.identifiers)) if model.spec.answer == "logits" else None
     own = _own_head(network, labels) if config.loss.rank.head == "own" and labels else None

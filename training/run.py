@@ -22,6 +22,7 @@ from firstrank.training.arguments import arguments_of
 from firstrank.training.config import Config
 from firstrank.training.machine import arithmetic, on_cpu, prepare
 from firstrank.training.output import CHECKPOINTS, check_output, claim, discard_partial, last_checkpoint, staged
+from firstrank.training.quantised import check_quantised
 from firstrank.training.samples.examples import Examples
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def train(config: Config, *, minutes: float | None = None, stop: Stop | None = N
     Raises InputError for a recipe, an example or a model that cannot be used, Diverged for a loss that is not a number, MachineError
     where there is no room to write.
     """
+    check_quantised(config.tuning)
     prepare(config.threads)
     model, examples = open_model(config), Examples(config.train)
     check_output(config, examples.hashes, allow_changed_data=allow_changed_data)

@@ -175,7 +175,16 @@ class Adapter(Section):
         default=None, description="[first, last] layer; by default all. Low layers left out cost no backward pass"
     )
     fused: bool | None = Field(default=None, description="weights and change in one step of autograd a layer; by default on a CPU")
+    bits: Literal[4, 8] | None = Field(
+        default=None, description="the frozen weights of linear layers are held in so many bits (QLoRA): 4 (NF4) or 8, by bitsandbytes"
+    )
     start: Path | None = Field(default=None, description="an adapter's folder to go on from, of the same rank, modules and layers")
+
+    @model_validator(mode="after")
+    def _held(self) -> Self:
+        if self.bits and self.fused:
+            raise ValueError("fused: multiplies whole weights, and bits holds them in few: leave one of them out")
+        return self
 
 
 class Lisa(Section):
@@ -204,6 +213,12 @@ class Tuning(Section):
         default=False, description="norms, rotations and gates by torch.compile: faster steps after a minute; needs a C++ compiler"
     )
     neftune: NonNegativeFloat = Field(default=0.0, description="noise on embeddings (arXiv 2310.05914); 5 in FIRST")
+
+    @model_validator(mode="after")
+    def _frozen(self) -> Self:
+        if self.lora.bits and self.method != "lora":
+            raise ValueError(f"lora.bits: holds weights that do not move in few bits, and with method={self.method} they move; say lora")
+        return self
 
 
 class Optimiser(Section):

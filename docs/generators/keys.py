@@ -17,6 +17,7 @@ from firstrank.reranker.models.spec import ModelSpec, Weights
 from firstrank.reranker.prompt.template import PointTemplate, Template
 from firstrank.reranker.scorers.openai.options import ServerSettings
 from firstrank.reranker.scorers.vllm.settings import EngineSettings
+from firstrank.training.data.questions import QuestionPrompt
 
 
 class File(NamedTuple):
@@ -34,6 +35,11 @@ FILES = (
     File("Running servers", "`--engine-arg KEY=VALUE` with `--backend openai`.", ServerSettings),
     File("A prompt", "`configs/prompts/NAME.yaml`, or the key `template` of a model.", Template),
     File("A prompt of one passage", "The same, for models with `answer: pointwise`.", PointTemplate),
+    File(
+        "A prompt that asks for queries",
+        "`configs/questions/NAME.yaml`, or a file that `firstrank data invent --prompt` names.",
+        QuestionPrompt,
+    ),
     File("An encoder", "`configs/encoders/NAME.yaml`: what `dense:NAME` and `sparse:NAME` read.", EncoderSpec),
     File("A reproduction", "`configs/eval/NAME.yaml`: what `firstrank reproduce NAME` runs.", Reproduction),
     File("A reproduction's first stage", "The key `first_stage` of a reproduction.", FirstStage),

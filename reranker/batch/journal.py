@@ -33,11 +33,14 @@ class Journal:
         self.path, self._reader, self._writer, self._places = path, reader, writer, places
         self.resumed = len(places)
 
-    def __contains__(self, qid: str) -> bool:
+    def __contains__(self, qid: object) -> bool:
         return qid in self._places
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
 
     def add(self, qid: str, entry: Entry) -> None:
         """Appends a finished query; it survives the end of this process from here on. Raises MachineError for a full disk."""

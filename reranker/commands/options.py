@@ -1,7 +1,7 @@
 """The options that several commands share, each spelled here and nowhere else.
 
-A command that ranks has a parameter `settings: SetupSettings`, one that may hand work to workers has `placement: Placement`;
-`expanded` puts the options that say them in their place.
+A command that ranks has a parameter `settings: SetupSettings`, one whose model writes has `writer: SetupSettings`, one that may hand work
+to workers has `placement: Placement`; `expanded` puts the options that say them in their place.
 """
 
 from __future__ import annotations
@@ -100,6 +100,13 @@ _SETTINGS: dict[str, Any] = {
     "top_k": Annotated[int | None, option(WINDOWS, "Guarantee the order of the best N only; may need fewer windows.")],
     "seed": Annotated[int | None, option(WINDOWS, "The random seed, for strategies and oracles that draw; by default 0.")],
 }
+_WRITER: dict[str, Any] = {
+    "backend": Annotated[Backend | None, option(MODEL, "What runs the model that writes: transformers (the default) or chat.")],
+    "max_cost": Annotated[
+        float | None, option(MODEL, "chat: the most that all queries may cost, in US dollars; the model's YAML has the prices.")
+    ],
+    **{name: _SETTINGS[name] for name in ("base_url", "engine_arg", "device", "dtype", "threads", "revision")},
+}
 _PLACEMENT: dict[str, Any] = {
     "workers_on": Annotated[WorkersOn | None, option(WORKERS, "local: rank in this process (the default); ray: in many workers.")],
     "address": Annotated[str | None, option(WORKERS, "ray: the cluster's address, or auto; by default a cluster on this machine.")],
@@ -109,7 +116,7 @@ _PLACEMENT: dict[str, Any] = {
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the options of `settings` and `placement` in the place of these parameters.
+    """The command with the options of `settings`, `writer` and `placement` in the place of these parameters.
 
     An option that the command has itself is left as it is there, and belongs to the command.
     """
@@ -178,4 +185,4 @@ def _placement(given: dict[str, Any]) -> Placement:
     return Placement(**given)
 
 
-_GROUPS = {"settings": Group(_SETTINGS, _settings), "placement": Group(_PLACEMENT, _placement)}
+_GROUPS = {"settings": Group(_SETTINGS, _settings), "writer": Group(_WRITER, _settings), "placement": Group(_PLACEMENT, _placement)}

@@ -26,6 +26,8 @@ CASCADE = ("cascade", "defer_budget", "defer_rule")
 PRIOR = ("prior", "prior_depth", "fuse")
 LOCAL = ("device", "dtype", "threads", "lanes", "batch_tokens", "constrained")
 PLACEMENT = ("workers_on", "address", "workers", "gpus_per_worker")
+WRITER = ("backend", "base_url", "engine_arg", "max_cost", "device", "dtype", "threads", "revision")
+"""of a model that writes queries"""
 SETTINGS = (
     "backend", "base_url", "engine_arg", "revision", "instruction", "calibration", "noise", "max_cost",
     *LOCAL, *PRIOR, *CASCADE, *SCHEDULE,
@@ -169,6 +171,12 @@ EFFECTS = (
     Effect(("windows", "passages"), without("server"), "not with {server}: give {depth} in their place", ("bench throughput",)),
     Effect(("passes",), with_("complete"), "only with {complete}", ("data build teacher",)),
     Effect(
+        ("model", *WRITER, "prompt", "words", "round_trip", "likeliest"),
+        among("kind", "questions"),
+        "only with {kind} questions",
+        ("data invent",),
+    ),
+    Effect(
         ("dataset",),
         without("qrels", "queries", "corpus"),
         "a dataset holds queries, judgments and texts: leave out {qrels}, {queries}, {corpus}",
@@ -185,9 +193,11 @@ RANGES: Mapping[str, tuple[float, float]] = {
         ("depth", "candidates", "stride", "passes", "top_k", "threads", "lanes", "workers", "limit", "steps", "relevant_from"),
         (1, math.inf),
     ),
+    **dict.fromkeys(("words", "likeliest"), (1, math.inf)),
     **dict.fromkeys(("seeds", "repeats", "clients", "requests", "windows", "passages", "queries", "concurrency", "count"), (1, math.inf)),
     **dict.fromkeys(
-        ("seed", "feedback", "prior_depth", "warmup", "noise", "small", "large", "fuse", "gpus_per_worker", "max_cost"), (0, math.inf)
+        ("seed", "feedback", "prior_depth", "warmup", "noise", "small", "large", "fuse", "gpus_per_worker", "max_cost", "round_trip"),
+        (0, math.inf),
     ),
     **dict.fromkeys(("defer_budget", "budget", "min_probability"), (0, 1)),
 }

@@ -49,7 +49,7 @@ def test_a_key_has_an_entry_with_words(file: keys.File) -> None:
 
 def test_every_key_of_a_shipped_file_is_in_the_reference() -> None:
     page = made("yaml.md")
-    for folder in ("models", "prompts", "encoders", "eval"):
+    for folder in ("models", "prompts", "questions", "encoders", "eval"):
         for file in (config_dir() / folder).glob("*.yaml"):
             assert [key for key in yaml.safe_load(file.read_text(encoding="utf-8")) if f"| `{key}` |" not in page] == [], file
 

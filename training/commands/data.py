@@ -13,6 +13,8 @@ from firstrank.reranker.commands.options import INPUT, MODEL, OUTPUT, WINDOWS, A
 from firstrank.reranker.commands.rerank import oracle_settings
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.types import Backend
+from firstrank.training.commands.invent import invent
+from firstrank.training.commands.shared import EXAMPLES, Seed, tell
 
 if TYPE_CHECKING:
     from firstrank.reranker.setup import SetupSettings
@@ -24,12 +26,10 @@ if TYPE_CHECKING:
 data = typer.Typer(help="Training examples: build, check.", no_args_is_help=True)
 build = typer.Typer(help="Builds examples (JSONL) from judgments, conversations, RankLLM's files, or a teacher.", no_args_is_help=True)
 data.add_typer(build, name="build")
-
-EXAMPLES = "Examples"
+data.command("invent")(invent)
 
 Output = Annotated[Path, option(OUTPUT, "The examples to write. A name in .gz is compressed, but training reads uncompressed files only.")]
 Split = Annotated[str, option(INPUT, "Which split of a BEIR folder's judgments.")]
-Seed = Annotated[int, option(EXAMPLES, "The random seed.")]
 
 
 @build.command("qrels")
@@ -202,37 +202,6 @@ def build_blended(
     _write(output, lambda selection: from_teachers(ranked, judged, asked, found, encode, settings, selection), as_json)
 
 
-@data.command("invent")
-def invent(
-    corpus: Corpus,
-    output: Annotated[Path, option(OUTPUT, "The folder to write, a collection in BEIR's layout.")],
-    kind: Annotated[
-        str,
-        option(
-            EXAMPLES,
-            "What becomes a query: titles (removed from the passages), sentences (the first one, removed from its passage) or keywords.",
-        ),
-    ] = "titles",
-    count: Annotated[int, option(EXAMPLES, "How many queries.")] = 1000,
-    seed: Seed = 0,
-) -> None:
-    """Makes queries from a corpus alone. Each asks for the passage that it comes from."""
-    from firstrank.reranker.texts.sources import read_passages
-    from firstrank.training.data import invented
-
-    if kind not in invented.KINDS or count < 1:
-        raise InputError(f"--kind {kind} --count {count}: the kind must be one of {', '.join(invented.KINDS)}, and the count at least 1")
-    read = list(read_passages(corpus))
-    made = list(invented.KINDS[kind](read, seed))
-    if not made:
-        raise InputError(f"{corpus}: no passage has what --kind {kind} makes queries from")
-    asked = invented.some(made, count, seed)
-    cut = {one.passage.docid: one.passage for one in asked}
-    passages = [cut.get(passage.docid, passage) for passage in read] if kind == "sentences" else [one.passage for one in made]
-    invented.write(output, asked, passages)
-    note(f"{output}: {len(asked)} queries over {len(passages)} passages")
-
-
 @data.command("check")
 def check_examples(
     files: Annotated[list[Path], typer.Argument(help="Files of examples.")],
@@ -262,13 +231,7 @@ def _write(output: Path, made: Any, as_json: bool) -> None:
 
     selection = Selection()
     write_examples(output, made(selection), selection)
-    report = selection.report()
-    if as_json:
-        print_json({"output": str(output)} | report)
-        return
-    note(f"{output}: {report['kept']} examples, {report['dropped']} dropped")
-    for why, counted in report["reasons"].items():
-        note(f"  dropped: {why}: {counted['count']} ({', '.join(counted['first'])} …)")
+    tell(output, "examples", selection, as_json)
 
 
 def _bands(text: str) -> tuple[tuple[int, int], ...]:

@@ -1,5 +1,5 @@
 """Queries made of the corpus itself, for collections that have too few: titles and first sentences whose passages lose them, and a
-passage's telling words."""
+passage's telling words. Those that a model writes: `questions`."""
 
 from __future__ import annotations
 

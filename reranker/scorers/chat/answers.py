@@ -33,7 +33,7 @@ def text_of(answer: Any) -> str:
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise ScorerError(f"the host's answer is no chat completion: {str(answer)[:80]}") from error
     if refusal := message.get("refusal"):
-        raise ScorerError(f"the model refuses the window: {str(refusal)[:120]}")
+        raise ScorerError(f"the model refuses: {str(refusal)[:120]}")
     said = str(text).rpartition(_THOUGHT)[2].strip()
     if choice.get("finish_reason") == "length":
         raise ScorerError("the answer was cut short: give it more tokens with --engine-arg answer_tokens=N (thinking counts too)")

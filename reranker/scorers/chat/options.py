@@ -18,7 +18,7 @@ class ChatSettings(BaseModel):
         default="auto", description="the answer's: a JSON schema, text, or JSON where it is taken"
     )
     answer_tokens: int | None = Field(
-        default=None, ge=1, description="tokens of an answer, thinking included; by default what an ordering takes"
+        default=None, ge=1, description="tokens of an answer, thinking included; by default what an ordering or a query takes"
     )
     limit: Literal["max_tokens", "max_completion_tokens"] = Field(default="max_tokens", description="what the host calls that limit")
     temperature: float | None = Field(default=0.0, ge=0, description="null leaves it to the host")

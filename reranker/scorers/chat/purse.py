@@ -10,6 +10,10 @@ from firstrank.reranker.models.spec import Prices
 _MILLION = 1_000_000
 
 
+class CeilingReached(ScorerError):
+    """What may be spent does not pay for another answer."""
+
+
 @dataclass(slots=True)
 class Purse:
     """US dollars. What a window may cost at most is set aside before it is sent, and settled by what the host counted."""
@@ -31,11 +35,11 @@ class Purse:
         return 0.0 if self.prices is None else (read * self.prices.input + written * self.prices.output) / _MILLION
 
     def set_aside(self, read: int, written: int) -> float:
-        """What so many tokens cost, kept back. Raises ScorerError where the ceiling does not leave it."""
+        """What so many tokens cost, kept back. Raises CeilingReached where the ceiling does not leave it."""
         sum_ = self.price(read, written)
         if self.most is not None and self.spent + self.aside + sum_ > self.most:
-            kept = f"{self.spent:.4f} US dollars are spent, {self.aside:.4f} set aside for windows in flight"
-            raise ScorerError(
+            kept = f"{self.spent:.4f} US dollars are spent, {self.aside:.4f} set aside for what is in flight"
+            raise CeilingReached(
                 f"--max-cost {self.most:g}: {kept}; the next may cost {sum_:.4f}: raise the ceiling, or ask for fewer queries"
             )
         self.aside += sum_

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import httpx
+from collections.abc import Sequence
 
 from firstrank.reranker.errors import ModelError, ScorerError
 from firstrank.reranker.models.spec import ModelSpec
 from firstrank.reranker.prompt import labels
 from firstrank.reranker.prompt.template import Template
 from firstrank.reranker.scorers.chat.answers import asking_for_json, ordering_of, schema, text_of
+from firstrank.reranker.scorers.chat.client import Ask, Body, ChatClient
 from firstrank.reranker.scorers.chat.options import ChatOptions
 from firstrank.reranker.scorers.chat.purse import Purse
-from firstrank.reranker.scorers.openai.asked import asked, base_url, headers_of, named_servers
-from firstrank.reranker.scorers.openai.servers import Servers
 from firstrank.reranker.scorers.text_window import TextRequest
 from firstrank.reranker.types import UNBOUNDED, Passage, Request, Scores
 
-_ROUTE = "/v1/chat/completions"
 _PER_PLACE = 5
 """tokens that an ordering takes for each passage, at most"""
 _AROUND = 32
@@ -35,86 +29,72 @@ class ChatScorer:
     """A scorer over hosts of one LLM. Each is tried out when this is made: ModelError where it cannot answer as it must."""
 
     def __init__(self, spec: ModelSpec, options: ChatOptions) -> None:
-        self.name, self._spec, self._settings = spec.name, spec, options.server
+        self.name, self._settings = spec.name, options.server
         self._template: Template = spec.read_template()
-        self.purse = Purse(spec.prices, options.max_cost)
-        self._served = options.server.served_model or spec.name
-        urls = [base_url(url) for url in named_servers("chat", options.base_urls)]
-        with httpx.Client(headers=headers_of(), timeout=options.server.timeout, transport=options.transport, trust_env=False) as client:
-            self._json = [self._try_out(client, url) for url in urls]
-        self._as_json = dict(zip(urls, self._json, strict=True))
-        self._servers = Servers(
-            urls, connections=options.server.connections, timeout=options.server.timeout, headers=headers_of(), transport=options.transport
-        )
+        self._client = ChatClient(spec, options)
+        self._as_json = self._client.tried(self._try_out)
+
+    @property
+    def purse(self) -> Purse:
+        """What was spent."""
+        return self._client.purse
 
     @property
     def concurrency(self) -> int:
-        return self._settings.connections * len(self._as_json)
+        return self._client.concurrency
 
     @property
     def alive(self) -> bool:
         """False while no host answers as it should."""
-        return self._servers.alive
+        return self._client.alive
 
     def open(self, request: Request) -> ChatSession:
         return ChatSession(self, TextRequest.of(request, self._template))
 
     def close(self) -> None:
         """Ends the connections."""
-        self._servers.close()
+        self._client.close()
 
     async def score(self, asked_for: TextRequest, indices: Sequence[int]) -> Scores:
         """The ordering of a window as scores. Raises TransientError, EngineLost, ScorerError (a ceiling that is reached, too)."""
         started = time.perf_counter()
-        longest = self._body(asked_for, indices, as_json=True)
-        read, written = len(json.dumps(longest).encode()), self._answer_tokens(len(indices))  # no token is less than a byte
-        aside = self.purse.set_aside(read, written)
-        try:
-            answer = await self._servers.post(_ROUTE, lambda url: self._body(asked_for, indices, as_json=self._as_json[url]))
-        except BaseException:
-            self.purse.give_back(aside)
-            raise
-        usage = _usage(answer, read, written)
-        cost = self.purse.settle(aside, *usage)
-        parsed = ordering_of(text_of(answer), labels.numbers(len(indices)))
+        answer = await self._client.ask(
+            self._body(asked_for, indices, as_json=True),
+            lambda url: self._body(asked_for, indices, as_json=self._as_json[url]),
+            self._answer_tokens(len(indices)),
+        )
+        parsed = ordering_of(text_of(answer.said), labels.numbers(len(indices)))
         notes = () if parsed.faults.well_formed else (str(parsed.faults),)
-        return Scores(parsed.values, *usage, time.perf_counter() - started, self.name, notes, cost=cost)
+        return Scores(parsed.values, *answer.usage, time.perf_counter() - started, self.name, notes, cost=answer.cost)
 
-    def _try_out(self, client: httpx.Client, url: str) -> bool:
+    def _try_out(self, url: str, ask: Ask) -> bool:
         """Whether a host takes a JSON schema; a small window shows it."""
         if self._settings.format != "text":
             try:
-                self._trial(client, url, as_json=True)
+                self._trial(url, ask, as_json=True)
                 return True
             except ModelError as error:
                 if self._settings.format == "json" or not _is_of_format(error):
                     raise
                 _log.info("%s takes no JSON schema (%s): its answers are read as text", url, error)
-        self._trial(client, url, as_json=False)
+        self._trial(url, ask, as_json=False)
         return False
 
-    def _trial(self, client: httpx.Client, url: str, *, as_json: bool) -> None:
+    def _trial(self, url: str, ask: Ask, *, as_json: bool) -> None:
         asked_for = TextRequest("do bees make honey?", "", tuple(passage.text for passage in _TRIAL.passages))
-        answer = asked(client, "POST", f"{url}{_ROUTE}", self._body(asked_for, (0, 1), as_json=as_json))
+        answer = ask(self._body(asked_for, (0, 1), as_json=as_json))
         try:
             ordering_of(text_of(answer), labels.numbers(2))
         except ScorerError as error:
             raise ModelError(f"{url}: {error}") from error
 
-    def _body(self, asked_for: TextRequest, indices: Sequence[int], *, as_json: bool) -> Mapping[str, Any]:
+    def _body(self, asked_for: TextRequest, indices: Sequence[int], *, as_json: bool) -> Body:
         template, n = self._template, len(indices)
         passages = asked_for.labelled(template, indices, labels.numbers(n))
         user = asked_for.filled(template.before, template, n) + passages + asked_for.filled(template.after, template, n)
         system = asked_for.filled(template.system, template, n)
-        turns = [{"role": "system", "content": system}] if system else []
-        optional = {"temperature": self._settings.temperature, "reasoning_effort": self._settings.reasoning_effort}
-        return {
-            "model": self._served,
-            "messages": [*turns, {"role": "user", "content": asking_for_json(user) if as_json else user}],
-            self._settings.limit: self._answer_tokens(n),
-            **({"response_format": schema(n)} if as_json else {}),
-            **{name: value for name, value in optional.items() if value is not None},
-        }
+        shape = {"response_format": schema(n)} if as_json else {}
+        return self._client.body(system, asking_for_json(user) if as_json else user, self._answer_tokens(n), **shape)
 
     def _answer_tokens(self, n: int) -> int:
         return self._settings.answer_tokens or _PER_PLACE * n + _AROUND
@@ -140,10 +120,3 @@ def _is_of_format(error: ModelError) -> bool:
     """Whether a host refused the schema itself: it says so in a 400 or 422, or answers with something else."""
     said = str(error).lower()
     return any(word in said for word in ("response_format", "json_schema", "schema", "structured", "guided", "grammar", "names none"))
-
-
-def _usage(answer: Any, read: int, written: int) -> tuple[int, int]:
-    """Tokens read and written, as the host counts them; where it does not, what was reckoned with."""
-    usage = answer.get("usage") if isinstance(answer, dict) else None
-    usage = usage if isinstance(usage, dict) else {}
-    return int(usage.get("prompt_tokens", read)), int(usage.get("completion_tokens", written))

@@ -124,7 +124,7 @@ class Servers:
             raise TransientError(f"{server.url}: {server.said}")
         server.recover()
         if response.is_error:
-            raise ScorerError(f"{server.url} refuses the window: {response.status_code} {reason_of(response)}")
+            raise ScorerError(f"{server.url} refuses: {response.status_code} {reason_of(response)}")
         return json_of(response)
 
     def _complaints(self) -> str:

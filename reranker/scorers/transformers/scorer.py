@@ -78,7 +78,7 @@ class TransformersScorer:
 
         self._model = model
         self.name = model.name
-        self._device = torch.device(_device(options.device))
+        self._device = torch.device(device_for(options.device))
         self._on_cpu = self._device.type == "cpu"
         threads = _lane_threads(torch.get_num_threads() if options.threads is None else options.threads, options.lanes, self._on_cpu)
         self.reading = "padded"
@@ -86,7 +86,7 @@ class TransformersScorer:
         self.dtype = _arithmetic(model, options.dtype, self._on_cpu)
         if self.dtype == "fp8":
             check_installed()
-        self.network = _load(model, self._device, dtype_of(self.dtype)) if network is None else network
+        self.network = load_onto(model, self._device, dtype_of(self.dtype)) if network is None else network
         if options.lanes > 1 and (kind := _changing_rotations(self.network)):
             raise ModelError(f"--lanes: a model with {kind} rotary embeddings takes one window at a time; leave the option out")
         self._lanes = options.lanes if self._device.type != "cuda" else _AHEAD
@@ -228,7 +228,8 @@ class TransformersSession:
         self._prefixes.clear()
 
 
-def _device(wanted: Device) -> str:
+def device_for(wanted: Device) -> str:
+    """What `--device` means here. Raises MachineError for one that is not there."""
     import torch
 
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -267,7 +268,8 @@ def _arithmetic(model: Model, asked: str | None, on_cpu: bool) -> Arithmetic:
     return chosen(asked, model.spec.dtype, on_cpu=on_cpu, width=hidden_size(Path(model.base or model.path)))
 
 
-def _load(model: Model, device: torch.device, dtype: torch.dtype) -> Any:
+def load_onto(model: Model, device: torch.device, dtype: torch.dtype) -> Any:
+    """A model's network, for reading only. Raises ModelError, and MachineError where it does not fit."""
     import torch
 
     base = None if model.base is None else Path(model.base)

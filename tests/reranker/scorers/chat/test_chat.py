@@ -123,7 +123,7 @@ def test_what_was_thought_aloud_is_no_answer_and_what_was_mended_is_told():
         (lambda: said("I cannot rank these."), "names none of the 5 passages: 'I cannot rank these.'"),
         (lambda: said(""), "names none of the 5 passages"),
         (lambda: said("[1] > [2", finish="length"), "cut short: give it more tokens with --engine-arg answer_tokens=N"),
-        (lambda: said(None, refusal="No."), "the model refuses the window: No."),
+        (lambda: said(None, refusal="No."), "the model refuses: No."),
         (lambda: httpx.Response(200, json={"object": "list"}), "is no chat completion"),
         (lambda: httpx.Response(400, json={"error": {"message": "context length exceeded"}}), "400 context length exceeded"),
     ],

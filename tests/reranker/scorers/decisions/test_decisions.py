@@ -134,7 +134,7 @@ def test_an_option_without_a_probability_a_refusal_by_reason_and_a_wrong_name_ar
     with pytest.raises(ScorerError, match="the host's answer lacks 1 of 4 options"):
         asyncio.run(scorer.open(request_of()).score((0, 1, 2, 3)))
     host.changed = lambda found: httpx.Response(400, json={"error": {"message": "label 'A' is not one token"}})
-    with pytest.raises(ScorerError, match="refuses the window: 400 label 'A' is not one token"):
+    with pytest.raises(ScorerError, match="refuses: 400 label 'A' is not one token"):
         asyncio.run(scorer.open(request_of()).score((0, 1)))
 
 
