@@ -128,7 +128,7 @@ class ProbeLoss(Section):
     weight: NonNegativeFloat = Field(default=0.0, description="0 turns it off")
     layer: PositiveInt = Field(default=1, description="after so many layers; two thirds of them leave room for what reads the marks")
     distill: NonNegativeFloat = Field(
-        default=0.0, description="weight of the divergence of its softmax from that of the label logits, which do not move for it"
+        default=0.0, description="weight, in λ's units, of its softmax's divergence from that of the label logits, which do not move for it"
     )
 
     @property

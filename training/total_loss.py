@@ -92,11 +92,11 @@ class TotalLoss:
 
 
 def distilled(marks: Tensor, scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """[lists]: KL(softmax(label logits) ‖ softmax(marks)); the label logits teach, and do not move for it.
+    """[lists]: KL(softmax(label logits) ‖ softmax(marks)) in λ's units; the label logits teach, and do not move for it.
 
     Zhang et al., Be Your Own Teacher, ICCV 2019, arXiv 1905.08094: a network's last layer teaches its earlier ones.
     """
-    return kl(marks, scores.detach(), mask) * tells(targets, mask)
+    return UNITS["kl"] * kl(marks, scores.detach(), mask) * tells(targets, mask)
 
 
 def z_loss(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

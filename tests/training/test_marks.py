@@ -18,6 +18,7 @@ from firstrank.reranker.types import Passage, Request
 from firstrank.training.dev import DevSet
 from firstrank.training.export import settings
 from firstrank.training.log import read_log
+from firstrank.training.losses import UNITS
 from firstrank.training.network import causal_model, load_network
 from firstrank.training.run import open_model, train
 from firstrank.training.samples.batch import collate
@@ -106,11 +107,11 @@ def test_the_label_logits_teach_the_marks_and_do_not_move_for_it(marks):
     seen = network(batch=batch)
     terms = TotalLoss(config)(seen, batch, 0.0)
     teacher, found = seen.scores.detach().double().softmax(-1), seen.marks.detach().double().log_softmax(-1)
-    assert terms.distill.item() == pytest.approx((teacher * (teacher.log() - found)).sum().item(), rel=1e-4)
+    assert terms.distill.item() == pytest.approx(UNITS["kl"] * (teacher * (teacher.log() - found)).sum().item(), rel=1e-4)
     assert terms.total.item() == pytest.approx((terms.lm + 2 * terms.distill).item(), rel=1e-6)
     assert "distill" in TotalLoss(config).names
     slopes = torch.autograd.grad(terms.distill.sum(), [seen.marks, seen.scores], allow_unused=True)
-    torch.testing.assert_close(slopes[0].double(), found.exp() - teacher, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(slopes[0].double(), UNITS["kl"] * (found.exp() - teacher), rtol=1e-4, atol=1e-5)
     assert slopes[1] is None
 
 

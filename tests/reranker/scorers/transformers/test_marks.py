@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import transformers
 from torch.nn.functional import rms_norm
 
 from firstrank.reranker.errors import FirstrankError, InputError, ModelError
+from firstrank.reranker.models.layers import check_first_layers
 from firstrank.reranker.models.loaded import load_model
 from firstrank.reranker.models.spec import ModelSpec
 from firstrank.reranker.prompt.prompter import EncodedRequest
@@ -77,8 +79,6 @@ def test_what_prompts_share_is_read_once_and_marks_are_the_same(dtype, folder):
 
 @pytest.mark.parametrize("family", ["Llama", "Gemma2", "GptOss"])
 def test_packed_and_padded_passes_read_the_same_places(family):
-    from dataclasses import replace
-
     network = network_of(family)
     prompts = [
         replace(one, marks=marks) for one, marks in zip(prompts_of((5, 9), (0, 7), (4, 12)), ((6, 11, 13), (), (4, 15)), strict=True)
@@ -153,3 +153,15 @@ def test_the_first_real_model_reads_marks_too(tmp_path):
 
 def _encoded(model) -> EncodedRequest:
     return model.prompter.encode(REQUEST)
+
+
+def test_networks_that_cannot_be_cut_are_named():
+    with pytest.raises(ModelError, match="layers: 1 cannot be kept, for GPT2LMHeadModel does not name its layers so"):
+        check_first_layers("mine", network_of("GPT2"), 1)
+    network = network_of("Llama")
+    network.base_model.norm.weight.fill_(0.5)
+    check_first_layers("mine", network, 1)
+    assert network.base_model.norm.weight.eq(0.5).all(), "a check changes nothing"
+    network.base_model.norm = torch.nn.LayerNorm(32)
+    with pytest.raises(ModelError, match="norm: plain"):
+        check_first_layers("mine", network, 1)
