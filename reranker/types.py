@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple, overload
 
 from firstrank.reranker.errors import InputError
 
-Answer = Literal["logits", "permutation", "pointwise"]
-"""how a model answers: label logits of a window, an ordering that it writes, or one passage a prompt"""
+Answer = Literal["logits", "permutation", "pointwise", "marks"]
+"""how a model answers: label logits of a window, an ordering that it writes, one passage a prompt, or a mark at each passage of a window"""
 
 
 class Backend(StrEnum):

@@ -13,6 +13,7 @@ import yaml
 from firstrank.reranker.models.loaded import Model
 from firstrank.training.config import Config
 from firstrank.training.log import LOG, read_log
+from firstrank.training.sections import ProbeLoss
 
 _log = logging.getLogger(__name__)
 
@@ -33,13 +34,13 @@ def card_text(config: Config, model: Model, facts: Mapping[str, Any], log: list[
         f"# {config.output.name}",
         "",
         f"A listwise reranker for [Firstrank](https://pypi.org/project/firstrank/): `{model.name}` ({model.spec.licence}), fine-tuned by "
-        "`firstrank train`. It ranks a window of passages from the label logits of the first token.",
+        f"`firstrank train`. It ranks a window of passages {_read(model)}.",
         "",
         "    firstrank rerank --model THIS_FOLDER --run RUN --queries QUERIES --corpus CORPUS --output OUT",
         "",
         "| what | |",
         "|---|---|",
-        f"| loss | {lm.weight} · LM ({lm.importance}) + {rank.weight} · {rank.name} |",
+        f"| loss | {lm.weight} · LM ({lm.importance}) + {rank.weight} · {rank.name}{_probed(config.loss.probe)} |",
         f"| tuning | {config.tuning.method}, {config.tuning.precision} |",
         f"| examples | {', '.join(path.name for path in config.train)} |",
         f"| strategy, window, stride | {model.spec.strategy}, {model.spec.window}, {model.spec.stride} |",
@@ -60,6 +61,17 @@ def card_text(config: Config, model: Model, facts: Mapping[str, Any], log: list[
         "</details>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _read(model: Model) -> str:
+    if model.spec.answer == "marks":
+        return f"from what the network's first {model.spec.layers} layers say of each"
+    return "from the label logits of the first token" if model.spec.answer == "logits" else "by an ordering that it writes"
+
+
+def _probed(probe: ProbeLoss) -> str:
+    parts = (f"{probe.weight:g} · it at layer {probe.layer}", probe.weight), (f"{probe.distill:g} · distillation to it", probe.distill)
+    return "".join(f" + {said}" for said, weight in parts if weight)
 
 
 def _measured(steps: list[dict[str, Any]], scores: list[dict[str, Any]]) -> list[str]:

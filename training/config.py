@@ -38,7 +38,9 @@ class Config(Section):
 
     model: str = Field(default="first-smollm2", description="a name, a folder, or a Hugging Face id")
     revision: str | None = None
-    answer: Literal["logits", "permutation"] | None = Field(default=None, description="in place of the model's own")
+    answer: Literal["logits", "permutation", "marks"] | None = Field(
+        default=None, description="in place of the model's own; marks: the exported model is what the probe reads"
+    )
     template: str | Template | None = Field(default=None, description="in place of the model's own")
     context: PositiveInt | None = Field(default=None, description="tokens of a prompt, in place of the model's own")
     chat: Mapping[str, Any] | None = Field(default=None, description="options of the chat template, in place of the model's own")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import islice
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from firstrank.reranker.batch.tasks import RunTasks, queries_of
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.measures import per_query
+from firstrank.reranker.models.layers import first_layers
 from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.reranker import Reranker
 from firstrank.reranker.runs.qrels import read_qrels
@@ -53,7 +55,8 @@ class DevSet:
 
     def rankings(self, network: Any, model: Model, threads: int | None = None) -> list[Ranking]:
         """The set's candidates, reranked with these weights by what the model says of itself: strategy, window, stride, cut …"""
-        with serving(network):
+        layers = model.spec.layers if model.spec.answer == "marks" else None
+        with serving(network), first_layers(network, layers) if layers else nullcontext():
             scorer = TransformersScorer(model, TransformersOptions(device=_device(network), threads=threads), network=network)
             with Reranker(scorer, schedule=model.spec.schedule) as reranker:
                 return list(reranker.rank_many(self._requests))

@@ -34,6 +34,8 @@ def described(config: Config, model: Model, examples: int, steps: int, samples: 
     rank, lm = config.loss.rank, config.loss.lm
     yield f"{examples} examples, {steps} steps of {config.batch.step} windows in each process"
     yield f"model {model.name}, template {model.spec.template_name}, context {model.prompter.context} tokens"
+    if model.spec.answer == "marks":
+        yield f"the exported model reads marks after {model.spec.layers} layers"
     yield f"the exported model ranks by {model.spec.strategy}, {model.spec.window} passages a window, stride {model.spec.stride}"
     yield f"loss = {lm.weight} · LM ({lm.importance} importance) + {rank.weight} · {rank.name}"
     for number, sample in enumerate(samples):

@@ -83,8 +83,10 @@ def settings(model: Model) -> dict[str, Any]:
     spec, prompter = model.spec, model.prompter
     said = spec.model_dump(mode="json", exclude={"name", "weights", "template", "label_ids"}, exclude_defaults=True)
     always = {"answer": spec.answer, "window": spec.window, "stride": spec.stride, "context": prompter.context}
-    template = spec.read_template().model_dump(mode="json", exclude_defaults=True)
-    labels = {"label_ids": list(prompter.label_ids(len(prompter.identifiers)))} if spec.answer == "logits" else {}
+    shown = spec.read_template()
+    template = shown.model_dump(mode="json", exclude_defaults=True)
+    lettered = spec.answer != "permutation" and shown.labels == "letters"
+    labels = {"label_ids": list(prompter.label_ids(len(prompter.identifiers)))} if lettered else {}
     description = f"{model.name}, trained by `firstrank train`"
     return said | always | {"description": description, "template": template} | labels
 

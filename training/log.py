@@ -22,8 +22,8 @@ LOG = "log.jsonl"
 
 class RunLog(TrainerCallback):
     """Writes `log.jsonl`: {"step", "loss", "lm", "rank", "grad_norm", "learning_rate", "windows", "tokens", "seconds"} a step
-    ("probe", "z", "start" too where they are on, "tokens_per_second"), {"step", "ndcg@10", "seconds"} an evaluation; that before the
-    first step has the "first stage" too."""
+    ("probe", "distill", "z", "start" too where they are on, "tokens_per_second"), {"step", "ndcg@10", "seconds"} an evaluation; that
+    before the first step has the "first stage" too."""
 
     def __init__(self, folder: Path, total: int) -> None:
         self._path, self._total = folder / LOG, total

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import rms_norm
 
 from firstrank.reranker.errors import InputError
+from firstrank.reranker.models.layers import check_first_layers, plain_norm
 from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.models.network import load_network as read_weights
 from firstrank.training.attention import WINDOWS, choose
@@ -24,6 +24,14 @@ from firstrank.training.machine import arithmetic
 from firstrank.training.quantised import quantise
 from firstrank.training.samples.batch import Batch
 from firstrank.training.sections import Tuning
+
+
+class Probed(NamedTuple):
+    """Where the probe reads, and what."""
+
+    layer: int
+    opening: int
+    """the id of the token whose logit is a mark"""
 
 
 class Seen(NamedTuple):
@@ -52,14 +60,16 @@ def load_network(model: Model, config: Config) -> Any:
     dtype = resting if lasting else torch.float32  # what moves stays in fp32, here or in the optimiser
     fusing = tuning.lora.bits is None and fuses(tuning)
     base = None if model.base is None else Path(model.base)
-    network = read_weights(model.name, Path(model.path), dtype, base=base)
+    network = read_weights(model.name, Path(model.path), dtype, base=base, **_part(config))
     network.config.use_cache = False
+    if model.spec.answer == "marks":
+        check_first_layers(model.name, network, config.loss.probe.layer)
     if tuning.lora.bits is not None:
         quantise(network, tuning.lora.bits, resting)
     choose(network, tuning, model.prompter.context)
-    labels = model.prompter.label_ids(len(model.prompter.identifiers)) if model.spec.answer == "logits" else None
+    labels = model.prompter.label_ids(len(model.prompter.identifiers)) if model.spec.answer != "permutation" else None
     own = _own_head(network, labels) if config.loss.rank.head == "own" and labels else None
-    _give_losses(network, labels, config, own)
+    _give_losses(network, model, labels, config, own)
     network = tuned(network, tuning, own is not None)
     if fusing:
         whole = causal_model(network)
@@ -70,6 +80,11 @@ def load_network(model: Model, config: Config) -> Any:
     if tuning.compile:
         compile_parts(causal_model(network))
     return network
+
+
+def _part(config: Config) -> dict[str, Any]:
+    """What is read of the network: all, or where the probe alone learns, what it reads."""
+    return {} if config.loss.reads_end else {"layers": config.loss.probe.layer, "norm": "plain"}
 
 
 def is_packed(network: Any) -> bool:
@@ -160,28 +175,31 @@ def drop_own_head(network: Any) -> None:
             settings.modules_to_save = settings.exclude_modules = None
 
 
-def _give_losses(network: Any, labels: tuple[int, ...] | None, config: Config, own: Any) -> None:
+def _give_losses(network: Any, model: Model, labels: tuple[int, ...] | None, config: Config, own: Any) -> None:
     """Teaches `network(batch=…)`; without `batch` it is the model that it was."""
     usual, loss = network.forward, config.loss
-    asked = loss.rank.weight.ever or loss.z.weight or loss.start.weight or loss.lm.ties == "likeliest"
+    asked = loss.rank.weight.ever or loss.z.weight or loss.start.weight or loss.lm.ties == "likeliest" or loss.probe.distill
     ids = torch.tensor(labels) if labels is not None and asked else None
-    layer = loss.probe.layer if loss.probe.weight else None
-    if layer is not None and layer > (layers := network.config.get_text_config().num_hidden_layers):
-        raise InputError(f"loss.probe.layer: {layer}, but the model has {layers} layers")
+    probed = Probed(loss.probe.layer, model.prompter.opening) if loss.probe.is_on else None
+    layers = network.config.get_text_config().num_hidden_layers
+    if probed is not None and probed.layer > layers:
+        raise InputError(f"loss.probe.layer: {probed.layer}, but the model has {layers} layers")
+    if probed is not None and probed.layer == layers and model.spec.answer == "marks" and loss.reads_end:
+        raise InputError(f"loss.probe.layer: {layers} is the model's last, and answer: marks keeps an earlier one")
 
     def forward(*args: Any, batch: Batch | None = None, **kwargs: Any) -> Any:
         if batch is None:
             return usual(*args, **kwargs)
-        return _seen(network, batch, ids, layer, own is not None)
+        return _seen(network, batch, ids, probed, own is not None)
 
     network.forward = forward
 
 
-def _seen(network: Any, batch: Batch, labels: Tensor | None, layer: int | None, own: bool) -> Seen:
+def _seen(network: Any, batch: Batch, labels: Tensor | None, probed: Probed | None, own: bool) -> Seen:
     given: dict[str, Any] = {} if batch.position_ids is None else {"position_ids": batch.position_ids}
     if network.config._attn_implementation == WINDOWS:
         given["segments"] = batch.segments
-    states = network.base_model(input_ids=batch.input_ids, use_cache=False, output_hidden_states=layer is not None, **given)
+    states = network.base_model(input_ids=batch.input_ids, use_cache=False, output_hidden_states=probed is not None, **given)
     hidden = states.last_hidden_state.flatten(0, 1)
     head, answers = Head.of(network), hidden[batch.answer_rows]
     if hidden.is_cuda and torch.is_autocast_enabled("cuda"):
@@ -193,15 +211,15 @@ def _seen(network: Any, batch: Batch, labels: Tensor | None, layer: int | None, 
         if own:
             ranking = getattr(network, OWN_HEAD)(hidden[batch.label_rows].float())[:, : batch.mask.shape[1]]
         losses = token_losses(answers, head, batch.answer_ids) if len(batch.answer_ids) else hidden.new_zeros(0).float()
-        marks = None if layer is None else _marks(states.hidden_states[layer].flatten(0, 1), batch, head)
+        marks = None if probed is None else _marks(states.hidden_states[probed.layer].flatten(0, 1)[batch.mark_rows], head, probed.opening)
     return Seen(scores, losses, marks, ranking, hidden)
 
 
-def _marks(hidden: Tensor, batch: Batch, head: Head) -> Tensor:
-    """How much each mark says that the answer begins: the logit there of the token that opens it, as if the layer were the last.
+def _marks(hidden: Tensor, head: Head, opening: int) -> Tensor:
+    """[…, hidden] -> […]: how much each mark says that the answer begins, the logit there of the token that opens it, as if the layer
+    were the last. `answer: marks` reads the same.
 
-    The direction is the prompt's last token's row of the head, so the probe has no weights of its own to keep or to drop.
+    The direction is that token's row of the head, so the probe has no weights of its own to keep or to drop; the row does not move for it.
     """
-    opening = head.weight[batch.input_ids.flatten()[batch.label_rows]].detach().float()
-    marks = rms_norm(hidden[batch.mark_rows].float(), (hidden.shape[-1],))
-    return torch.einsum("wph,wh->wp", marks, opening)
+    still = head._replace(weight=head.weight.detach())
+    return still.logits(plain_norm(hidden), torch.tensor([opening], device=hidden.device)).squeeze(-1)

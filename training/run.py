@@ -143,17 +143,35 @@ def exported_spec(config: Config, own: ModelSpec) -> ModelSpec:
     given = {name: getattr(config, name) for name in ("answer", "template", "context", "chat")}
     given |= {name: getattr(serve, name) for name in ("passage_tokens", "excerpt")}
     given |= {name: getattr(schedule, name) for name in ("strategy", "window", "stride", "passes")}
+    said = {name: value for name, value in given.items() if value is not None} | _part(config, own)
     try:
-        spec = ModelSpec.model_validate(own.model_dump() | {name: value for name, value in given.items() if value is not None})
+        spec = ModelSpec.model_validate(own.model_dump() | said)
     except ValidationError as error:
         raise InputError(f"the recipe and the settings of {config.model!r} do not fit together: {explained(error)}") from error
     spec.schedule.build()
-    if spec.answer != "logits" or spec.read_template().labels == "numbers":
+    if spec.answer == "permutation" or spec.read_template().labels == "numbers":
         if loss.rank.weight.ever:
-            raise InputError("loss.rank: its labels must be single tokens (answer: logits, letters); say loss.rank.weight=0")
-        if loss.lm.ties == "likeliest" or loss.z.weight or loss.start.weight:
-            raise InputError("loss.lm.ties=likeliest, loss.z, loss.start: their labels must be single tokens (answer: logits, letters)")
+            raise InputError("loss.rank: its labels must be single tokens (answer: logits or marks, letters); say loss.rank.weight=0")
+        if loss.lm.ties == "likeliest" or loss.z.weight or loss.start.weight or loss.probe.distill:
+            raise InputError(
+                "loss.lm.ties=likeliest, loss.probe.distill, loss.z, loss.start: their labels must be single tokens "
+                "(answer: logits or marks, letters)"
+            )
     return spec
+
+
+def _part(config: Config, own: ModelSpec) -> dict[str, Any]:
+    """Which part of the network the exported model is: with marks, the layers that the probe reads."""
+    probe, answer = config.loss.probe, config.answer or own.answer
+    if answer == "marks":
+        if not probe.is_on:
+            raise InputError(
+                "answer: marks: what the probe reads is exported, and it is off; say loss.probe.weight=1 and loss.probe.layer=N"
+            )
+        return {"layers": probe.layer, "norm": "plain"}
+    if not (config.loss.rank.weight.ever or config.loss.lm.weight.ever):
+        raise InputError("loss: rank.weight and lm.weight are both 0, and the probe is dropped: say answer=marks to keep it")
+    return {"layers": None, "norm": "own"} if own.answer == "marks" else {}
 
 
 def total_steps(config: Config, examples: Examples) -> int:

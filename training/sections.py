@@ -126,14 +126,22 @@ class StartLoss(Section):
 
 
 class ProbeLoss(Section):
-    """The same ranking loss where each passage has been read, at a middle layer: a signal for every passage, dropped after training."""
+    """The same ranking loss where each passage has been read, at a middle layer: a signal for every passage. With `answer: marks` it is
+    kept after training, and all that is kept."""
 
     weight: NonNegativeFloat = Field(default=0.0, description="0 turns it off")
     layer: PositiveInt = Field(default=1, description="after so many layers; two thirds of them leave room for what reads the marks")
+    distill: NonNegativeFloat = Field(
+        default=0.0, description="weight of its softmax's divergence from that of the label logits, which do not move for it"
+    )
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.weight or self.distill)
 
 
 class Loss(Section):
-    """L = lm.weight · LM + rank.weight · rank + probe.weight · probe + z.weight · z + start.weight · start."""
+    """L = lm.weight · LM + rank.weight · rank + probe.weight · probe + probe.distill · distill + z.weight · z + start.weight · start."""
 
     rank: RankLoss = RankLoss()
     lm: LMLoss = LMLoss()
@@ -141,9 +149,14 @@ class Loss(Section):
     z: ZLoss = ZLoss()
     start: StartLoss = StartLoss()
 
+    @property
+    def reads_end(self) -> bool:
+        """Whether anything is learned from the last layer."""
+        return bool(self.rank.weight.ever or self.lm.weight.ever or self.probe.distill or self.z.weight or self.start.weight)
+
     @model_validator(mode="after")
     def _some(self) -> Self:
-        if not (self.rank.weight.ever or self.lm.weight.ever):
+        if not (self.rank.weight.ever or self.lm.weight.ever or self.probe.weight):
             raise ValueError("rank.weight and lm.weight are both 0: nothing would be learned that an answer shows")
         if self.rank.head == "own" and not self.lm.weight.ever:
             raise ValueError("rank.head: own: the labels would learn nothing without the LM loss; give lm.weight")

@@ -1,4 +1,4 @@
-"""L = LM + λ · rank (+ probe, z, start) over a batch's windows, each on its own; and how much each window counts."""
+"""L = LM + λ · rank (+ probe, distill, z, start) over a batch's windows, each on its own; and how much each window counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from firstrank.training.samples.batch import Batch
 from firstrank.training.samples.sample import Samples
 from firstrank.training.sections import Difficulty, Doubt, Reweighting
 
-NAMES = ("lm", "rank", "probe", "z", "start")
+NAMES = ("lm", "rank", "probe", "distill", "z", "start")
 _MEASURED = 64
 """windows of a run, on which a ranking loss's unit is measured"""
 
@@ -31,6 +31,7 @@ class Terms(NamedTuple):
     lm: Tensor
     rank: Tensor
     probe: Tensor
+    distill: Tensor
     z: Tensor
     start: Tensor
 
@@ -51,8 +52,8 @@ class TotalLoss:
     @property
     def names(self) -> list[str]:
         """The terms that the recipe turns on, and the two that are always logged."""
-        loss = self._loss
-        on = {"lm": True, "rank": True, "probe": loss.probe.weight, "z": loss.z.weight, "start": loss.start.weight}
+        loss, probe = self._loss, self._loss.probe
+        on = {"lm": True, "rank": True, "probe": probe.weight, "distill": probe.distill, "z": loss.z.weight, "start": loss.start.weight}
         return [name for name in NAMES if on[name]]
 
     def __call__(self, seen: Seen, batch: Batch, progress: float) -> Terms:
@@ -65,23 +66,26 @@ class TotalLoss:
         lm = seen.token_losses.new_zeros(len(batch.qids))
         if len(seen.token_losses):
             lm = lm.index_add(0, batch.answer_windows, seen.token_losses * batch.answer_weights)
-        rank, probe, z, start = (torch.zeros_like(lm) for _ in range(4))
+        rank, probe, distill, z, start = (torch.zeros_like(lm) for _ in range(5))
         if ranking is not None and loss.rank.weight.ever:
             rank = self._rank(ranking, batch, doubted(ranking, batch.targets, batch.mask, loss.rank.doubt, progress))
-        if seen.marks is not None:
+        if seen.marks is not None and loss.probe.weight:
             probe = self._rank(seen.marks, batch, batch.mask)
+        if seen.marks is not None and seen.scores is not None and loss.probe.distill:
+            distill = distilled(seen.marks, seen.scores, batch.targets, batch.mask)
         if seen.scores is not None and loss.z.weight:
             z = z_loss(seen.scores, batch.targets, batch.mask)
         if seen.scores is not None and batch.likely is not None:
             start = kl(seen.scores, batch.likely, batch.mask) * tells(batch.targets, batch.mask)
-        return lm, rank, probe, z, start
+        return lm, rank, probe, distill, z, start
 
     def weighed(self, terms: Sequence[Tensor], progress: float) -> Tensor:
         """[windows]: the terms (those of Terms but the total), each times its weight, summed."""
-        lm, rank, probe, z, start = terms
+        lm, rank, probe, distill, z, start = terms
         loss = self._loss
         each = loss.lm.weight.at(progress) * lm + loss.rank.weight.at(progress) * rank
-        return each + loss.probe.weight * probe + loss.z.weight * z + loss.start.weight * start
+        each = each + loss.probe.weight * probe + loss.probe.distill * distill
+        return each + loss.z.weight * z + loss.start.weight * start
 
     def _rank(self, scores: Tensor, batch: Batch, mask: Tensor) -> Tensor:
         return self._unit * self._given(scores, batch.targets, mask)
@@ -95,6 +99,14 @@ class TotalLoss:
         elif self._reweighting is not None:
             weights = weights * by_loss(losses, batch.mask.sum(-1), self._reweighting)
         return weights
+
+
+def distilled(marks: Tensor, scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """[lists]: KL(softmax(label logits) ‖ softmax(marks)); the label logits teach, and do not move for it.
+
+    Zhang et al., Be Your Own Teacher, ICCV 2019, arXiv 1905.08094: a network's last layer teaches its earlier ones.
+    """
+    return kl(marks, scores.detach(), mask) * tells(targets, mask)
 
 
 def z_loss(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

@@ -94,6 +94,7 @@ def _answer(spec: ModelSpec) -> str:
         "logits": "logits of the first token",
         "permutation": "writes the ordering out",
         "pointwise": "reads one passage at a time",
+        "marks": "marks of its first layers, one a passage",
     }.get(spec.answer, spec.answer)
 
 

@@ -76,8 +76,8 @@ def load_model(
     Raises ModelError where it cannot be found, fetched or used, and what `changed` raises.
     """
     spec, folder = find_model(name)
-    if answer and spec.answer != answer and "pointwise" in (answer, spec.answer):
-        raise ModelError(f"model {name!r}: its prompts are made for answer: {spec.answer}, so it cannot answer by {answer}")
+    if answer and spec.answer != answer and not {answer, spec.answer} <= {"logits", "permutation"}:
+        raise ModelError(f"model {name!r}: its settings are made for answer: {spec.answer}, so it cannot answer by {answer}")
     spec = spec.model_copy(update={"answer": answer}) if answer else spec
     spec = changed(spec) if changed else spec
     check_revision(name, revision)

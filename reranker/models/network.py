@@ -52,7 +52,7 @@ def load_network(
     try:
         if is_adapter(path):
             assert base is not None
-            network = merged(path, _whole(name, base, dtype, layers), name)
+            network = merged(path, _whole(name, base, dtype, layers), name, layers)
         else:
             network = _whole(name, path, dtype, layers)
     except (FirstrankError, torch.OutOfMemoryError):
@@ -68,8 +68,8 @@ def load_network(
     return network
 
 
-def merged(adapter: Path, network: Any, name: str = "") -> Any:
-    """A folder's adapter merged into `network`. Raises ModelError where it does not fit."""
+def merged(adapter: Path, network: Any, name: str = "", layers: int | None = None) -> Any:
+    """A folder's adapter merged into `network`, which may have its first `layers` layers only. Raises ModelError where it does not fit."""
     from peft import PeftModel, get_peft_model_state_dict
     from peft.utils.save_and_load import load_peft_weights
 
@@ -78,7 +78,7 @@ def merged(adapter: Path, network: Any, name: str = "") -> Any:
         adapted = PeftModel.from_pretrained(network, str(adapter))
     wanted = get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
     found = load_peft_weights(str(adapter), device="cpu").keys()
-    surplus = {one for one in found - wanted if not _EMBEDDINGS.search(one)}  # peft may save whole embeddings beside
+    surplus = {one for one in found - wanted if not (_EMBEDDINGS.search(one) or is_beyond(one, layers))}  # peft may save whole embeddings
     _check_names(name or adapter.name, adapter, "the model that the adapter is for", wanted - found, surplus)
     if not hasattr(adapted, "merge_and_unload"):
         raise ModelError(

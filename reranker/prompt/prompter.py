@@ -89,6 +89,11 @@ class Prompter:
         return tuple(ids[0] for ids in self._label_tokens[:n])
 
     @cached_property
+    def opening(self) -> int:
+        """The token that opens an answer, at the end of every prompt: whoever expects a label next has its state there."""
+        return self.frame(2, "")[1][-1]
+
+    @cached_property
     def ordering(self) -> Ordering:
         """The language of complete answers, for models that generate them; where the template opens the answer, that is left out."""
         opening = [] if self.template.answer else self.encoder.encode(Piece((Trusted("["),), CONTROL))
@@ -99,7 +104,7 @@ class Prompter:
 
     def reserve(self, n: int) -> int:
         """Tokens that the answer of a window of n may take."""
-        return 1 if self.answer == "logits" else self.ordering.upto(n).longest + self.thinking
+        return self.ordering.upto(n).longest + self.thinking if self.answer == "permutation" else 1
 
     def read_ordering(self, generated: str, n: int) -> Parsed:
         """The ordering in what a model wrote for a window of n, repaired.
@@ -202,6 +207,12 @@ class EncodedRequest:
     def prompt(self, indices: Sequence[int]) -> Ids:
         """The token ids of a window that shows the candidates `indices` in that order; the model's answer comes next."""
         return self.marked(indices)[0]
+
+    def asked(self, indices: Sequence[int]) -> tuple[Ids, tuple[int, ...]]:
+        """What a model reads of a window: its prompt, whose last place is the answer's, and no marks; or, where the model answers by
+        them, the prompt up to the last mark, and the marks."""
+        ids, marks = self.marked(indices)
+        return (ids[: marks[-1] + 1], tuple(marks)) if self._prompter.answer == "marks" else (ids, ())
 
     def header(self, n: int) -> Ids:
         """What a window of n begins with: the token ids before its first passage."""

@@ -143,7 +143,7 @@ def open_scorer(
             model,
             revision=revision,
             answer=answer,
-            changed=lambda spec: spec.instructed(instruction),
+            changed=lambda spec: _running(spec, backend).instructed(instruction),
             tensors=not isinstance(backend, OpenAIOptions),
         )
         return _scorer(loaded, backend), loaded.spec
@@ -172,8 +172,18 @@ def spec_of(model: str, backend: BackendOptions) -> ModelSpec:
     if isinstance(backend, Oracle):
         return ModelSpec()
     if isinstance(backend, HOSTED):
-        return remote_settings(model, "chat" if isinstance(backend, ChatOptions) else "decision")
-    return read_settings(model)
+        return _running(remote_settings(model, "chat" if isinstance(backend, ChatOptions) else "decision"), backend)
+    return _running(read_settings(model), backend)
+
+
+def _running(spec: ModelSpec, backend: BackendOptions) -> ModelSpec:
+    """The settings. Raises InputError where the backend cannot read the model's answer."""
+    if spec.answer == "marks" and not isinstance(backend, TransformersOptions):
+        raise InputError(
+            f"model {spec.name!r}: is read in the middle of a prompt (answer: marks), and backend {str(backend_of(backend))!r} tells of a "
+            "prompt's end alone: use backend 'transformers'"
+        )
+    return spec
 
 
 def _open_hosted(backend: ChatOptions | DecisionOptions, spec: ModelSpec) -> tuple[Scorer, ModelSpec]:

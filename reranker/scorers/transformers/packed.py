@@ -38,8 +38,8 @@ class Layout:
     positions: Tensor
     """[1, tokens]"""
     sight: Groups | Varlen
-    last: Tensor
-    """[segments]: places of the segments' last tokens, in the order they were given"""
+    read: Tensor
+    """places in the row that are read, in the order of the segments"""
     keeps: tuple[tuple[Prefix, slice], ...]
     """prefixes that this row reads, and where they stand in it"""
 
@@ -62,14 +62,14 @@ def _layout(
     ends = list(accumulate(len(one.ids) for one in segments))
     starts = [0, *ends[:-1]]
     firsts = [len(one.before.ids) if one.before else 0 for one in segments]
-    ids, positions, last = sent(
+    ids, positions, read = sent(
         device,
         [index for one in segments for index in one.ids],
         [place for first, one in zip(firsts, segments, strict=True) for place in range(first, first + len(one.ids))],
-        [end - 1 for end in ends],
+        [start + place for start, one in zip(starts, segments, strict=True) for place in one.places],
     )
     sight = Groups(segments, starts, device) if kernel is None else Varlen(segments, starts, device, kernel)
-    return Layout(ids[None], positions[None], sight, last, keeps)
+    return Layout(ids[None], positions[None], sight, read, keeps)
 
 
 _thread = threading.local()

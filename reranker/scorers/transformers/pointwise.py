@@ -1,15 +1,16 @@
-"""Passages read one a prompt through transformers: what a request's prompts share is read once, and the score at each last position."""
+"""A score a place through transformers: at the end of each passage's prompt, which share what is read once; or at the marks of a window."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
-from firstrank.reranker.prompt.pointwise import PointPrompter, PointRequest
+from firstrank.reranker.prompt.pointwise import PointRequest
 from firstrank.reranker.scorers.batcher import Batcher
 from firstrank.reranker.scorers.point_session import Read
 from firstrank.reranker.scorers.transformers.head import LabelHead
-from firstrank.reranker.scorers.transformers.reader import Finish, Prompt, Reader, Start
+from firstrank.reranker.scorers.transformers.reader import Finish, Prompt, Start
 from firstrank.reranker.scorers.transformers.segments import Prefix
 from firstrank.reranker.scorers.transformers.transfer import fetched
 from firstrank.reranker.types import Scores
@@ -26,15 +27,17 @@ def reading_by(batcher: Batcher[Any, Scores], encoded: PointRequest, client: str
     return read
 
 
-def points(read: Reader, head: LabelHead, prompter: PointPrompter) -> Start:
-    """Prompts -> the scores of their passages."""
+def points(
+    read: Callable[[Sequence[Prompt]], Any], head: LabelHead, ids: tuple[int, ...], value: Callable[[Sequence[float]], float]
+) -> Start:
+    """Prompts -> the scores of their passages: `value` of the logits of `ids` at the place where each is read."""
 
     def start(prompts: Sequence[Prompt]) -> Finish:
-        logits = fetched(head(read(prompts), prompter.ids))
+        logits = fetched(head(read(prompts), ids))
 
         def finish() -> list[Scores]:
-            values = iter([prompter.value(row) for row in logits()])
-            return [Scores(tuple(next(values) for _ in prompt.segments)) for prompt in prompts]
+            values = map(value, logits())
+            return [Scores(tuple(islice(values, prompt.n))) for prompt in prompts]
 
         return finish
 

@@ -1,4 +1,4 @@
-"""A network as a function: prompts -> the hidden state at the last token of each of their segments.
+"""A network as a function: prompts -> the hidden states at the last token of each of their segments, or at their marks.
 
 `Padded` is the plain pass of transformers, to the bit for a prompt alone. `Packed` reads what a request's prompts share once, and pads
 nothing.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from firstrank.reranker.scorers.transformers.packed import Layout, layout, pack, prefix_layout, reading, unpack
 from firstrank.reranker.scorers.transformers.segments import Prefix, Segment
+from firstrank.reranker.scorers.transformers.transfer import sent
 from firstrank.reranker.scorers.transformers.varlen import Kernel
 from firstrank.reranker.types import Scores
 
@@ -36,6 +37,8 @@ class Prompt:
     prefix: Prefix
     segments: tuple[Sequence[int], ...]
     n: int
+    marks: tuple[int, ...] = ()
+    """of a prompt of one segment: the places that are read in place of its last"""
 
     @property
     def wholes(self) -> list[list[int]]:
@@ -47,7 +50,7 @@ class Prompt:
 
 
 class Reader(Protocol):
-    """Prompts -> [segments of all, hidden size]."""
+    """Prompts -> [places read in all, hidden size]: a segment's last token, or the marks."""
 
     @property
     def name(self) -> str:
@@ -73,30 +76,32 @@ class Padded:
     def __call__(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         import torch
 
-        wholes = [whole for prompt in prompts for whole in prompt.wholes]
+        wholes = [Segment(whole, None, prompt.marks) for prompt in prompts for whole in prompt.wholes]
         found: list[Any] = [None] * len(wholes)
         for batch in self._batches(wholes):
             for place, hidden in zip(batch, self._pass([wholes[i] for i in batch]), strict=True):
                 found[place] = hidden
-        return torch.stack(found)
+        return torch.cat(found)
 
-    def _batches(self, prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    def _batches(self, prompts: Sequence[Segment]) -> Iterator[list[int]]:
         """Places of prompts, the longest first, so many at once as the budget holds."""
-        waiting = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
+        waiting = sorted(range(len(prompts)), key=lambda i: -len(prompts[i].ids))
         while waiting:
-            count = max(1, self._most // len(prompts[waiting[0]]))
+            count = max(1, self._most // len(prompts[waiting[0]].ids))
             yield waiting[:count]
             waiting = waiting[count:]
 
-    def _pass(self, prompts: Sequence[Sequence[int]]) -> torch.Tensor:
+    def _pass(self, prompts: Sequence[Segment]) -> Sequence[torch.Tensor]:
+        """What is read of each."""
         import torch
 
-        lengths = torch.tensor(list(map(len, prompts)), device=self._device)
-        ids = torch.zeros(len(prompts), int(lengths.max()), dtype=torch.long)
+        ids = torch.zeros(len(prompts), max(len(one.ids) for one in prompts), dtype=torch.long)
         for row, one in enumerate(prompts):
-            ids[row, : len(one)] = torch.tensor(one)
+            ids[row, : len(one.ids)] = torch.tensor(one.ids)
         hidden = self._network.base_model(input_ids=ids.to(self._device), use_cache=False).last_hidden_state
-        found: torch.Tensor = hidden[torch.arange(len(prompts), device=self._device), lengths - 1]
+        places = [one.places for one in prompts]
+        rows, columns = sent(self._device, [row for row, of in enumerate(places) for _ in of], [place for of in places for place in of])
+        found: Sequence[torch.Tensor] = hidden[rows, columns].split(list(map(len, places)))
         return found
 
 
@@ -124,8 +129,8 @@ class Packed:
 
     def _segments(self, prompt: Prompt) -> list[Segment]:
         if self._few and len(prompt.segments) == 1:
-            return [Segment(whole) for whole in prompt.wholes]
-        return [Segment(own, prompt.prefix) for own in prompt.segments]
+            return [Segment(whole, None, prompt.marks) for whole in prompt.wholes]
+        return [Segment(own, prompt.prefix, prompt.marks) for own in prompt.segments]
 
     def _read(self, prefixes: Collection[Prefix]) -> None:
         with ExitStack() as held:
@@ -168,7 +173,7 @@ class Packed:
     def _pass(self, row: Layout) -> torch.Tensor:
         with reading(row):
             hidden = self._network.base_model(input_ids=row.ids, position_ids=row.positions, use_cache=False).last_hidden_state
-        found: torch.Tensor = hidden[0].index_select(0, row.last)
+        found: torch.Tensor = hidden[0].index_select(0, row.read)
         return found
 
 

@@ -1,11 +1,12 @@
 """Windows scored by a causal language model through transformers, on a CPU or a GPU.
 
 One window is one forward pass: only the last position reaches the head, and there only the rows of the window's labels,
-in fp32. In fp32 that pass is transformers' own, to the bit. In int8 and bf16 on a CPU what a request's prompts begin with
-is read once, and its keys and values serve every window. On a CPU a batch is one window, which makes scores the same whatever
-else is running; threads may be shared out over lanes, each with a window at a time. On a GPU a batch is a token budget of
-windows, packed into one row without padding; one product gives all their label logits, and one copy brings them back. While a batch
-computes there, the next one is made and sent.
+in fp32. With `answer: marks` the places where passages have been read do, and one token's row. In fp32 that pass is
+transformers' own, to the bit. In int8 and bf16 on a CPU what a request's prompts begin with is read once, and its keys and
+values serve every window. On a CPU a batch is one window, which makes scores the same whatever else is running; threads may be
+shared out over lanes, each with a window at a time. On a GPU a batch is a token budget of windows, packed into one row without
+padding; one product gives all their label logits, and one copy brings them back. While a batch computes there, the next one is
+made and sent.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ from firstrank.reranker.errors import InputError, MachineError, ModelError, Scor
 from firstrank.reranker.models.arithmetic import Arithmetic, chosen, dtype_of
 from firstrank.reranker.models.fp8 import check_installed, quantize_to_fp8
 from firstrank.reranker.models.int8 import quantize
+from firstrank.reranker.models.layers import plain_norm
 from firstrank.reranker.models.loaded import Model
 from firstrank.reranker.models.network import hidden_size, load_network
 from firstrank.reranker.models.turns import CPU_TURN
@@ -135,7 +138,9 @@ class TransformersScorer:
             read.most = tokens_that_fit(read, self._device, most)
         self.reading = read.name
         if (prompter := self._model.pointwise) is not None:
-            return points(read, head, prompter)
+            return points(read, head, prompter.ids, prompter.value)
+        if self._model.spec.answer == "marks":
+            return points(lambda windows: plain_norm(read(windows)), head, (self._model.prompter.opening,), itemgetter(0))
         return partial(self._first_tokens, head, read)
 
     def _reader(self, most: int) -> Reader:
@@ -217,10 +222,10 @@ class TransformersSession:
         self.reading = encoded.reading
 
     async def score(self, indices: tuple[int, ...]) -> Scores:
-        whole = self._encoded.prompt(indices)
+        whole, marks = self._encoded.asked(indices)
         header = tuple(self._encoded.header(len(indices)))
         prefix = self._prefixes.setdefault(header, Prefix(header))
-        prompt = Prompt(prefix, (whole[len(header) :],), len(indices))
+        prompt = Prompt(prefix, (whole[len(header) :],), len(indices), marks)
         return await self._batcher.score(prompt, len(whole), self, self._client)
 
     def close(self) -> None:

@@ -30,6 +30,14 @@ class Segment(NamedTuple):
 
     ids: Ids
     prefix: Prefix | None = None
+    marks: tuple[int, ...] = ()
+    """places in prefix and ids together that are read; the last alone where there are none"""
+
+    @property
+    def places(self) -> list[int]:
+        """What is read, as places in `ids`."""
+        before = 0 if self.prefix is None else len(self.prefix.ids)
+        return [mark - before for mark in self.marks] or [len(self.ids) - 1]
 
     @property
     def before(self) -> Prefix | None:

@@ -174,7 +174,7 @@ def dice(s: Floats, y: Floats) -> float:
     terms = []
     for a, grade in zip(s, y, strict=True):
         p, right = math.exp(a - logsum(s)), float(grade == max(y))
-        terms.append(1.0 - (2 * (1 - p) * p * right + 0.5) / ((1 - p) * p + right + 0.5))
+        terms.append(1.0 - (2 * p * right + 0.5) / (p + right + 0.5))
     return average(terms)
 
 

@@ -103,7 +103,7 @@ def test_no_permutation_beats_the_target_order(name, n):
     targets = [3.0 * (1 - i / (n - 1)) for i in range(n)]
     orders = list(permutations([8.0 * (n - i) for i in range(n)]))
     scores = torch.tensor(orders, dtype=torch.float64)
-    loss = loss_of(name, {"focus": 0.0} if name == "dice" else None)  # with focus, what is sure costs as if it were wrong: the paper's
+    loss = loss_of(name)
     goals, mask = torch.tensor([targets], dtype=torch.float64), torch.ones(1, n, dtype=torch.bool)
     values = torch.cat([loss(row.unsqueeze(0), goals, mask) for row in scores]) if name == "wasserstein" else None
     values = loss(scores, goals.expand(len(orders), -1), mask.expand(len(orders), -1)) if values is None else values

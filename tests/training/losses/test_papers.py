@@ -44,7 +44,7 @@ def test_dice_is_self_adjusting():
     scores = [math.log(2), 0.0, 0.0]
     right = 1 - (2 * 0.25 + 1) / (0.25 + 1 + 1)
     wrong = 1 - 1 / (0.75 * 0.25 + 1)
-    assert value("dice", scores, [1, 0, 0], smoothing=0.999999) == pytest.approx((right + 2 * wrong) / 3, abs=1e-5)
+    assert value("dice", scores, [1, 0, 0], focus=1.0, smoothing=0.999999) == pytest.approx((right + 2 * wrong) / 3, abs=1e-5)
     assert value("dice", scores, [1, 0, 0], focus=0.0) == pytest.approx((1 - 1.5 / 2 + 2 * (1 - 0.5 / 0.75)) / 3)
 
 

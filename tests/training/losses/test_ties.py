@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from firstrank.training.losses import NAMES, loss_of
 from firstrank.training.losses.unit import unit_of
 from firstrank.training.sections import Doubt
-from firstrank.training.total_loss import doubted, z_loss
+from firstrank.training.total_loss import distilled, doubted, z_loss
 
 
 def _start(scores, targets, mask):
@@ -20,11 +20,16 @@ def _start(scores, targets, mask):
     return kl(scores, torch.linspace(0, 1, scores.shape[-1]).to(scores).expand(scores.shape), mask) * tells(targets, mask)
 
 
+def _distilled(scores, targets, mask):
+    """From label logits that are a function of the marks, so that passages that change places take both with them."""
+    return distilled(scores, torch.sin(scores), targets, mask)
+
+
 def _doubting(scores, targets, mask):
     return loss_of("ranknet")(scores, targets, doubted(scores, targets, mask, Doubt(margin=0.0, begin=0.0), 1.0))
 
 
-OBJECTIVES = {name: loss_of(name) for name in NAMES} | {"z": z_loss, "doubt": _doubting}
+OBJECTIVES = {name: loss_of(name) for name in NAMES} | {"z": z_loss, "doubt": _doubting, "distill": _distilled}
 OPTIONED = {
     "softmax smoothed": loss_of("softmax", {"smoothing": 0.2, "temperature": 2.0}),
     "fidelity soft": loss_of("fidelity", {"softness": 1.0}),

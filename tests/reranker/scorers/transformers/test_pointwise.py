@@ -196,7 +196,7 @@ def test_a_card_that_is_wrong_is_named_with_field_and_cure(card, problem, tmp_pa
 
 
 def test_another_answer_than_its_own_is_refused(folders):
-    with pytest.raises(ModelError, match="its prompts are made for answer: pointwise, so it cannot answer by"):
+    with pytest.raises(ModelError, match="its settings are made for answer: pointwise, so it cannot answer by"):
         load_model(str(folders("llama")), answer="permutation")
     with pytest.raises(ModelError, match="reads one passage at a time"):
         _ = load_model(str(folders("llama"))).prompter
