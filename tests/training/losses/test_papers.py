@@ -98,7 +98,7 @@ def test_robust_softmax_takes_a_margin_and_a_temperature():
 
 
 def test_neuralsort_s_rows_are_softened():
-    """Two passages: row 1 is softmax((s - |Δ|) / T), row 2 softmax((-s - |Δ|) / T); with T = 2 and Δ = 1 each right place has sigmoid(½)."""
+    """Of two, row 1 is softmax((s - |Δ|) / T), row 2 softmax((-s - |Δ|) / T); with T = 2 and Δ = 1 each right place has sigmoid(½)."""
     assert value("neuralsort", [1, 0], [1, 0], temperature=2.0) == pytest.approx(math.log(1 + math.exp(-0.5)))
 
 
