@@ -39,7 +39,7 @@ def fuse(network: Any, dtype: torch.dtype) -> None:
         if isinstance(layer, Linear) and type(layer.get_base_layer()) is torch.nn.Linear:
             layer.forward = _Forward(layer, dtype)  # type: ignore[method-assign]  # of this layer alone
         elif dtype != torch.float32 and any(one.dtype == dtype and one.ndim > 1 for one in layer.parameters(recurse=False)):
-            layer.forward = _InType(layer.forward, dtype)  # type: ignore[method-assign]  # likewise
+            layer.forward = _InType(layer.forward, dtype)
 
 
 class _InType:
