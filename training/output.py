@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from firstrank.reranker.errors import FirstrankError, InputError, MachineError
 from firstrank.reranker.runs.files import whole_file
@@ -50,11 +51,15 @@ def check_output(config: Config, inputs: Mapping[str, str], *, allow_changed_dat
 
 
 def _read(kept: Path) -> dict[str, Any]:
+    """A run's recipe; keys that this version of Firstrank has and the run's had not have their defaults."""
     try:
         found = yaml.safe_load(kept.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{kept}: is not a run's recipe: give another output=, or delete it") from error
-    return found if isinstance(found, dict) else {}
+    try:
+        return Config.model_validate(found).model_dump(mode="json")
+    except ValidationError:
+        return found if isinstance(found, dict) else {}
 
 
 def _check_inputs(folder: Path, inputs: Mapping[str, str], allowed: bool) -> None:
