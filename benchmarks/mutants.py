@@ -99,8 +99,8 @@ class Mutating:
 
     def __init__(self, subjects: Sequence[Subject], tell: Callable[[Subject, list[Mutant]], None]) -> None:
         self.subjects = subjects
-        self.passed = False
-        """the tests did, on the modules as they are"""
+        self.failed: list[str] | None = None
+        """tests that fail on the modules as they are; None before they have been run"""
         self._tell = tell
         self._entered: set[str] = set()
         self._prepared: set[str] = set()
@@ -116,15 +116,19 @@ class Mutating:
     def pytest_runtest_call(self) -> None:
         self._prepared |= self._entered
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and self.failed is not None:
+            self.failed.append(report.nodeid)
+
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             return True
         for subject in self.subjects:
             vars(subject.module)["__entered"] = self._entered.add
             _patch(subject.module, marked(subject.tree, "__entered", subject.name))
+        self.failed = []
         cases = [self._tried(item, after) for item, after in zip(session.items, [*session.items[1:], session], strict=True)]
-        self.passed = not session.testsfailed
-        for subject in self.subjects if self.passed else ():
+        for subject in () if self.failed else self.subjects:
             self._tell(subject, [one for one in subject.tried if self._survives(subject, one, session, cases)])
         return True
 
@@ -206,8 +210,8 @@ def _try(subjects: Sequence[Subject], tests: Sequence[str], tell: Callable[[Subj
     quiet = ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:faulthandler"]
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123  # a device
         pytest.main([*quiet, *(str(ROOT / test) for test in tests)], plugins=[plugin])
-    if not plugin.passed:
-        sys.exit(f"{', '.join(one.name for one in subjects)}: their tests fail as they are")
+    if plugin.failed is None or plugin.failed:
+        sys.exit(f"the modules as they are: {', '.join(plugin.failed or ['the tests cannot be collected'])} fails")
 
 
 def _entry(subject: Subject, survivors: Sequence[Mutant], seed: int, reasons: dict[str, str]) -> Entry:
