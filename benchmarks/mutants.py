@@ -124,8 +124,8 @@ class Mutating:
         if session.testsfailed:
             return True
         for subject in self.subjects:
-            vars(subject.module)["__entered"] = self._entered.add
-            _patch(subject.module, marked(subject.tree, "__entered", subject.name))
+            vars(subject.module)["_entered"] = self._entered.add
+            _patch(subject.module, marked(subject.tree, "_entered", subject.name))
         self.failed = []
         cases = [self._tried(item, after) for item, after in zip(session.items, [*session.items[1:], session], strict=True)]
         for subject in () if self.failed else self.subjects:
