@@ -5,9 +5,9 @@
 Of each module (by default all of `GROUPS`) all mutants are tried, or a `--sample` of so many, drawn with a seed. Each is tried in a
 process of its own, forked once the tests have been collected and run on the module as it is. It runs the tests that enter the changed
 function, the quickest and deadliest first, up to the first that fails; Hypothesis keeps no examples and shrinks none. One that uses up
-its seconds counts as killed. Prints each survivor, with its reason from `survivors.yaml`, and a line for each module; `--output` renews
-the modules' entries in a file. With `--again` only those that survived in that file are tried: for tests that have been added since.
-Exit code 1 where a survivor has no reason.
+its seconds, or that would change files outside of a temporary folder, counts as killed. Prints each survivor, with its reason from
+`survivors.yaml`, and a line for each module; `--output` renews the modules' entries in a file. With `--again` only those that survived in
+that file are tried: for tests that have been added since. Exit code 1 where a survivor has no reason.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import random
 import resource
 import signal
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -33,6 +34,7 @@ import pytest
 import yaml
 
 from benchmarks.arguments import parser_of
+from benchmarks.guard import stay_within
 from benchmarks.mutations import Mutant, marked, mutants
 
 ROOT = Path(__file__).parents[1]
@@ -190,9 +192,12 @@ def main(words: Sequence[str] | None = None) -> None:
         if options.output:
             _renew(options.output, subject.name, entry)
 
-    for names, tests in [_chosen(one) for one in options.modules or GROUPS]:
-        subjects = [Subject.of(name, options.sample, options.seed, before.get(name)) for name in names]
-        _try([one for one in subjects if one.tried], tests, tell)
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        tempfile.tempdir = os.environ["TMPDIR"] = os.path.realpath(folder)
+        sys.addaudithook(stay_within)
+        for names, tests in [_chosen(one) for one in options.modules or GROUPS]:
+            subjects = [Subject.of(name, options.sample, options.seed, before.get(name)) for name in names]
+            _try([one for one in subjects if one.tried], tests, tell)
     sys.exit(unexplained > 0)
 
 
