@@ -5,9 +5,9 @@
 Of each module (by default all of `GROUPS`) all mutants are tried, or a `--sample` of so many, drawn with a seed. Each is tried in a
 process of its own, forked once the tests have been collected and run on the module as it is. It runs the tests that enter the changed
 function, the quickest and deadliest first, up to the first that fails; Hypothesis keeps no examples and shrinks none. One that uses up
-its seconds counts as killed. Prints each survivor, with its reason from `survivors.yaml`, and a line for each module; `--output` renews
-the modules' entries in a file. With `--again` only those that survived in that file are tried: for tests that have been added since.
-Exit code 1 where a survivor has no reason.
+its seconds, or that would change files outside of a temporary folder, counts as killed. Prints each survivor, with its reason from
+`survivors.yaml`, and a line for each module; `--output` renews the modules' entries in a file. With `--again` only those that survived in
+that file are tried: for tests that have been added since. Exit code 1 where a survivor has no reason.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import random
 import resource
 import signal
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -33,6 +34,7 @@ import pytest
 import yaml
 
 from benchmarks.arguments import parser_of
+from benchmarks.guard import stay_within
 from benchmarks.mutations import Mutant, marked, mutants
 
 ROOT = Path(__file__).parents[1]
@@ -99,8 +101,8 @@ class Mutating:
 
     def __init__(self, subjects: Sequence[Subject], tell: Callable[[Subject, list[Mutant]], None]) -> None:
         self.subjects = subjects
-        self.passed = False
-        """the tests did, on the modules as they are"""
+        self.failed: list[str] | None = None
+        """tests that fail on the modules as they are; None before they have been run"""
         self._tell = tell
         self._entered: set[str] = set()
         self._prepared: set[str] = set()
@@ -116,15 +118,19 @@ class Mutating:
     def pytest_runtest_call(self) -> None:
         self._prepared |= self._entered
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and self.failed is not None:
+            self.failed.append(report.nodeid)
+
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             return True
         for subject in self.subjects:
-            vars(subject.module)["__entered"] = self._entered.add
-            _patch(subject.module, marked(subject.tree, "__entered", subject.name))
+            vars(subject.module)["_entered"] = self._entered.add
+            _patch(subject.module, marked(subject.tree, "_entered", subject.name))
+        self.failed = []
         cases = [self._tried(item, after) for item, after in zip(session.items, [*session.items[1:], session], strict=True)]
-        self.passed = not session.testsfailed
-        for subject in self.subjects if self.passed else ():
+        for subject in () if self.failed else self.subjects:
             self._tell(subject, [one for one in subject.tried if self._survives(subject, one, session, cases)])
         return True
 
@@ -186,9 +192,12 @@ def main(words: Sequence[str] | None = None) -> None:
         if options.output:
             _renew(options.output, subject.name, entry)
 
-    for names, tests in [_chosen(one) for one in options.modules or GROUPS]:
-        subjects = [Subject.of(name, options.sample, options.seed, before.get(name)) for name in names]
-        _try([one for one in subjects if one.tried], tests, tell)
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        tempfile.tempdir = os.environ["TMPDIR"] = os.path.realpath(folder)
+        sys.addaudithook(stay_within)
+        for names, tests in [_chosen(one) for one in options.modules or GROUPS]:
+            subjects = [Subject.of(name, options.sample, options.seed, before.get(name)) for name in names]
+            _try([one for one in subjects if one.tried], tests, tell)
     sys.exit(unexplained > 0)
 
 
@@ -206,8 +215,8 @@ def _try(subjects: Sequence[Subject], tests: Sequence[str], tell: Callable[[Subj
     quiet = ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:faulthandler"]
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123  # a device
         pytest.main([*quiet, *(str(ROOT / test) for test in tests)], plugins=[plugin])
-    if not plugin.passed:
-        sys.exit(f"{', '.join(one.name for one in subjects)}: their tests fail as they are")
+    if plugin.failed is None or plugin.failed:
+        sys.exit(f"the modules as they are: {', '.join(plugin.failed or ['the tests cannot be collected'])} fails")
 
 
 def _entry(subject: Subject, survivors: Sequence[Mutant], seed: int, reasons: dict[str, str]) -> Entry:

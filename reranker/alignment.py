@@ -91,7 +91,7 @@ def _pooled(window: Indices, place: Indices, value: Floats, n: int) -> Floats:
         member = np.zeros((len(sizes), n))
         member[window, place] = 1.0
         laplacian = np.diag(sizes) - (member * share) @ member.T
-        levels = np.linalg.lstsq(laplacian, np.bincount(window, mean[place] - centred), rcond=None)[0]
+        levels = np.linalg.lstsq(laplacian, np.bincount(window, mean[place]), rcond=None)[0]
         mean += np.bincount(place, levels[window], n) * share
     mean[seen == 0] = np.nan
     return mean

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import sys
 import types
 
+from benchmarks.guard import stay_within
 from benchmarks.mutants import _KILLED, _SURVIVED, _in_child, _patch
 from benchmarks.mutations import marked, mutants
 
@@ -66,3 +68,23 @@ def test_a_child_says_which_test_failed_that_none_did_or_that_it_came_to_no_end(
     assert _in_child(lambda: 4) == 4
     assert _in_child(lambda: None) == _SURVIVED
     assert _in_child(lambda: 1 // 0) == _KILLED
+
+
+def test_a_mutant_changes_nothing_outside_of_the_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "inside"))
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "a").write_text("kept")
+    inside = tmp_path / "inside" / "c"
+
+    def ends(*steps):
+        sys.addaudithook(stay_within)
+        for step in steps:
+            step()
+
+    assert _in_child(lambda: ends(lambda: inside.write_text("x"), lambda: inside.rename(inside.with_name("b")))) == _SURVIVED
+    assert _in_child(lambda: ends(lambda: inside.with_name("b").unlink())) == _SURVIVED
+    inside.write_text("x")
+    for harm in ((tmp_path / "a").unlink, lambda: inside.rename(tmp_path / "a"), lambda: (tmp_path / "d").touch()):
+        assert _in_child(lambda harm=harm: ends(harm)) == _KILLED
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "inside"]
+    assert (tmp_path / "a").read_text() == "kept"

@@ -60,6 +60,19 @@ def test_levels_come_from_shared_candidates():
     np.testing.assert_allclose(align(list(range(10)), windows), truth - truth.mean(), atol=1e-4)
 
 
+def test_levels_come_from_all_windows_at_once():
+    # three windows with levels of their own; two candidates are in all of them, one is in the first and the last
+    truth = np.arange(9.0, -1.0, -1.0)
+    windows = [(held, list(truth[held] + level)) for held, level in (([0, 1, 2, 4, 5], 100), ([2, 3, 4], -7), ([1, 2, 4, 6, 7, 8, 9], 3))]
+    np.testing.assert_allclose(align(list(range(10)), windows), truth - truth.mean(), atol=1e-4)
+
+
+def test_of_windows_that_disagree_each_difference_counts_once():
+    """Two windows share b and c, and disagree by 1 on how far apart they are: both are met half way."""
+    windows = [([0, 1, 2], [5.0, 2.0, 0.0]), ([1, 2, 3], [3.0, 0.0, -3.0])]
+    assert np.diff(align([0, 1, 2, 3], windows)).tolist() == pytest.approx([-2.75, -2.5, -3.25])
+
+
 def test_a_candidate_that_no_window_held_follows_the_one_before():
     raw = align([1, 0, 2], [([0, 1], [0.0, 2.0])])
     assert raw[1] - raw[2] == pytest.approx(0.0, abs=1e-6)
@@ -103,6 +116,7 @@ def test_probabilities_fall_with_rank_and_stay_within_0_and_1(values):
 
 
 def test_probabilities_that_fall_already_are_kept_and_others_meet_in_their_mean():
+    assert [falling(np.array([]))[0].shape, falling(np.array([]))[1]] == [(0,), 0]
     kept, moved = falling(np.array([0.9, 0.5, 0.1]))
     assert kept.tolist() == pytest.approx([0.9, 0.5, 0.1])
     assert moved == 0

@@ -15,5 +15,5 @@ def adr_mse(scores: Tensor, targets: Tensor, mask: Tensor, *, temperature: float
     """
     scores, targets = prepared(scores, targets, mask)
     rank = ranks(targets, mask)
-    error = (rank - soft_ranks(scores, mask, temperature)).square() / torch.log2(rank.clamp_min(1.0) + 1.0)
+    error = (rank - soft_ranks(scores, mask, temperature)).square() / torch.log2(rank + 1.0)
     return mean(error, mask) * tells(targets, mask)

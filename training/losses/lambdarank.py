@@ -17,6 +17,6 @@ def lambdarank(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """
     scores, targets = prepared(scores, targets, mask)
     gain = torch.exp2(targets) - 1.0
-    discount = 1.0 / torch.log2(1.0 + ranks(scores.detach(), mask).clamp_min(1.0))
+    discount = 1.0 / torch.log2(1.0 + ranks(scores.detach(), mask))
     weight = differences(gain).abs() * differences(discount).abs()
     return (weight * softplus(-differences(scores)) * better(targets, mask)).sum((-1, -2))

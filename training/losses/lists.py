@@ -32,10 +32,14 @@ def differences(scores: Tensor) -> Tensor:
 
 
 def ranks(values: Tensor, mask: Tensor) -> Tensor:
-    """Rank from 1, the highest value first; passages that tie share the mean of their ranks. 0 where padded."""
-    above = better(values, mask).sum(-2)
-    tied = ((values.unsqueeze(-1) == values.unsqueeze(-2)) & mask.unsqueeze(-1) & mask.unsqueeze(-2)).sum(-2)
-    return (above + (tied + 1) / 2).to(values.dtype).masked_fill(~mask, 0.0)
+    """Rank from 1, the highest value first; passages that tie share the mean of their ranks. 1 where padded."""
+    found = better(values, mask).sum(-2) + (ties(values, mask) + 1) / 2
+    return found.to(values.dtype).masked_fill(~mask, 1.0)
+
+
+def ties(values: Tensor, mask: Tensor) -> Tensor:
+    """How many passages of its list have the value of each, itself included."""
+    return ((values.unsqueeze(-1) == values.unsqueeze(-2)) & mask.unsqueeze(-1)).sum(-2)
 
 
 def soft_ranks(scores: Tensor, mask: Tensor, temperature: float) -> Tensor:

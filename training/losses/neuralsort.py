@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from firstrank.training.losses.lists import better, differences, prepared, tells
+from firstrank.training.losses.lists import better, differences, prepared, tells, ties
 
 
 def neuralsort(scores: Tensor, targets: Tensor, mask: Tensor, *, temperature: float = 1.0) -> Tensor:
@@ -28,7 +28,7 @@ def neuralsort(scores: Tensor, targets: Tensor, mask: Tensor, *, temperature: fl
 def target_permutation(targets: Tensor, mask: Tensor) -> Tensor:
     """[lists, place, passage]: 1 where the passage belongs; passages that tie share their places evenly."""
     above = better(targets, mask).sum(-2)
-    tied = ((targets.unsqueeze(-1) == targets.unsqueeze(-2)) & mask.unsqueeze(-1) & mask.unsqueeze(-2)).sum(-2)
+    tied = ties(targets, mask)
     place = torch.arange(targets.shape[-1], device=targets.device).unsqueeze(-1)
     within = (place >= above.unsqueeze(-2)) & (place < (above + tied).unsqueeze(-2)) & mask.unsqueeze(-2)
     return within / tied.clamp_min(1).unsqueeze(-2).to(targets.dtype)

@@ -16,5 +16,5 @@ def weighted_ranknet(scores: Tensor, targets: Tensor, mask: Tensor, *, temperatu
     """
     scores, targets = prepared(scores, targets, mask)
     rank = ranks(targets, mask)
-    weight = 1.0 / (rank.unsqueeze(-1) + rank.unsqueeze(-2)).clamp_min(1.0)
+    weight = 1.0 / (rank.unsqueeze(-1) + rank.unsqueeze(-2))
     return mean(weight * softplus(-differences(scores) / temperature), better(targets, mask))

@@ -7,13 +7,23 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from firstrank.reranker.errors import FormatError, InputError, MachineError
-from firstrank.reranker.runs.files import byte_lines, check_writable, fingerprint, lock, well_formed, whole_file
+from firstrank.reranker.runs.files import (
+    byte_lines,
+    check_writable,
+    fingerprint,
+    lock,
+    sweep,
+    temporary_folder,
+    well_formed,
+    whole_file,
+)
 from firstrank.reranker.runs.records import json_lines
 
 
@@ -160,6 +170,50 @@ def test_a_file_is_locked_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.M
             lock(other)
         monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
         assert lock(other)
+
+
+def test_what_a_killed_process_had_begun_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "out.txt"):
+        [begun] = tmp_path.iterdir()
+    begun.write_text("half")  # as if this process had ended there
+    others = [".other.txt.0123456789ab.part", ".out.txt.0123.part", "out.txt", ".out.txt.0123456789ab.part.jsonl"]
+    for name in others:
+        (tmp_path / name).write_text("")
+    sweep(tmp_path / "out.txt")
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(others)
+
+
+def test_a_machine_s_fault_is_said_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    for error, said in ((OSError(28, "No space left"), "No space left"), (OSError("odd"), "odd")):
+        monkeypatch.setattr("tempfile.mkdtemp", _raising(error))
+        with pytest.raises(MachineError) as caught:
+            temporary_folder()
+        assert str(caught.value) == f"no temporary folder can be made: {said}; TMPDIR names another place"
+
+
+def test_a_full_disk_behind_standard_output_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("os.dup", lambda number: os.open("/dev/full", os.O_WRONLY))
+        with pytest.raises(MachineError) as caught, whole_file("/dev/stdout") as file:
+            file.write("text")
+    assert str(caught.value) == "standard output: cannot be written: No space left on device"
+
+
+def _raising(error: Exception) -> Callable[..., None]:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    return fails
+
+
+def test_what_a_batch_has_begun_to_write_does_not_change_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "corpus.jsonl").write_text("{}")
+    before = fingerprint(tmp_path)
+    for name in ("out.part", "out.trec.part.jsonl"):
+        (tmp_path / name).write_text("begun")
+    assert fingerprint(tmp_path) == before
+    (tmp_path / "more.jsonl").write_text("{}")
+    assert fingerprint(tmp_path) != before
 
 
 def _no_locks(file: object, operation: int) -> None:

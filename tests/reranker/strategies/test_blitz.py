@@ -51,6 +51,39 @@ def test_no_window_whose_answer_follows_from_those_before_it(n, window, k, noise
             graph.add(answered.pop(0))
 
 
+def test_what_follows_from_two_windows_is_known_and_what_does_not_is_asked_of_the_best():
+    graph = _Graph(6)
+    graph.add([4, 2, 0])
+    graph.add([5, 4, 1])
+    assert graph.order() == [5, 3, 4, 2, 1, 0], "by how many are known to be better, then by how many are known to be worse"
+    assert graph.cycles() == set()
+    assert graph.next_window(1, 6) == [(3, 5)], "nobody is known to be better than 3 or 5"
+    assert graph.next_window(2, 6) == [(3, 5, 4)], "one is known to be better than 4"
+    assert graph.next_window(2, 2) == [(3, 5)]
+    graph.add([5, 3])
+    assert graph.next_window(1, 6) == []
+    assert graph.next_window(2, 6) == [(3, 4)]
+
+
+def test_a_tier_is_ordered_by_who_beat_whom_in_it():
+    graph = _Graph(4)
+    for window in ([1, 2], [2, 3], [3, 1], [3, 2], [3, 0]):
+        graph.add(window)
+    assert graph.cycles() == {(1, 2, 3)}
+    assert graph.order() == [3, 1, 2, 0], "3 beat both others, 1 and 2 one each"
+    assert [bool(graph.mates(i)) for i in range(4)] == [False, True, True, True]
+
+
+def test_a_contradiction_is_told_with_how_many_share_its_tier():
+    """0 before 1 at first, then 1 before 2 before 0: the three share a tier, 1 has two wins in it, and 3 is behind them all."""
+    best_first = {(0, 1): [0, 1], (2, 3): [2, 3], (0, 2, 1): [1, 2, 0]}
+    driven = drive(blitz(3, k=4), 4, lambda window: [-float(best_first[window].index(i)) for i in window])
+    assert driven.rounds == [[(0, 1), (2, 3)], [(0, 2, 1)]]
+    assert list(driven.outcome.order) == [1, 0, 2, 3]
+    assert driven.outcome.certified == 0
+    assert driven.outcome.notes == ("blitz: 1 cycles, of up to 3 candidates, ordered by wins",)
+
+
 def test_a_cycle_is_one_tier_ordered_by_wins_and_reported():
     graph = _Graph(4)
     for pair in ([0, 1], [1, 2], [2, 0], [0, 3]):

@@ -14,8 +14,9 @@ from firstrank.reranker.executor.executor import Executor
 from firstrank.reranker.scorers.prior import PriorScorer, Unread
 from firstrank.reranker.strategies.prior import Prior, Standing, sources_of, zscores
 from firstrank.reranker.strategies.register import parse_strategy
-from firstrank.reranker.types import Passage, Request
+from firstrank.reranker.types import Outcome, Passage, Request
 from tests.reranker.fakes import FakeScorer
+from tests.reranker.strategies.driver import drive
 
 FIRST_STAGE = (("first-stage", 1.0),)
 
@@ -74,6 +75,68 @@ def test_every_candidate_comes_back_once_with_strictly_decreasing_scores(pairs, 
     best = Standing.of(np.array(prior), Prior(FIRST_STAGE, depth)).order
     assert {result.index for result in list(ranking)[: min(depth, len(pairs))]} == set(best[:depth])
     assert [result.index for result in ranking][depth:] == best[depth:]
+
+
+def test_the_prior_s_order_is_by_its_values_and_ties_are_first_stage_s():
+    standing = Standing.of(np.array([1.0, 3.0, 1.0, 5.0]), Prior(FIRST_STAGE, 3))
+    assert standing.order == [3, 1, 0, 2]
+    assert (standing.depth, standing.fuse, standing.has_a_say) == (3, 0.0, False)
+    assert Standing.of(np.array([1.0, 2.0]), Prior(FIRST_STAGE)).depth == 2
+    assert Standing.of(np.array([1.0, 2.0]), Prior(FIRST_STAGE, 9)).depth == 2
+    assert Standing.of(np.array([1.0, 2.0]), Prior(FIRST_STAGE, 0)).has_a_say
+    assert Standing.of(np.array([1.0, 2.0]), Prior(FIRST_STAGE, 1, 0.5)).has_a_say
+
+
+def test_scores_are_joined_among_those_that_were_read_and_the_others_follow_one_apart():
+    standing = Standing((0.0, 4.0, 2.0, 1.0, 0.5), 3, 2.0, "a prior")
+    order, scores = standing.joined([0, 2, 1, 3, 4], [5.0, 3.0, 1.0, 0.0, -1.0])
+    z = 1.5**0.5  # of three values that are equally far apart, the outer ones' z-score
+    assert order == [1, 2, 0, 3, 4]
+    assert scores == pytest.approx([2 * z - z, 0.0, z - 2 * z, -z - 1, -z - 2])
+    assert Standing((3.0, 4.0), 0, 0.0, "alone").joined([1, 0], [2.0, 1.0]) == ([1, 0], [4.0, 3.0])
+    assert Standing((), 5, 1.0, "of nothing").joined([], []) == ([], [])
+
+
+def test_z_scores_have_mean_0_and_deviation_1_and_equal_values_say_nothing():
+    assert zscores([1.0, 3.0]).tolist() == [-1.0, 1.0]
+    assert zscores([2.0, 2.0]).tolist() == [0.0, 0.0]
+    assert zscores([]).tolist() == []
+
+
+def test_a_strategy_behind_a_prior_sees_the_lengths_of_those_that_it_reads():
+    seen = []
+
+    def strategy(view):
+        seen.append((view.n, list(view.lengths)))
+        yield [(0, 1)]
+        return Outcome([1, 0], 2, ("its own",))
+
+    standing = Standing((0.0, 2.0, 1.0), 2, 0.0, "a prior")
+    driven = drive(standing.before(strategy), 3, lambda window: [0.0] * len(window), lengths=[10, 20, 30])
+    assert seen == [(2, [20, 30])]
+    assert driven.rounds == [[(1, 2)]]
+    assert driven.outcome == Outcome([2, 1, 0], 2, ("its own", "prior: a prior; 2 of 3 read"))
+    unread = drive(Standing((0.0, 2.0), 0, 0.0, "a prior").before(strategy), 2, lambda window: [])
+    assert (unread.rounds, unread.outcome) == ([], Outcome([1, 0], 0, ("prior: a prior; 0 of 2 read",)))
+
+
+def test_a_weight_or_a_depth_may_be_0_but_not_less():
+    assert str(Prior(sources_of("dense:minilm=0.5,first-stage"))) == "0.5 dense:minilm + 1 first-stage"
+    assert str(Prior(())) == str(Prior()) == "none"
+    assert sources_of({"sparse:a": 2}) == (("sparse:a", 2.0),)
+    Prior(FIRST_STAGE, 0, 0.0)
+    for weight in (0.0, float("inf"), -1.0):
+        with pytest.raises(InputError, match="a weight must be above 0"):
+            Prior((("first-stage", weight),))
+    for fuse in (float("inf"), -0.1):
+        with pytest.raises(InputError, match="is a weight, from 0"):
+            Prior(FIRST_STAGE, 1, fuse)
+    for more in ({"depth": 1}, {"fuse": 0.0}):
+        with pytest.raises(InputError, match="only with a prior"):
+            Prior((), **more)
+    assert Prior(fuse=0.0).completed(Prior(FIRST_STAGE, 30, 0.3)) == Prior(FIRST_STAGE, 30, 0.0)
+    assert Prior(depth=5).completed(Prior(())) == Prior(None, 5)
+    assert Prior(FIRST_STAGE, 5).completed(Prior(FIRST_STAGE, 30, 0.3)) == Prior(FIRST_STAGE, 5, 0.3)
 
 
 def test_names_and_weights():

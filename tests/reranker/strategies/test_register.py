@@ -8,8 +8,9 @@ from itertools import combinations
 import pytest
 
 from firstrank.reranker.errors import InputError
-from firstrank.reranker.strategies.register import STRATEGIES, check_strategy, either, parse_strategy
+from firstrank.reranker.strategies.register import STRATEGIES, check_strategy, either, parse_strategy, said_in
 from firstrank.reranker.strategies.schedule import Schedule
+from firstrank.reranker.types import Outcome
 from tests.reranker.strategies.driver import drive
 
 VALUES = [i * 37 % 100 for i in range(100)]
@@ -106,6 +107,56 @@ def test_the_model_s_strategy_holds_where_none_is_asked_for(schedule, name):
     assert schedule.completed(ModelSpec(strategy="topdown:k=3").schedule).strategy == name
 
 
+OWN = Schedule("topdown:k=3", 20, 8, 2)
+
+
+@pytest.mark.parametrize(
+    ("said", "completed"),
+    [
+        (Schedule(), Schedule("topdown:k=3", 20, 8, 2)),
+        (Schedule(window=30), Schedule("topdown:k=3", 30, 8, 2)),
+        (Schedule(window=12), Schedule("topdown:k=3", 12, 6, 2)),
+        (Schedule(window=3), Schedule("topdown:k=3", 3, 1, 2)),
+        (Schedule(window=1), Schedule("topdown:k=3", 1, 1, 2)),
+        (Schedule(window="auto"), Schedule("topdown:k=3", "auto", None, 2)),
+        (Schedule(stride=5), Schedule("sliding", 20, 5, 2)),
+        (Schedule(passes=0), Schedule("sliding", 20, 8, 0)),
+        (Schedule("full", top_k=4, seed=7), Schedule("full", 20, 8, 2, 4, 7)),
+    ],
+)
+def test_what_is_said_stays_and_the_rest_is_the_model_s(said, completed):
+    assert said.completed(OWN) == completed
+    assert said.completed(Schedule()).stride == said.stride
+
+
+def test_a_number_of_0_is_refused_and_not_taken_for_none():
+    for schedule, said in ((Schedule(passes=0), "passes=0"), (Schedule(stride=0), "stride=0"), (Schedule(top_k=0), "top_k=0")):
+        with pytest.raises(InputError, match=said):
+            schedule.build()
+    with pytest.raises(InputError, match="top_k=0"):
+        Schedule(top_k=5).build(0)
+    with pytest.raises(InputError, match="passes=2 would do"):
+        check_strategy(Schedule(top_k=15).build(), 100, 20)
+    check_strategy(Schedule(top_k=15).build(5), 100, 20)
+
+
+def test_which_numbers_a_strategy_has_and_which_its_text_says():
+    inner = {"window", "k", "budget", "top_k"}
+    assert said_in("topdown:k=5,window=auto") == (inner, {"k", "window"})
+    assert said_in("consistent:of=topdown,k=5") == ({"of", "shuffles", "aggregate"} | inner, {"of", "k"})
+    assert said_in("full") == ({"passes", "top_k"}, set())
+
+
+def test_a_strategy_that_needs_no_window_is_ended_where_it_ends():
+    def at_once(view):
+        return Outcome(list(range(view.n)), view.n)
+        yield
+
+    assert drive(either(at_once, parse_strategy("full")), 3, by_number).outcome == Outcome([0, 1, 2], 3)
+    found = drive(either(parse_strategy("sliding"), parse_strategy("full")), 30, by_number)
+    assert found == drive(parse_strategy("sliding"), 30, by_number)
+
+
 def by_number(window):
     return [float(i) for i in window]
 
@@ -135,7 +186,6 @@ def test_auto_with_a_stride_is_refused():
 def test_adding_a_strategy_is_a_function_and_a_line(monkeypatch):
     """As docs/strategies.md shows it."""
     from firstrank.reranker.strategies.windows import by_score
-    from firstrank.reranker.types import Outcome
 
     def once(window: int = 20):
         def strategy(view):
