@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-import yaml
 import torch
+import yaml
 from typer.testing import CliRunner
 
 from firstrank.reranker.cli import app
