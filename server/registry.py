@@ -148,6 +148,7 @@ class Registry:
         self._first = models[0].name
         self._loaded = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._loading = asyncio.Lock()
 
     @property
     def ready(self) -> bool:
@@ -198,7 +199,7 @@ class Registry:
         self.models = {one.name: self.models.get(one.name, one) for one in models}
         self.aliases, self._first = dict(aliases), models[0].name
         for model in fresh:
-            self._tasks[f"load {model.name}"] = asyncio.ensure_future(_load_or_say(model))
+            self._tasks[f"load {model.name}"] = asyncio.ensure_future(self._load_in_turn(model))
         for model in gone:
             self._close(model)
 
@@ -208,6 +209,16 @@ class Registry:
         task = asyncio.ensure_future(_close_when_idle(model, self._tasks.get(f"load {model.name}")))
         self._tasks[name] = task
         task.add_done_callback(lambda _: self._tasks.pop(name, None))
+
+    async def _load_in_turn(self, model: ServedModel) -> None:
+        """One after another; what has gone before its turn came is not loaded."""
+        async with self._loading:
+            if self.models.get(model.name) is not model:
+                return
+            try:
+                await model.load()
+            except Exception as error:
+                _log.error("model could not be loaded", extra={"model": model.name, "error": _said(error)})
 
     async def close(self) -> None:
         for task in list(self._tasks.values()):
@@ -224,13 +235,6 @@ class Registry:
                 _log.error("model could not be loaded", extra={"model": model.name, "error": _said(error)})
                 return failed(error)
         self._loaded = True
-
-
-async def _load_or_say(model: ServedModel) -> None:
-    try:
-        await model.load()
-    except Exception as error:
-        _log.error("model could not be loaded", extra={"model": model.name, "error": _said(error)})
 
 
 async def _close_when_idle(model: ServedModel, loading: asyncio.Task[None] | None) -> None:

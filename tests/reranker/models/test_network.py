@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from firstrank.reranker.errors import ModelError
 from firstrank.reranker.models.loaded import load_model
+from firstrank.reranker.models.network import load_network
 from firstrank.reranker.scorers.transformers.options import TransformersOptions
 from firstrank.reranker.scorers.transformers.scorer import TransformersScorer
 
@@ -192,3 +194,10 @@ def test_an_adapter_for_another_model_is_refused_not_left_without_effect(adapter
     save_file({name.replace("layers.1", "layers.7"): tensor for name, tensor in found.items()}, file, metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"do not fit the model that the adapter is for: lacks .*layers\.1.*has no place for .*layers\.7"):
         opened(adapter)
+
+
+def test_threads_may_load_at_the_same_time(tiny_model):
+    """transformers by itself leaves out the head of one of two."""
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: load_network("tiny", tiny_model, None), range(9)))
+    assert len({float(network.get_output_embeddings().weight.sum()) for network in found}) == 1
