@@ -193,7 +193,7 @@ def main(words: Sequence[str] | None = None) -> None:
             _renew(options.output, subject.name, entry)
 
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        tempfile.tempdir = os.environ["TMPDIR"] = os.environ["FIRSTRANK_CACHE"] = os.path.realpath(folder)
+        tempfile.tempdir = os.environ["TMPDIR"] = os.path.realpath(folder)
         sys.addaudithook(stay_within)
         for names, tests in [_chosen(one) for one in options.modules or GROUPS]:
             subjects = [Subject.of(name, options.sample, options.seed, before.get(name)) for name in names]
