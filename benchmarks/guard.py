@@ -1,4 +1,4 @@
-"""Keeps tests of changed code from harm: an audit hook that lets them change files in the temporary folder only."""
+"""Keeps tests of changed code from harm: an audit hook that lets them change temporary files only, and stores of texts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from firstrank.reranker.config import cache_dir
 
 _CHANGES = frozenset(f"os.{name}" for name in ("rename", "remove", "rmdir", "mkdir", "link", "symlink", "truncate", "chmod", "chown"))
 
@@ -23,7 +25,7 @@ def stay_within(event: str, words: tuple[Any, ...]) -> None:
         paths = [path for path in paths[:1] if makes and (path.is_file() or not path.exists())]
     elif event == "os.symlink":
         paths = paths[1:]
-    inside = Path(tempfile.gettempdir()).resolve()
+    inside = Path(tempfile.gettempdir()).resolve(), (cache_dir() / "texts").resolve()
     for path in paths:
-        if path.is_absolute() and not path.parent.resolve().is_relative_to(inside):
+        if path.is_absolute() and not any(path.parent.resolve().is_relative_to(folder) for folder in inside):
             raise PermissionError(f"{path} is outside of the temporary folder")

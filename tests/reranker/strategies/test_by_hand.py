@@ -41,6 +41,10 @@ CASES = [
     ),
     Case("one window holds all", sliding(5, 1), [1, 3, 2], [[(0, 1, 2)]], [1, 2, 0], 3),
     Case("a pass that changes nothing is the last", sliding(3, 2, 3), [4, 3, 2, 1], [[(1, 2, 3)], [(0, 1, 2)]], [0, 1, 2, 3], 4),
+    Case(
+        "what a pass hands on is certain, though less was asked for", sliding(4, 2, 3, top_k=1), RISING[6:0:-1],
+        [[(2, 3, 4, 5)], [(0, 1, 2, 3)]], [0, 1, 2, 3, 4, 5], 2,
+    ),
     Case("all of the list, in the last pass's order", full(2), [1, 3, 2], [[(0, 1, 2)], [(1, 2, 0)]], [1, 2, 0], 3),
     Case("nothing is asked of an empty list", full(2), [], [], [], 0),
     Case("each by itself", pointwise(), [1, 3, 2], [[(0, 1, 2)]], [1, 2, 0], 3),

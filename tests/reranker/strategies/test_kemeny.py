@@ -51,3 +51,23 @@ def test_a_move_that_would_only_be_as_good_is_not_made():
     right = list(range(EXACT + 1))
     start = [5, 0, 1, 2, 3, 4, 6, 7, 8, 9, 10]
     assert kemeny([right, right[::-1]], start) == start
+
+
+def test_a_candidate_that_is_moved_leaves_the_others_in_their_order():
+    """All orders put 10 last, and contradict each other in all else."""
+    others = [3, 1, 2, 0, 9, 8, 4, 5, 6, 7]
+    orders = [[*range(10), 10], [*reversed(range(10)), 10]]
+    assert kemeny(orders, [10, *others]) == [*others, 10]
+    assert kemeny(orders, [*others[:4], 10, *others[4:]]) == [*others, 10]
+
+
+def test_ten_candidates_are_searched_by_every_way():
+    """Moves of one candidate at a time would end at 45 pairs here."""
+    orders = [[3, 7, 6, 2, 4, 1, 0, 8, 5, 9], [9, 6, 8, 4, 3, 2, 5, 1, 0, 7], [0, 5, 8, 6, 2, 9, 1, 3, 4, 7]]
+    assert against(kemeny(orders, borda(orders)), orders) == 44
+
+
+def test_candidates_are_moved_until_no_move_helps():
+    """One round of moves would end at 36 pairs here."""
+    orders = [[5, 0, 3, 2, 1, 8, 9, 10, 6, 7, 4], [0, 3, 5, 8, 9, 2, 7, 4, 10, 6, 1], [8, 9, 4, 2, 3, 1, 5, 10, 6, 0, 7]]
+    assert against(kemeny(orders, list(range(11))), orders) == 35
