@@ -295,7 +295,11 @@ def _behind(prior: Prior, scorer: Scorer | None) -> Scorer:
 
 
 def _said(part: BackendOptions | Schedule | Cascade | Prior) -> dict[str, str]:
-    return {one.name: repr(getattr(part, one.name)) for one in fields(part) if one.repr}
+    return {one.name: repr(getattr(part, one.name)) for one in fields(part) if one.repr and one.name not in _CHANGES_NOTHING}
+
+
+_CHANGES_NOTHING = ("max_cost",)
+"""of what is already there: a batch that reached its ceiling goes on with a higher one"""
 
 
 def _model_fact(name: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from firstrank.reranker.commands.rerank import oracle_settings
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.types import Backend
 from firstrank.training.commands.invent import invent
-from firstrank.training.commands.shared import EXAMPLES, Seed, tell
+from firstrank.training.commands.shared import EXAMPLES, Seed, lasting, tell
 
 if TYPE_CHECKING:
     from firstrank.reranker.setup import SetupSettings
@@ -145,7 +145,7 @@ def build_teacher(
     if settings.get("backend") == Backend.oracle:
         settings.update(oracle_settings(qrels))
     facts = {"--run": fingerprint(run), "--queries": fingerprint(queries), "--corpus": fingerprint(corpus), "--depth": str(depth)}
-    facts |= {"--complete": str(complete), "--passes": str(passes)} | Setup.of(teacher, **settings).facts()
+    facts |= {"--complete": str(complete), "--passes": str(passes)} | lasting(Setup.of(teacher, **settings))
 
     def listed(selection: Selection) -> Iterable[Example]:
         def taught(waiting: Iterable[Request]) -> Iterator[Taught]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from firstrank.reranker.commands.options import INPUT, MODEL, OUTPUT, AsJson, Corpus, expanded, option
 from firstrank.reranker.errors import InputError
-from firstrank.training.commands.shared import EXAMPLES, Seed, tell
+from firstrank.training.commands.shared import EXAMPLES, Seed, lasting, tell
 
 if TYPE_CHECKING:
     from firstrank.reranker.setup import Setup, SetupSettings
@@ -100,7 +100,7 @@ def _questions(corpus: str, output: Path, setup: Setup, asking: Asking, count: i
     if not passages:
         raise InputError(f"{corpus}: no passage has the words that it takes to be asked about")
     index = BM25(read) if asking.round_trip else None
-    facts = {"--corpus": fingerprint(corpus), "--seed": str(seed)} | asking.facts() | _facts(setup)
+    facts = {"--corpus": fingerprint(corpus), "--seed": str(seed)} | asking.facts() | lasting(setup)
     with open_journal(Path(f"{output.resolve()}.{QUESTIONS}"), facts) as journal:
 
         def write(waiting: Sequence[Passage], done: Container[str]) -> Iterator[Written]:
@@ -154,11 +154,6 @@ def _setup(model: str | None, writer: SetupSettings) -> Setup:
     setup = Setup.of(model, **writer)
     assert isinstance(setup.backend, (ChatOptions, TransformersOptions))
     return setup
-
-
-def _facts(setup: Setup) -> dict[str, str]:
-    """What must be the same for a journal to go on; a ceiling may be raised, and a host may move."""
-    return {name: value for name, value in setup.facts().items() if name not in ("base_urls", "max_cost")}
 
 
 def _check_output(output: Path, corpus: str) -> None:

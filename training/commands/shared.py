@@ -9,11 +9,17 @@ from firstrank.reranker.commands.console import note, print_json
 from firstrank.reranker.commands.options import option
 
 if TYPE_CHECKING:
+    from firstrank.reranker.setup import Setup
     from firstrank.training.data.selection import Selection
 
 EXAMPLES = "Examples"
 
 Seed = Annotated[int, option(EXAMPLES, "The random seed.")]
+
+
+def lasting(setup: Setup) -> dict[str, str]:
+    """What of a model's settings must be the same for a journal to go on; a host may move."""
+    return {name: value for name, value in setup.facts().items() if name != "base_urls"}
 
 
 def tell(output: Path, what: str, selection: Selection, as_json: bool, **more: Any) -> None:

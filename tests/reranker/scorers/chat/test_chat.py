@@ -222,6 +222,11 @@ def test_a_setup_and_a_reranker_take_any_name_and_an_instruction():
     assert "settings of org/some-model" in setup.facts()
 
 
+def test_a_batch_that_reached_its_ceiling_goes_on_with_a_higher_one():
+    facts = [Setup.of("org/some-model", backend="chat", base_urls=["http://host"], max_cost=most).facts() for most in (1.0, 2.0)]
+    assert facts[0] == facts[1]
+
+
 def test_passages_are_cut_by_width_and_no_folder_is_looked_for():
     scorer, host = opened()
     request = Request("q", (Passage("a", "word " * 2000), Passage("b", "short\n\nlines")), "q", passage_tokens=10)
