@@ -51,6 +51,21 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in 
 """every loss, and what may be added to FIRST's: (ranking loss, sections of the recipe's `loss`)"""
 
 
+def _marks(labels: float = 10.0, **probe: Any) -> tuple[str, dict[str, Any]]:
+    return "lambdarank", {"rank": {"name": "lambdarank", "weight": labels}, "lm": {"weight": 0}, "probe": {"layer": 1, **probe}}
+
+
+MARKS = {
+    "marks alone": _marks(0, weight=10),
+    "marks": _marks(weight=10),
+    "marks distilled": _marks(weight=10, distill=0.5),
+    "marks distilled late": _marks(weight=10, distill={0.5: 0, 0.8: 0.5}),
+    "marks only distilled": _marks(distill=0.5),
+}
+"""of models that rank by the marks of the first of their two layers: without label logits, beside them, and taught by them"""
+VARIANTS |= MARKS
+
+
 def main(words: Sequence[str] | None = None) -> int | None:
     parser = parser_of("losses", __doc__)
     questions = parser.add_subparsers(metavar="QUESTION", required=True)
@@ -94,7 +109,8 @@ def _one(name: str, model: Path, folder: Path, options: argparse.Namespace, seed
 
     folder.mkdir()
     loss, sections = VARIANTS[name]
-    return learned(loss, model, folder, steps=options.steps, seed=seed, sections=sections, noise=options.noise)
+    said = ("answer=marks",) if name in MARKS else ()
+    return learned(loss, model, folder, steps=options.steps, seed=seed, sections=sections, noise=options.noise, said=said)
 
 
 def _row(loss: str, found: list[Learned], seconds: float) -> str:

@@ -70,7 +70,7 @@ def _read(model: Model) -> str:
 
 
 def _probed(probe: ProbeLoss) -> str:
-    parts = (f"{probe.weight:g} · it at layer {probe.layer}", probe.weight), (f"{probe.distill:g} · distillation to it", probe.distill)
+    parts = (f"{probe.weight:g} · it at layer {probe.layer}", probe.weight), (f"{probe.distill} · distillation to it", probe.distill.ever)
     return "".join(f" + {said}" for said, weight in parts if weight)
 
 

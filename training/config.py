@@ -81,7 +81,8 @@ class Config(Section):
             raise ValueError("reweighting: compares the windows of a step; say batch.windows=8")
         if self.weights is not None and len(self.weights) != len(self.train):
             raise ValueError(f"weights: {len(self.weights)} for {len(self.train)} files of train; give one for each")
-        if self.loss.rank.name in OVER_LISTS and self.loss.rank.weight.ever and self.batch.windows < 2:
+        ranked = self.loss.rank.weight.ever or self.loss.probe.weight
+        if self.loss.rank.name in OVER_LISTS and ranked and self.batch.windows < 2:
             raise ValueError(f"loss.rank.name: {self.loss.rank.name} compares the windows of a forward pass; say batch.windows=8")
         if self.loss.start.weight and self.tuning.method != "lora":
             raise ValueError("loss.start: needs the weights as they were, which only an adapter leaves: tuning.method=lora")

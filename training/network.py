@@ -178,7 +178,7 @@ def drop_own_head(network: Any) -> None:
 def _give_losses(network: Any, model: Model, labels: tuple[int, ...] | None, config: Config, own: Any) -> None:
     """Teaches `network(batch=…)`; without `batch` it is the model that it was."""
     usual, loss = network.forward, config.loss
-    asked = loss.rank.weight.ever or loss.z.weight or loss.start.weight or loss.lm.ties == "likeliest" or loss.probe.distill
+    asked = loss.rank.weight.ever or loss.z.weight or loss.start.weight or loss.lm.ties == "likeliest" or loss.probe.distill.ever
     ids = torch.tensor(labels) if labels is not None and asked else None
     probed = Probed(loss.probe.layer, model.prompter.opening) if loss.probe.is_on else None
     layers = network.config.get_text_config().num_hidden_layers

@@ -152,7 +152,7 @@ def exported_spec(config: Config, own: ModelSpec) -> ModelSpec:
     if spec.answer == "permutation" or spec.read_template().labels == "numbers":
         if loss.rank.weight.ever:
             raise InputError("loss.rank: its labels must be single tokens (answer: logits or marks, letters); say loss.rank.weight=0")
-        if loss.lm.ties == "likeliest" or loss.z.weight or loss.start.weight or loss.probe.distill:
+        if loss.lm.ties == "likeliest" or loss.z.weight or loss.start.weight or loss.probe.distill.ever:
             raise InputError(
                 "loss.lm.ties=likeliest, loss.probe.distill, loss.z, loss.start: their labels must be single tokens "
                 "(answer: logits or marks, letters)"

@@ -131,13 +131,14 @@ class ProbeLoss(Section):
 
     weight: NonNegativeFloat = Field(default=0.0, description="0 turns it off")
     layer: PositiveInt = Field(default=1, description="after so many layers; two thirds of them leave room for what reads the marks")
-    distill: NonNegativeFloat = Field(
-        default=0.0, description="weight of its softmax's divergence from that of the label logits, which do not move for it"
+    distill: Ramp = Field(
+        default=Ramp(0.0),
+        description="weight of its softmax's divergence from that of the label logits, which do not move for it; may move",
     )
 
     @property
     def is_on(self) -> bool:
-        return bool(self.weight or self.distill)
+        return bool(self.weight or self.distill.ever)
 
 
 class Loss(Section):
@@ -152,7 +153,7 @@ class Loss(Section):
     @property
     def reads_end(self) -> bool:
         """Whether anything is learned from the last layer."""
-        return bool(self.rank.weight.ever or self.lm.weight.ever or self.probe.distill or self.z.weight or self.start.weight)
+        return bool(self.rank.weight.ever or self.lm.weight.ever or self.probe.distill.ever or self.z.weight or self.start.weight)
 
     @model_validator(mode="after")
     def _some(self) -> Self:

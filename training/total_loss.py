@@ -53,7 +53,14 @@ class TotalLoss:
     def names(self) -> list[str]:
         """The terms that the recipe turns on, and the two that are always logged."""
         loss, probe = self._loss, self._loss.probe
-        on = {"lm": True, "rank": True, "probe": probe.weight, "distill": probe.distill, "z": loss.z.weight, "start": loss.start.weight}
+        on = {
+            "lm": True,
+            "rank": True,
+            "probe": probe.weight,
+            "distill": probe.distill.ever,
+            "z": loss.z.weight,
+            "start": loss.start.weight,
+        }
         return [name for name in NAMES if on[name]]
 
     def __call__(self, seen: Seen, batch: Batch, progress: float) -> Terms:
@@ -71,7 +78,7 @@ class TotalLoss:
             rank = self._rank(ranking, batch, doubted(ranking, batch.targets, batch.mask, loss.rank.doubt, progress))
         if seen.marks is not None and loss.probe.weight:
             probe = self._rank(seen.marks, batch, batch.mask)
-        if seen.marks is not None and seen.scores is not None and loss.probe.distill:
+        if seen.marks is not None and seen.scores is not None and loss.probe.distill.ever:
             distill = distilled(seen.marks, seen.scores, batch.targets, batch.mask)
         if seen.scores is not None and loss.z.weight:
             z = z_loss(seen.scores, batch.targets, batch.mask)
@@ -84,7 +91,7 @@ class TotalLoss:
         lm, rank, probe, distill, z, start = terms
         loss = self._loss
         each = loss.lm.weight.at(progress) * lm + loss.rank.weight.at(progress) * rank
-        each = each + loss.probe.weight * probe + loss.probe.distill * distill
+        each = each + loss.probe.weight * probe + loss.probe.distill.at(progress) * distill
         return each + loss.z.weight * z + loss.start.weight * start
 
     def _rank(self, scores: Tensor, batch: Batch, mask: Tensor) -> Tensor:

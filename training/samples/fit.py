@@ -34,6 +34,7 @@ class _Fit:
     def __init__(self, config: Config, model: Model) -> None:
         self._config, self._prompter = config, model.prompter
         self._rank = config.loss.rank
+        self._is_ranked = self._rank.weight.ever or config.loss.probe.weight > 0
         self._beyond_frame = cache(self._beyond)
 
     def check(self, example: Example) -> None:
@@ -43,7 +44,7 @@ class _Fit:
         if self._rank.targets == "scores" and example.scores is None:
             raise InputError(f"query {example.qid!r}: loss.rank.targets=scores, but the example has no 'scores'")
         targets = example.scores if self._rank.targets == "scores" and example.scores else example.grades
-        if self._rank.weight.ever and self._rank.name in EXPONENTIAL and max(targets) > GRADE:
+        if self._is_ranked and self._rank.name in EXPONENTIAL and max(targets) > GRADE:
             raise InputError(
                 f"query {example.qid!r}: a grade of {max(targets):g}, but {self._rank.name} gains 2^grade - 1 by it: {GRADE:g} at most; "
                 "scale the grades down, or use a loss that compares them, such as listnet"
