@@ -26,7 +26,7 @@ def arithmetic(tuning: Tuning) -> str:
         return "mixed" if tuning.method == "lora" else "bfloat16"
     if tuning.precision == "float32":
         return "float32"
-    if tuning.precision == "auto" and on_cpu():  # LoRA's losses in bf16 lay above those in fp32, see benchmarks/log/training.md
+    if tuning.precision == "auto" and tuning.method != "lora" and on_cpu():  # weights that move would be cast anew at each step
         return "float32"
     if _has_bf16():
         return "mixed"

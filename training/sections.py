@@ -217,7 +217,7 @@ class Tuning(Section):
     precision: Literal["auto", "float32", "mixed", "bfloat16"] = Field(
         default="auto",
         description="mixed: fp32 weights that move, and bf16 arithmetic; bfloat16: weights too, with fp32 masters in the optimiser; "
-        "auto: mixed on CUDA, float32 on a CPU",
+        "auto: mixed on CUDA, and for LoRA on a CPU with bf16 units; else float32",
     )
     attention: Literal["auto", "windows", "sdpa", "eager", "flash_attention_2", "flex_attention"] = Field(
         default="auto", description="windows: each window of a packed row on its own; auto: that where the network allows it"

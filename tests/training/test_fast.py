@@ -152,7 +152,9 @@ def test_masters_take_steps_that_bf16_would_lose():
 @pytest.mark.parametrize(
     ("precision", "method", "units", "found"),
     [
-        ("auto", "lora", True, "float32"),
+        ("auto", "lora", True, "mixed"),
+        ("auto", "lora", False, "float32"),
+        ("auto", "full", True, "float32"),
         ("mixed", "lora", True, "mixed"),
         ("mixed", "full", False, "float32"),
         ("bfloat16", "full", False, "bfloat16"),
