@@ -54,7 +54,8 @@ def train(config: Config, *, minutes: float | None = None, stop: Stop | None = N
         part()
         return None
     facts = {"read": f"{len(examples):,} examples", "weights that moved": f"{moving:,}", "processes": trainer.args.world_size}
-    facts |= {"unit of the ranking loss": f"{trainer.unit:.4g}"} if config.loss.rank.weight.ever else {}
+    ranked = config.loss.rank.weight.ever or config.loss.probe.weight
+    facts |= {"unit of the ranking loss": f"{trainer.unit:.4g}"} if ranked else {}
     facts |= {"device": trainer.args.device, "arithmetic": "float32" if arithmetic(config.tuning) == "float32" else "bfloat16"}
     folder = _leave(config, model, trainer, facts)
     part()
