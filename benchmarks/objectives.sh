@@ -53,4 +53,4 @@ done
 ranked before first-smollm2
 runs=(--run "$to/before.trec")
 for run in "$@"; do runs+=(--run "$to/$run.trec"); done
-firstrank eval --qrels "$from/qrels/test.tsv" "${runs[@]}" --output "$to/report"
+firstrank eval --qrels "$from/qrels/test.tsv" "${runs[@]}" --limit 100 --output "$to/report"
