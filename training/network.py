@@ -60,7 +60,7 @@ def load_network(model: Model, config: Config) -> Any:
     dtype = resting if lasting else torch.float32  # what moves stays in fp32, here or in the optimiser
     fusing = tuning.lora.bits is None and fuses(tuning)
     base = None if model.base is None else Path(model.base)
-    network = read_weights(model.name, Path(model.path), dtype, base=base, **_part(config))
+    network = read_weights(model.name, Path(model.path), dtype, base=base, **_part(config, model))
     network.config.use_cache = False
     if model.spec.answer == "marks":
         check_first_layers(model.name, network, config.loss.probe.layer)
@@ -82,8 +82,10 @@ def load_network(model: Model, config: Config) -> Any:
     return network
 
 
-def _part(config: Config) -> dict[str, Any]:
-    """What is read of the network: all, or where the probe alone learns, what it reads."""
+def _part(config: Config, model: Model) -> dict[str, Any]:
+    """What is read of the network: what the exported model will be; with marks all that learns."""
+    if model.spec.answer != "marks":
+        return {"layers": model.spec.layers, "norm": model.spec.norm}
     return {} if config.loss.reads_end else {"layers": config.loss.probe.layer, "norm": "plain"}
 
 

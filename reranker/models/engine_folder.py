@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from firstrank.reranker.config import cache_dir
+from firstrank.reranker.models.folder import is_adapter
 from firstrank.reranker.models.network import load_network
 from firstrank.reranker.models.quiet import quiet
 from firstrank.reranker.models.spec import ModelSpec
@@ -19,11 +20,11 @@ _FORM = 1
 
 
 def engine_folder(spec: ModelSpec, path: Path) -> Path:
-    """`path`, or where the settings keep a part of the network, a folder of the cache that holds that part alone.
+    """`path`, or where the settings keep a part of the network, a folder of the cache that holds that part alone; an adapter stays one.
 
     Raises ModelError for weights that cannot be read, MachineError for a full disk.
     """
-    if spec.layers is None and spec.norm == "own":
+    if (spec.layers is None and spec.norm == "own") or is_adapter(path):
         return path
     digest = hashlib.sha256(f"{_FORM} {fingerprint(path)} {spec.layers} {spec.norm}".encode()).hexdigest()
     return made_once(cache_dir() / "models" / f"{path.name}-part-{digest[:12]}", partial(_write, spec, path))

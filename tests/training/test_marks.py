@@ -9,10 +9,12 @@ import shutil
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from firstrank.reranker.cli import app
 from firstrank.reranker.errors import InputError, ModelError
+from firstrank.reranker.models.catalog import pull
 from firstrank.reranker.scorers.backends import open_scorer
 from firstrank.reranker.types import Passage, Request
 from firstrank.training.dev import DevSet
@@ -156,3 +158,17 @@ def test_a_model_of_marks_can_be_trained_to_answer_by_logits_again(recipe, tiny_
     assert (spec.answer, spec.layers, spec.norm) == ("logits", None, "own")
     again = open_model(recipe(model=str(folder), loss={"probe": {"weight": 1, "layer": 2}})).spec
     assert (again.answer, again.layers, again.norm) == ("marks", 2, "plain"), "the recipe's layer is what counts"
+
+
+def test_a_base_whose_settings_keep_its_first_layers_is_trained_and_served_with_them(recipe, tiny_model, tmp_path):
+    base = shutil.copytree(tiny_model, tmp_path / "base")
+    (base / "firstrank.yaml").write_text("layers: 1\nnorm: plain\n")
+    config = recipe(model=str(base), steps=1)
+    folder = train(config)
+    assert json.loads((folder / "config.json").read_text())["num_hidden_layers"] == 1
+    weights = load_file(config.output / "adapter" / "adapter_model.safetensors")
+    assert weights
+    assert not any(".layers.1." in name for name in weights)
+    whole, alone = (served(path)[0] for path in (folder, config.output / "adapter"))
+    assert whole == pytest.approx(alone, abs=1e-4)
+    assert pull(str(config.output / "adapter")) == config.output / "adapter"
