@@ -84,7 +84,10 @@ class Subject(NamedTuple):
         tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
         found = list(mutants(tree))
         drawn = found if sample is None or sample >= len(found) else random.Random(seed).sample(found, sample)
-        tried = drawn if before is None else [one for one in drawn if one.words in {other["change"] for other in before["survivors"]}]
+        survived = None if before is None else {other["change"] for other in before["survivors"]}
+        if survived and not survived <= {one.words for one in drawn}:
+            sys.exit(f"{name}: has changed since its entry was written, or another sample is asked for: try it without --again")
+        tried = [one for one in drawn if survived is None or one.words in survived]
         return cls(name, module, tree, len(found), len(drawn), tried)
 
 

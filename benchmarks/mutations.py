@@ -49,10 +49,10 @@ def mutants(tree: ast.Module) -> Iterator[Mutant]:
         for which, _ in enumerate(_changes(_at(tree, place.number))):
             changed = deepcopy(tree)
             node, shown = _at(changed, place.number), _at(changed, place.shown)
-            before = _words(shown)
+            before = _words(shown, node)
             list(_changes(node))[which]()
             line: int = node.lineno  # type: ignore[attr-defined]  # all that can be changed have one
-            yield Mutant(ast.fix_missing_locations(changed), place.function, line, f"{before} -> {_words(shown)}")
+            yield Mutant(ast.fix_missing_locations(changed), place.function, line, f"{before} -> {_words(shown, node)}")
 
 
 def marked(tree: ast.Module, called: str, module: str) -> ast.Module:
@@ -101,8 +101,9 @@ def _at(tree: ast.Module, number: int) -> ast.AST:
     return next(node for place, node in enumerate(ast.walk(tree)) if place == number)
 
 
-def _words(node: ast.AST) -> str:
-    return ast.unparse(node.test if isinstance(node, ast.If | ast.While | ast.IfExp) else node).partition("\n")[0]
+def _words(shown: ast.AST, changed: ast.AST) -> str:
+    """Of a condition that is changed itself, no more than the condition."""
+    return ast.unparse(shown.test if isinstance(shown, ast.If | ast.While | ast.IfExp) and shown is changed else shown).partition("\n")[0]
 
 
 def _changes(node: ast.AST) -> Iterator[Callable[[], None]]:

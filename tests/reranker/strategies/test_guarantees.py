@@ -150,27 +150,30 @@ def test_an_early_stop_saves_the_passes_that_would_change_nothing():
 
 
 @pytest.mark.parametrize(
-    ("strategy", "n", "message"),
+    ("make", "n", "message"),
     [
-        (sliding(20, 10, 1, top_k=25), 100, "passes=3 would do"),
-        (sliding(20, 5, 2, top_k=31), 100, "passes=3 would do"),
-        (sliding(20, 20, 1, top_k=1), 100, "stride must be smaller"),
-        (topdown(20, top_k=20), 100, "k may be up to 19"),
-        (topdown(20, budget=20, top_k=10), 100, "leave it out"),
-        (tournament(20, k=5, top_k=10), 100, "k=10 would do"),
-        (blitz(20, k=5, top_k=10), 100, "k=10 would do"),
-        (consistent(sliding(20, 10), 2, "borda"), 300, None),
-        (consistent(sliding(20, 10, 1, top_k=11), 2, "borda"), 300, "passes=2 would do"),
-        (full(), 300, "use depth 128"),
-        (sliding(129, 10), 300, "use window=128"),
+        (lambda: sliding(20, 10, 1, top_k=25), 100, "passes=3 would do"),
+        (lambda: sliding(20, 5, 2, top_k=31), 100, "passes=3 would do"),
+        (lambda: sliding(20, 20, 1, top_k=1), 100, "stride must be smaller"),
+        (lambda: topdown(20, top_k=20), 100, "k may be up to 19"),
+        (lambda: topdown(20, budget=20, top_k=10), 100, "leave it out"),
+        (lambda: topdown(20, budget=20, top_k=1), 100, "leave it out"),
+        (lambda: topdown(20, budget=19, top_k=5), 20, None),
+        (lambda: topdown(20, budget=100, top_k=5), 100, None),
+        (lambda: tournament(20, k=5, top_k=10), 100, "k=10 would do"),
+        (lambda: blitz(20, k=5, top_k=10), 100, "k=10 would do"),
+        (lambda: consistent(sliding(20, 10), 2, "borda"), 300, None),
+        (lambda: consistent(sliding(20, 10, 1, top_k=11), 2, "borda"), 300, "passes=2 would do"),
+        (lambda: full(), 300, "use depth 128"),
+        (lambda: sliding(129, 10), 300, "use window=128"),
     ],
 )
-def test_what_cannot_be_guaranteed_is_refused_with_what_would_do(strategy, n, message):
+def test_what_cannot_be_guaranteed_is_refused_with_what_would_do(make, n, message):
     if message is None:
-        ranked(strategy, graded(n, 1), max_window=128)
+        ranked(make(), graded(n, 1), max_window=128)
         return
     with pytest.raises(InputError, match=message):
-        ranked(strategy, graded(n, 1), max_window=128)
+        ranked(make(), graded(n, 1), max_window=128)
 
 
 @pytest.mark.parametrize(
