@@ -6,14 +6,15 @@ Of each module (by default all of `GROUPS`) all mutants are tried, or a `--sampl
 process of its own, forked once the tests have been collected and run on the module as it is. It runs the tests that enter the changed
 function, the quickest and deadliest first, up to the first that fails; Hypothesis keeps no examples and shrinks none. One that uses up
 its seconds, or that would change files outside of a temporary folder, counts as killed. Prints each survivor, with its reason from
-`survivors.yaml`, and a line for each module; `--output` renews the modules' entries in a file. With `--again` only those that survived in
-that file are tried: for tests that have been added since. Exit code 1 where a survivor has no reason.
+`survivors.yaml`, and a line for each module; `--output` renews the modules' entries in a file. With `--again`, of a module that has not
+changed since, only those are tried that survived by that file and have no reason. Exit code 1 where a survivor has no reason.
 """
 
 from __future__ import annotations
 
 import ast
 import contextlib
+import hashlib
 import importlib
 import inspect
 import json
@@ -25,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -68,27 +69,32 @@ COUNTED = ("mutants", "drawn", "killed")
 
 
 class Subject(NamedTuple):
-    """A module, its tree, how many mutants it has, how many of them were drawn, and which are tried."""
+    """A module, its tree, how many mutants it has, which are tried, and which are known to survive."""
 
     name: str
     module: ModuleType
     tree: ast.Module
+    source: str
+    """tells its text from any other"""
     count: int
-    drawn: int
     tried: list[Mutant]
+    known: list[Mutant]
+    drawn: int
 
     @classmethod
-    def of(cls, name: str, sample: int | None, seed: int, before: Entry | None = None) -> Subject:
-        """What is tried of a module: where it has an entry, only what survived in it."""
+    def of(cls, name: str, sample: int | None, seed: int, before: Entry, reasons: Mapping[str, str]) -> Subject:
+        """What is tried of a module: where its entry is still of the same text, only what survived in it and has no reason."""
         module = importlib.import_module("firstrank." + name.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
-        tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
+        text = (ROOT / name).read_text(encoding="utf-8")
+        tree, source = ast.parse(text), hashlib.sha256(text.encode()).hexdigest()[:12]
         found = list(mutants(tree))
         drawn = found if sample is None or sample >= len(found) else random.Random(seed).sample(found, sample)
-        survived = None if before is None else {other["change"] for other in before["survivors"]}
-        if survived and not survived <= {one.words for one in drawn}:
-            sys.exit(f"{name}: has changed since its entry was written, or another sample is asked for: try it without --again")
-        tried = [one for one in drawn if survived is None or one.words in survived]
-        return cls(name, module, tree, len(found), len(drawn), tried)
+        tried, known = drawn, list[Mutant]()
+        if (before.get("source"), before.get("drawn")) == (source, len(drawn)):
+            survived = {one["change"] for one in before["survivors"]}
+            tried = [one for one in drawn if one.words in survived and one.words not in reasons]
+            known = [one for one in drawn if one.words in survived and one.words in reasons]
+        return cls(name, module, tree, source, len(found), tried, known, len(drawn))
 
 
 class Case(NamedTuple):
@@ -179,7 +185,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--sample", type=int, help="of each module; else all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, help="a JSON file, whose entries for these modules are renewed")
-    parser.add_argument("--again", action="store_true", help="only what survived, by the entries of --output")
+    parser.add_argument("--again", action="store_true", help="only what survived without a reason, by the entries of --output")
     options = parser.parse_args(words)
     reasons = yaml.safe_load(REASONS.read_text(encoding="utf-8")) or {}
     before = _entries(options.output) if options.again else {}
@@ -187,7 +193,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
     def tell(subject: Subject, survivors: list[Mutant]) -> None:
         nonlocal unexplained
-        entry = _entry(subject, survivors, options.seed, reasons.get(subject.name, {}))
+        entry = _entry(subject, [*subject.known, *survivors], options.seed, reasons.get(subject.name, {}))
         for one in entry["survivors"]:
             unexplained += one["reason"] is None
             print(f"{subject.name}:{one['line']}: {one['change']}: {one['reason'] or 'NO REASON'}", file=sys.stderr)
@@ -198,22 +204,27 @@ def main(words: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tempfile.tempdir = os.environ["TMPDIR"] = os.path.realpath(folder)
         sys.addaudithook(stay_within)
-        for names, tests in [_chosen(one) for one in options.modules or GROUPS]:
-            subjects = [Subject.of(name, options.sample, options.seed, before.get(name)) for name in names]
-            _try([one for one in subjects if one.tried], tests, tell)
+        for names, tests in _chosen(options.modules or list(GROUPS)):
+            subjects = [Subject.of(one, options.sample, options.seed, before.get(one, {}), reasons.get(one, {})) for one in names]
+            _try([one for one in subjects if one.count], tests, tell)
     sys.exit(unexplained > 0)
 
 
-def _chosen(word: str) -> tuple[list[str], tuple[str, ...]]:
-    """The modules of a group, or one, and the tests."""
-    for name, group in GROUPS.items():
-        if word == name or word in group.names():
-            return (group.names() if word == name else [word]), group.tests
-    sys.exit(f"{word}: no group, and no module of one; the groups are {', '.join(GROUPS)}")
+def _chosen(words: Sequence[str]) -> list[tuple[list[str], tuple[str, ...]]]:
+    """Of each group the modules that are named, by themselves or as the group, and the tests."""
+    known = {name: {name, *group.names()} for name, group in GROUPS.items()}
+    if strange := set(words) - set().union(*known.values()):
+        sys.exit(f"{', '.join(strange)}: no group, and no module of one; the groups are {', '.join(GROUPS)}")
+    named = {name: [one for one in group.names() if name in words or one in words] for name, group in GROUPS.items()}
+    return [(names, GROUPS[group].tests) for group, names in named.items() if names]
 
 
 def _try(subjects: Sequence[Subject], tests: Sequence[str], tell: Callable[[Subject, list[Mutant]], None]) -> None:
     """Tells of each module, after one run of the tests that these modules share."""
+    if not any(one.tried for one in subjects):
+        for subject in subjects:
+            tell(subject, [])
+        return
     plugin = Mutating(subjects, tell)
     quiet = ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:faulthandler"]
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123  # a device
@@ -225,7 +236,8 @@ def _try(subjects: Sequence[Subject], tests: Sequence[str], tell: Callable[[Subj
 def _entry(subject: Subject, survivors: Sequence[Mutant], seed: int, reasons: dict[str, str]) -> Entry:
     """What the output holds of a module."""
     return {
-        "mutants": subject.count, "drawn": subject.drawn, "killed": subject.drawn - len(survivors), "seed": seed,
+        "source": subject.source, "mutants": subject.count, "drawn": subject.drawn, "seed": seed,
+        "killed": subject.drawn - len(survivors),
         "survivors": [{"line": one.line, "change": one.words, "reason": reasons.get(one.words)} for one in survivors],
     }  # fmt: skip
 

@@ -39,7 +39,7 @@ class Fit:
     def first(self, items: Sequence[int]) -> int:
         """How many of `items`, from the first on, make a window."""
         tokens = accumulate(self.lengths[i] for i in items[self.least : self.most])
-        known = sum(self.lengths[i] for i in items[: self.least]) if self.most > self.least else 0
+        known = sum(self.lengths[i] for i in items[: self.least])
         return min(self.least, len(items)) + sum(1 for _ in takewhile(lambda more: known + more <= self.room, tokens))
 
     def last(self, items: Sequence[int]) -> int:
