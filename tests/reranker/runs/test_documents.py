@@ -10,7 +10,7 @@ import pytest
 
 from firstrank.reranker.errors import InputError
 from firstrank.reranker.reranker import Reranker
-from firstrank.reranker.runs.documents import request_of
+from firstrank.reranker.runs.documents import query_of, request_of
 from firstrank.reranker.types import Passage, Request
 from tests.reranker.fakes import FakeScorer
 
@@ -234,3 +234,10 @@ def test_frames_of_polars():
     assert docids(frame) == docids(frame["text"], frame["id"]) == ["7", "5"]
     with pytest.raises(InputError, match="has no text"):
         request_of("q", polars.Series(["a", None]))
+
+
+def test_a_value_is_shown_in_a_message_where_it_is_short() -> None:
+    for length, said in ((36, f"the query is list {['x' * 36]!r}: give a string"), (37, "the query is list: give a string")):
+        with pytest.raises(InputError) as caught:
+            query_of(["x" * length])
+        assert str(caught.value) == said

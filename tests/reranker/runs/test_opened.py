@@ -109,6 +109,40 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes,
     assert str(caught.value).startswith(f"{tmp_path / name}:{2 if 'encoding' in problem else 1}: ")
 
 
+def test_a_file_may_be_packed_three_times_over(tmp_path: Path) -> None:
+    thrice = gzip.compress(gzip.compress(tarred(a=TEXT)))
+    (tmp_path / "a").write_bytes(thrice)
+    assert [line for _, line in byte_lines(tmp_path / "a")] == LINES
+    (tmp_path / "a").write_bytes(zipped(a=zipped(a=zipped(a=TEXT))))
+    assert [line for _, line in byte_lines(tmp_path / "a")] == LINES
+    (tmp_path / "a").write_bytes(gzip.compress(thrice))
+    with pytest.raises(FormatError, match=r"a:1: is packed more than 3 times over"):
+        list(byte_lines(tmp_path / "a"))
+
+
+def test_folders_and_a_mac_s_own_files_in_an_archive_are_not_counted(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        folder = tarfile.TarInfo("folder")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        for name, content in {"folder/._a": b"x", "folder/a": TEXT}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    (tmp_path / "a.tar").write_bytes(packed.getvalue())
+    assert [line for _, line in byte_lines(tmp_path / "a.tar")] == LINES
+
+
+def test_an_archive_with_a_password_is_named(tmp_path: Path) -> None:
+    locked = bytearray(zipped(a=TEXT))
+    locked[6] |= 1
+    locked[locked.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(locked)
+    with pytest.raises(FormatError, match=r"a\.zip:1: is a zip archive with a password"):
+        list(byte_lines(tmp_path / "a.zip"))
+
+
 def test_an_archive_through_a_pipe_is_named_and_gzip_is_read(tmp_path: Path) -> None:
     for content, readable in ((zipped(a=TEXT), False), (gzip.compress(TEXT), True)):
         pipe = tmp_path / f"pipe{readable}"
@@ -122,6 +156,7 @@ def test_an_archive_through_a_pipe_is_named_and_gzip_is_read(tmp_path: Path) -> 
                 with pytest.raises(FormatError, match="through a pipe"):
                     list(byte_lines(pipe))
         finally:
+            os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))  # where nobody reads, the writer would wait for ever
             writer.join()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,14 @@ def test_a_folder_is_read_by_split(data: Path) -> None:
     assert sum(map(len, read_qrels(str(data / "nfcorpus"), split="dev").values())) == 11385
     with pytest.raises(InputError, match=r"no qrels/valid\.tsv; the splits there are dev, test, train"):
         read_qrels(data / "nfcorpus", split="valid")
+
+
+def test_a_split_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no qrels/test\.tsv$"):
+        read_qrels(tmp_path)
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "train.tsv").write_text("q\td\t1\n")
+    (tmp_path / "qrels" / "dev.tsv.gz").write_bytes(gzip.compress(b"q\td\t2\n"))
+    with pytest.raises(InputError, match=r"no qrels/test\.tsv; the splits there are dev, train$"):
+        read_qrels(tmp_path)
+    assert read_qrels(tmp_path, "dev") == read_qrels(str(tmp_path / "qrels"), "dev") == {"q": {"d": 2}}
