@@ -80,7 +80,7 @@ def test_a_malformed_line_is_named(text: str, problem: str) -> None:
 
 def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("")
-    with pytest.raises(FormatError, match="no requests"):
+    with pytest.raises(FormatError, match=":1: no requests"):
         list(read_requests(tmp_path / "empty.jsonl"))
 
 
@@ -158,3 +158,20 @@ def test_empty_queries_are_counted_and_the_first_one_s_line_is_said(caplog: pyte
     read_lists(file)
     start = [text.strip() for text in file.read_text().splitlines()].index('"text": "",') - 1
     assert caplog.messages == [f"{file}:{start}: 3 queries are empty ('1', '2', '3'): ranked like any other"]
+
+
+def test_a_score_that_float32_rounds_to_infinity_is_refused_and_one_below_is_not() -> None:
+    most = 2.0**128 - 2.0**103
+    [scored] = read_requests(line(OK | {"score": np.nextafter(most, 0.0)}))
+    assert np.isfinite(scored.scores).all()
+    with pytest.raises(FormatError, match="not a finite float32"):
+        list(read_requests(line(OK | {"score": most})))
+
+
+def test_letters_are_written_as_they_are_and_what_is_no_number_is_not(tmp_path: Path) -> None:
+    request = Request("größer?", (Passage("a", "größer"),), "q")
+    write_requests(tmp_path / "out.jsonl", [ScoredRequest(request, np.array([1], np.float32))])
+    assert (tmp_path / "out.jsonl").read_text(encoding="utf-8").count("größer") == 2
+    with pytest.raises(ValueError, match="Out of range float values"):
+        write_requests(tmp_path / "nan.jsonl", [ScoredRequest(request, np.array([np.nan], np.float32))])
+    assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]
