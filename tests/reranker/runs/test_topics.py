@@ -56,6 +56,7 @@ def test_signs_that_are_no_tags_are_text() -> None:
         ("<topics>\n\n<topic number='1'><disease>a</disease><gene>b</gene></topic></topics>\n", 3, "it has disease, gene"),
         ("<topics>\n<topic number='1 a'><query>a</query></topic></topics>\n", 2, "'1 a' holds white space"),
         ("<topics>\n<topic number='1'><query>a</query></topic><topic number='1'><query>a</query></topic>\n", 2, "comes twice"),
+        ("<top>\n<desc> a field that does not end\n</top>\n", 1, r"without <num> or a number \(it has desc\)"),
         ("<rss><item>a</item></rss>\n", 1, "no topics"),
     ],
 )
