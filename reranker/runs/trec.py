@@ -62,7 +62,7 @@ class Run(Mapping[str, Ranked]):
     def __getitem__(self, qid: str) -> Ranked:
         docids, scores = self._packed[qid]
         if isinstance(docids, bytes):
-            docids = tuple(docids.decode().split("\n")) if docids else ()
+            docids = tuple(docids.decode().split("\n"))
         return Ranked(qid, docids, scores)
 
     def __iter__(self) -> Iterator[str]:
@@ -189,9 +189,9 @@ class _Lines:
 
 
 def _pack(docids: Sequence[str], scores: Floats32) -> tuple[bytes | tuple[str, ...], Floats32]:
-    """The docids as lines, or as they are where one of them holds a line break (JSONL's may)."""
+    """The docids as lines, or as they are where there is none or one of them holds a line break (JSONL's may)."""
     packed = "\n".join(docids)
-    whole = not docids or packed.count("\n") == len(docids) - 1
+    whole = packed.count("\n") == len(docids) - 1
     return packed.encode() if whole else tuple(docids), np.asarray(scores, np.float32)
 
 
@@ -222,7 +222,7 @@ def _strict(one: Ranked) -> Floats32:
     if not np.isfinite(scores).all():
         place = int(np.flatnonzero(~np.isfinite(scores))[0])
         raise InputError(f"query {one.qid!r}: the score of {one.docids[place]!r} is {one.scores[place]}, not a finite float32")
-    if len(scores) > 1 and (np.diff(scores) > 0).any():
+    if (np.diff(scores) > 0).any():
         place = int(np.flatnonzero(np.diff(scores) > 0)[0]) + 1
         raise InputError(f"query {one.qid!r}: {one.docids[place]!r} scores higher than the candidate before it")
     return strictly_decreasing(scores)

@@ -154,6 +154,14 @@ def test_a_run_made_by_hand() -> None:
     run = Run([Ranked("q", ("a",), np.array([1], np.float32)), Ranked("none", (), np.empty(0, np.float32))])
     assert run["q"].docids == ("a",)
     assert run["none"].docids == ()
+    assert Run([Ranked("q", ("",), np.array([1], np.float32))])["q"].docids == ("",)
+
+
+def test_the_first_queries_of_a_run() -> None:
+    run = read_run(lines("q1 Q0 a 1 1.0 t", "q2 Q0 b 1 1.0 t", "q3 Q0 c 1 1.0 t"))
+    assert list(run.first(2)) == ["q1", "q2"]
+    assert run.first(None) is run
+    assert dict(run.first(9)) == dict(run)
 
 
 def test_a_docid_with_a_line_break_is_held_though_no_trec_file_can(tmp_path: Path) -> None:
