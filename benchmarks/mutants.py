@@ -138,7 +138,8 @@ class Mutating:
             vars(subject.module)["_entered"] = self._entered.add
             _patch(subject.module, marked(subject.tree, "_entered", subject.name))
         self.failed = []
-        cases = [self._tried(item, after) for item, after in zip(session.items, [*session.items[1:], session], strict=True)]
+        following: list[pytest.Item | pytest.Session] = [*session.items[1:], session]
+        cases = [self._tried(item, after) for item, after in zip(session.items, following, strict=True)]
         for subject in () if self.failed else self.subjects:
             self._tell(subject, [one for one in subject.tried if self._survives(subject, one, session, cases)])
         return True
@@ -213,7 +214,7 @@ def main(words: Sequence[str] | None = None) -> None:
 def _chosen(words: Sequence[str]) -> list[tuple[list[str], tuple[str, ...]]]:
     """Of each group the modules that are named, by themselves or as the group, and the tests."""
     known = {name: {name, *group.names()} for name, group in GROUPS.items()}
-    if strange := set(words) - set().union(*known.values()):
+    if strange := set(words) - {one for names in known.values() for one in names}:
         sys.exit(f"{', '.join(strange)}: no group, and no module of one; the groups are {', '.join(GROUPS)}")
     named = {name: [one for one in group.names() if name in words or one in words] for name, group in GROUPS.items()}
     return [(names, GROUPS[group].tests) for group, names in named.items() if names]

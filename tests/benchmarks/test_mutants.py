@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
 import sys
 import types
 
 from benchmarks.guard import stay_within
-from benchmarks.mutants import _KILLED, _SURVIVED, _in_child, _patch
+from benchmarks.mutants import _KILLED, _SURVIVED, GROUPS, ROOT, _in_child, _patch
 from benchmarks.mutations import marked, mutants
 
 SOURCE = """
@@ -88,3 +89,9 @@ def test_a_mutant_changes_nothing_outside_of_the_temporary_folder(tmp_path, monk
         assert _in_child(lambda harm=harm: ends(harm)) == _KILLED
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "inside"]
     assert (tmp_path / "a").read_text() == "kept"
+
+
+def test_of_each_published_group_85_in_100_are_killed():
+    found = json.loads((ROOT / "benchmarks" / "results" / "mutants.json").read_text(encoding="utf-8"))
+    assert {*found["groups"]} <= {*GROUPS, "all"}
+    assert all(counts["share"] >= 0.85 for counts in found["groups"].values()), found["groups"]

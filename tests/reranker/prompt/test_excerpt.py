@@ -49,7 +49,15 @@ def test_of_equals_the_first():
 
 
 @pytest.mark.parametrize(
-    ("title", "kept"), [("All about the bees", "All about the"), ("Hymenopterologically", "Hymenopterologic"), ("Bees", "Bees")]
+    ("title", "kept"),
+    [
+        ("All about the bees", "All about the"),
+        ("Hymenopterologically", "Hymenopterologic"),
+        ("Bees", "Bees"),
+        ("Sixteen chars ok", "Sixteen chars ok"),
+        ("Sixteen chars ok, and more", "Sixteen chars"),
+        ("Sixteen chars ok and more", "Sixteen chars ok"),
+    ],
 )
 def test_a_long_title_leaves_room_for_the_text(title, kept):
     [passage] = excerpts("queen", [Passage("a", BEES, title)], 8)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from firstrank.reranker.prompt.orderings import Faults, Ordering, Walk, parse
+from firstrank.reranker.prompt.orderings import Faults, Ordering, Walk, after_thought, parse
 
 
 def ordering_of(names):
@@ -70,3 +70,12 @@ def test_answers_are_read_repaired_and_the_repairs_counted(answer, order, faults
     assert parsed.faults.well_formed == (faults == (0, 0, 0))
     assert Faults.in_note(str(parsed.faults)) == parsed.faults
     assert parsed.values[order[0]] == 3.0
+
+
+def test_the_first_of_an_answer_scores_highest_each_one_more_than_the_next():
+    assert parse("[2] > [1] > [3]", ["1", "2", "3"]).values == (2.0, 3.0, 1.0)
+
+
+def test_only_what_comes_after_the_last_thought_is_an_answer():
+    assert after_thought("<think>[1]</think> so</think> [2]") == " [2]"
+    assert after_thought("<think>[1] > [2]") == ""

@@ -25,6 +25,7 @@ from firstrank.reranker.prompt.words import first_words, spans, words
         ("مِصْر مصر", ["مصر", "مصر"]),
         ("cafe\u0301 caf\u00e9 STRASSE", ["caf\u00e9", "caf\u00e9", "strasse"]),
         ("Привет, мир", ["привет", "мир"]),
+        ("é où à", ["où"]),
         ("", []),
     ],
 )

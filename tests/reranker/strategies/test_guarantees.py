@@ -160,6 +160,8 @@ def test_an_early_stop_saves_the_passes_that_would_change_nothing():
         (lambda: topdown(20, budget=20, top_k=1), 100, "leave it out"),
         (lambda: topdown(20, budget=19, top_k=5), 20, None),
         (lambda: topdown(20, budget=100, top_k=5), 100, None),
+        (lambda: topdown(20, budget=1), 100, None),
+        (lambda: topdown(20, top_k=20), 20, None),
         (lambda: tournament(20, k=5, top_k=10), 100, "k=10 would do"),
         (lambda: blitz(20, k=5, top_k=10), 100, "k=10 would do"),
         (lambda: consistent(sliding(20, 10), 2, "borda"), 300, None),

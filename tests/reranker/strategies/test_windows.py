@@ -37,6 +37,8 @@ def test_a_window_takes_what_fits_up_to_the_last_token():
     assert fit.first([0, 1, 3, 4, 2]) == 4, "not more than the most, whatever room is left"
     assert fit.first([0]) == 1
     assert fit.last([2, 4, 3, 0, 1]) == 4, "1, 0, 3 and 4 from behind: 26 tokens"
+    tight = Fit(2, 4, 20, (10, 10, 10, 1, 5))
+    assert (tight.first([3, 4, 0, 1, 2]), tight.last([3, 4, 0, 1, 2])) == (3, 2)
     assert Fit(3, 3, 0, (10,) * 5).first(range(5)) == 3, "a fixed number, whatever the room"
 
 

@@ -21,6 +21,7 @@ def test_fidelity_is_frank_s():
     assert value("fidelity", [50, 0], [1, 0]) == pytest.approx(0, abs=1e-9)
     assert value("fidelity", [0, 50], [1, 0]) == pytest.approx(1, abs=1e-4)
     assert value("fidelity", [2, 0], [2, 0], softness=1.0) == pytest.approx(0, abs=1e-12), "0 where P is P*, not where P is 1"
+    assert value("fidelity", [1, 0], [2, 0], softness=2.0) == pytest.approx(0, abs=1e-12), "grades two apart, scores one apart"
     p, aim = 1 / (1 + math.exp(-1)), 1 / (1 + math.exp(-2))
     assert value("fidelity", [1, 0], [2, 0], softness=1.0) == pytest.approx(1 - math.sqrt(p * aim) - math.sqrt((1 - p) * (1 - aim)))
 
