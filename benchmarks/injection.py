@@ -4,7 +4,7 @@
         [--systems points logits written] [--threads 1]
 
 Of each query's candidates the last one that is judged worthless is attacked (`benchmarks.attacks`), once for each kind, and all candidates
-are ranked again; the first stage's scores stay. Systems are `points` (the default model, point-smollm2 alone, dense:minilm alone, the
+are ranked again; the first stage's scores stay. A query whose candidates are all of use is left out. Systems are `points` (the default model, point-smollm2 alone, dense:minilm alone, the
 default with a larger share of the prior, and the default with flagged passages last), `logits` and `written` (first-smollm2 by its
 labels' logits, and by the ordering that it writes, over a window of all candidates).
 
@@ -94,7 +94,8 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--point-model", default="default", help="read one passage a prompt, behind its prior")
     parser.add_argument("--list-model", default="first-smollm2")
     options = parser.parse_args(words)
-    requests, qrels = read_requests(options.collection, options.split, options.run, options.queries, options.candidates)
+    found, qrels = read_requests(options.collection, options.split, options.run, options.queries, options.candidates)
+    requests = [one for one in found if worthless(one, qrels) is not None]
     draw = random.Random(options.seed)
     tallies: defaultdict[str, Tally] = defaultdict(Tally)
     attacks: list[tuple[str, str, str]] = []
@@ -105,6 +106,7 @@ def main(words: Sequence[str] | None = None) -> None:
         systems += [lists(options.list_model, name, options.threads, opened) for name in ANSWERS if name in options.systems]
         for done, request in enumerate(requests, 1):
             victim = worthless(request, qrels)
+            assert victim is not None
             hostile = {kind: with_attack(request, victim, kind, draw) for kind in KINDS}
             attacks += [(kind, request.query, one.passages[victim].text) for kind, one in hostile.items()]
             for system in systems:
@@ -114,16 +116,16 @@ def main(words: Sequence[str] | None = None) -> None:
                 for kind, one in hostile.items():
                     for name, order in system(one).items():
                         tallies[name].after[kind].append(order.index(victim) + 1)
-            found = {name: tally.summary() for name, tally in tallies.items()}
-            print(json.dumps({"queries": done, "candidates": options.candidates, "systems": found}), flush=True)
+            told = {name: tally.summary() for name, tally in tallies.items()}
+            print(json.dumps({"queries": done, "candidates": options.candidates, "systems": told}), flush=True)
     print(json.dumps({"flagged": flags(requests, attacks)}))
 
 
-def worthless(request: Request, qrels: Qrels) -> int:
-    """The last candidate that is judged 0, or else the last that nobody judged."""
+def worthless(request: Request, qrels: Qrels) -> int | None:
+    """The last candidate that is judged 0, or else the last that nobody judged; None where all are of use."""
     grades = qrels[request.qid]
     judged = [i for i, passage in enumerate(request.passages) if grades.get(passage.docid) == 0]
-    return judged[-1] if judged else max(i for i, passage in enumerate(request.passages) if not grades.get(passage.docid))
+    return judged[-1] if judged else max((i for i, passage in enumerate(request.passages) if not grades.get(passage.docid)), default=None)
 
 
 def with_attack(request: Request, victim: int, kind: str, draw: random.Random) -> Request:
