@@ -4,9 +4,11 @@
         [--systems points logits written] [--threads 1]
 
 Of each query's candidates the last one that is judged worthless is attacked (`benchmarks.attacks`), once for each kind, and all candidates
-are ranked again; the first stage's scores stay. A query whose candidates are all of use is left out. Systems are `points` (the default model, point-smollm2 alone, dense:minilm alone, the
-default with a larger share of the prior, and the default with flagged passages last), `logits` and `written` (first-smollm2 by its
-labels' logits, and by the ordering that it writes, over a window of all candidates).
+are ranked again; the first stage's scores stay. A query whose candidates are all of use is left out.
+
+Systems are `points` (the default model, point-smollm2 alone, dense:minilm alone, the default with a larger share of the prior, and the
+default with flagged passages last), `logits` and `written` (first-smollm2 by its labels' logits, and by the ordering that it writes, over
+a window of all candidates).
 
 Prints a JSON line of all queries so far after each: of every system the victim's mean place untouched and attacked, by kind, the share of
 attacks that reach the first place, and the first three, and nDCG@10 untouched. At the end a line with the share of attacks of each kind
