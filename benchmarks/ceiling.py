@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM
 from benchmarks.arguments import parser_of
 from firstrank.eval.bench.roof import flops_of_window, product_rate, shape_of
 from firstrank.reranker.models.loaded import load_model
-from firstrank.reranker.scorers.transformers.scorer import keep_freed_memory
+from firstrank.reranker.models.memory import keep_freed_memory
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from firstrank.reranker.errors import FirstrankError, ModelError
 from firstrank.reranker.executor.executor import Executor
+from firstrank.reranker.models.memory import give_back_freed_memory
 from firstrank.reranker.scorers.base import Scorer
 from firstrank.reranker.scorers.known_answers import check_known_answers
 from firstrank.reranker.strategies.schedule import Schedule
@@ -249,11 +250,12 @@ async def _close_when_idle(model: ServedModel, loading: asyncio.Task[None] | Non
 def _settle() -> None:
     """Spares later garbage collections what has just been loaded: a full one over it would stop the loop for a third of a second.
 
-    What an earlier model left is looked at first, or it would never be freed.
+    What an earlier model left is looked at first, or it would never be freed; its memory goes back to the kernel.
     """
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+    give_back_freed_memory()
 
 
 def _said(error: Exception) -> str:

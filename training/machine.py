@@ -56,7 +56,7 @@ def prepare(threads: int | None) -> None:
     """Threads of a CPU, TF32 on CUDA, and freed memory kept."""
     import torch
 
-    from firstrank.reranker.scorers.transformers.scorer import keep_freed_memory
+    from firstrank.reranker.models.memory import keep_freed_memory
 
     if threads is not None:
         torch.set_num_threads(threads)

@@ -11,8 +11,6 @@ made and sent.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -28,6 +26,7 @@ from firstrank.reranker.models.fp8 import check_installed, quantize_to_fp8
 from firstrank.reranker.models.int8 import quantize
 from firstrank.reranker.models.layers import plain_norm
 from firstrank.reranker.models.loaded import Model
+from firstrank.reranker.models.memory import keep_freed_memory
 from firstrank.reranker.models.network import hidden_size, load_network
 from firstrank.reranker.models.turns import CPU_TURN
 from firstrank.reranker.prompt.prompter import EncodedRequest
@@ -291,13 +290,3 @@ def _prepare_thread(threads: int) -> None:
 
     torch.set_num_threads(threads)
     keep_freed_memory()
-
-
-def keep_freed_memory() -> None:
-    """Tells glibc not to give activations back to the kernel between layers: 200,000 page faults a window, saved."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "gnu_get_libc_version"):
-            mmap_threshold, trim_threshold, never = -3, -1, -1
-            libc.mallopt(mmap_threshold, 1 << 30)
-            libc.mallopt(trim_threshold, never)

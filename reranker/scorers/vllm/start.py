@@ -24,7 +24,7 @@ from firstrank.reranker.scorers.vllm.settings import EngineSettings, dtype_of
 _CPU_CACHE = 2 << 30  # bytes
 _ON_CPU = {
     "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",  # of two cores it would keep one for a front end that hardly works
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),  # as in transformers.keep_freed_memory: the engine is a process of its own
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),  # as in models.memory: the engine is a process of its own
     "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
 }
 _LOGS_KEPT = 10
