@@ -59,7 +59,7 @@ context: 512
         ("window: 5\nstride: 6", "stride: 6 is more than window 5"),
         ("strategy: bubble", "unknown strategy 'bubble'"),
         ("label_ids: [5, 5]", "label_ids: one id is given twice"),
-        ("answer: words", "answer: Input should be 'logits', 'permutation' or 'pointwise'"),
+        ("answer: words", "answer: Input should be 'logits', 'permutation', 'pointwise' or 'marks'"),
         ("template: nonesuch", "template 'nonesuch': unknown; there are bge-reranker, chat, compact"),
         ("template: {before: '', passage: '[{label}]', after: ''}", r"firstrank\.yaml: template: .*\{text\} must occur once"),
         ("template: permutation", "numbers are not single tokens"),
