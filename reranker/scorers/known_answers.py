@@ -10,6 +10,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -91,7 +92,8 @@ async def check_known_answers(scorer: Scorer) -> Findings:
     """Asks a scorer all of them, as many at once as it likes. Raises what its sessions raise, ModelError where a window does not fit."""
     asked = known_windows()
     gate = asyncio.Semaphore(max(1, scorer.concurrency))
-    answers = await asyncio.gather(*(_answer(scorer, request, gate) for request, _ in asked))
+    with ThreadPoolExecutor(1) as thread:  # one that ends: a tokenizer leaves memory with every thread that used it
+        answers = await asyncio.gather(*(_answer(scorer, request, gate, thread) for request, _ in asked))
     best = [max(range(_SIZE), key=scores.values.__getitem__) for scores in answers]
     right = sum(found == place for found, (_, place) in zip(best, asked, strict=True))
     counts = Counter(best)
@@ -105,9 +107,9 @@ def require(findings: Findings, name: str) -> None:
         raise ModelError(findings.complaint(name))
 
 
-async def _answer(scorer: Scorer, request: Request, gate: asyncio.Semaphore) -> Scores:
+async def _answer(scorer: Scorer, request: Request, gate: asyncio.Semaphore, thread: ThreadPoolExecutor) -> Scores:
     async with gate:
-        session: Session = await asyncio.to_thread(scorer.open, request)
+        session: Session = await asyncio.get_running_loop().run_in_executor(thread, scorer.open, request)
         try:
             if session.max_window < _SIZE:
                 raise ModelError(f"model {scorer.name!r}: its context is too small: a window holds {session.max_window} short passages")
