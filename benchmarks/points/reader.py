@@ -105,7 +105,7 @@ class Reader:
         segments = [Segment(ids, header) for window, header in zip(windows, headers, strict=True) for ids in window.suffixes]
         row = layout(segments, self.device, self._kernel)
         self._run(row)
-        states = [state[0, row.last].float() for _, state in sorted(self._states.items())]
+        states = [state[0, row.read].float() for _, state in sorted(self._states.items())]
         sizes = [len(window.suffixes) for window in windows]
         return [(rms_norm(state, state.shape[-1:]) @ self._row).split(sizes) for state in states]
 

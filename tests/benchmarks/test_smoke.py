@@ -18,7 +18,7 @@ from firstrank.reranker.reranker import Reranker
 from tests.benchmarks.conftest import DOCIDS, QUERIES
 
 ROOT = Path(__file__).parents[2]
-HELPERS = {"__init__", "arguments", "attacks", "memory", "orders"}
+HELPERS = {"__init__", "arguments", "attacks", "guard", "memory", "mutations", "orders"}
 BENCHMARKS = sorted({path.stem for path in (ROOT / "benchmarks").glob("*.py")} - HELPERS)
 Run = Callable[..., str]
 
