@@ -44,8 +44,6 @@ NAMES = (
 
 EXPONENTIAL = ("lambdarank", "approx_ndcg", "plackett_luce")
 """their gains are 2^grade - 1"""
-OVER_LISTS = ("wasserstein",)
-"""they compare the lists of a forward pass with each other"""
 
 _LEGAL: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "temperature": (lambda value: value > 0, "above 0"),
